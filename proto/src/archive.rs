@@ -1,0 +1,359 @@
+//! The archive: what the dead have counted, in two banks of which one commit word chooses one.
+//!
+//! ```text
+//!   fold      idle bank <- active bank + the dead;  commit word <- idle bank   (Release)
+//!   scrub     Release fence;  slots <- 0;  Free(g + 1)                         (Release)
+//! ```
+//!
+//! The store of the commit word is the fold. A death of the supervisor before it leaves the active
+//! bank as it was and the slots full: they are folded again from the start. A death after it leaves
+//! `folded_generation[slot] = g` in the active bank: the slots are only scrubbed. There is no third
+//! case, so a fold happens exactly once.
+//!
+//! While a supervisor lives, its heap is its truth: [`Archive`] is the copy that it folds into, and
+//! the banks are for recovery and for readers outside. They are not read back.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use thiserror::Error;
+
+use crate::cell::Run;
+use crate::layout::{DROP_REASONS, Layout, bank, header, row, slot_header};
+use crate::slot::{SlotHeader, SlotWord, State};
+use crate::word::Words;
+
+/// What the dead have counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Archive {
+    epoch: u64,
+    cells: Vec<u64>,
+    folded: Vec<u64>,
+    ring: VecDeque<DeadRow>,
+    ring_rows: usize,
+    rows_dropped: u64,
+    dropped: [u64; DROP_REASONS],
+}
+
+/// The gauges of mode `all` of one dead worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadRow {
+    /// Pid as the supervisor saw it; 0 when it did not.
+    pub pid: u64,
+    /// Its slot.
+    pub slot: u64,
+    /// Generation of its slot.
+    pub generation: u64,
+    /// Value and stamp of each series of mode `all`, in catalog order.
+    pub cells: Vec<u64>,
+}
+
+/// A dead slot, read to its end: what a fold adds.
+#[derive(Clone, Debug)]
+pub struct Dead<'a> {
+    /// The slot.
+    pub slot: usize,
+    /// The generation that ends.
+    pub generation: u64,
+    /// Its cells, in its own order.
+    pub row: &'a [u64],
+    /// How its cells map to those of the catalog.
+    pub runs: &'a [Run],
+    /// Its gauges of mode `all`, when it set any.
+    pub gauges: Option<DeadRow>,
+    /// What it could not count.
+    pub dropped: [u64; DROP_REASONS],
+}
+
+/// A bank that no fold wrote.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("word {at} of the arena ({name}) is from {least} to {most}, found {found}")]
+pub struct ArchiveError {
+    /// What the word is.
+    pub name: &'static str,
+    /// Where it is.
+    pub at: usize,
+    /// Least value allowed.
+    pub least: u64,
+    /// Greatest value allowed.
+    pub most: u64,
+    /// Value found.
+    pub found: u64,
+}
+
+/// What a supervisor that finds a slot in the table does about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Turn {
+    /// Nobody has it.
+    Idle,
+    /// It is not in the archive: it counts, and is folded when its worker is dead.
+    Counts,
+    /// It is in the archive: it is scrubbed and freed, and nothing of it counts any more.
+    Folded,
+}
+
+impl Turn {
+    /// Judges a slot by its state word and the active bank's `folded_generation`.
+    pub fn of(word: SlotWord, folded: u64) -> Self {
+        match word.state {
+            State::Free => Self::Idle,
+            _ if folded >= word.generation => Self::Folded,
+            _ => Self::Counts,
+        }
+    }
+}
+
+impl Archive {
+    /// An archive in which nobody is dead yet.
+    #[must_use]
+    pub fn new(layout: &Layout) -> Self {
+        Self {
+            folded: vec![0; layout.geometry.slots],
+            ring_rows: layout.geometry.ring_rows,
+            ..Self::default()
+        }
+    }
+
+    /// Reads the active bank back, after a supervisor died.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] when the bank holds lengths that no fold wrote.
+    pub fn recover<W: Words + ?Sized>(words: &W, layout: &Layout) -> Result<Self, ArchiveError> {
+        // Acquire: BANK-COMMIT, pairs with `publish`.
+        let commit = words.load(header::ARCHIVE_COMMIT, Acquire);
+        let (epoch, active) = (commit >> 1, (commit & 1) as usize);
+        let at = layout.bank(active);
+        let load = |word: usize| words.load(word, Relaxed);
+        let bounded = |name, at, least: u64, most: usize| {
+            let (found, most) = (load(at), most as u64);
+            let error = ArchiveError { name, at, least, most, found };
+            if (least..=most).contains(&found) { Ok(found as usize) } else { Err(error) }
+        };
+        bounded("epoch", at + bank::EPOCH, epoch, epoch as usize)?;
+        let cells = bounded("cells of the bank", at + bank::CELLS, 0, layout.geometry.cells)?;
+        let rows = bounded("rows of the ring", at + bank::ROWS, 0, layout.geometry.ring_rows)?;
+        let mut archive = Self { epoch, ..Self::new(layout) };
+        words
+            .read(layout.bank_cells(active)..layout.bank_cells(active) + cells, &mut archive.cells);
+        for (slot, folded) in archive.folded.iter_mut().enumerate() {
+            *folded = load(layout.folded(active) + slot);
+        }
+        for at in (0..rows).map(|row| layout.ring_row(active, row)) {
+            let most = layout.geometry.row_cells;
+            let width = bounded("cells of the row", at + row::CELLS, 0, most)?;
+            let mut cells = Vec::with_capacity(width);
+            words.read(at + row::WORDS..at + row::WORDS + width, &mut cells);
+            archive.ring.push_back(DeadRow {
+                pid: load(at + row::PID),
+                slot: load(at + row::SLOT),
+                generation: load(at + row::GENERATION),
+                cells,
+            });
+        }
+        archive.rows_dropped = load(at + bank::ROWS_DROPPED);
+        archive.dropped = std::array::from_fn(|reason| load(at + bank::DROPPED + reason));
+        Ok(archive)
+    }
+
+    /// The cells, in catalog order; those of series begun since the last fold are missing.
+    #[must_use]
+    pub fn cells(&self) -> &[u64] {
+        &self.cells
+    }
+
+    /// The generation of `slot` that was folded last.
+    #[must_use]
+    pub fn folded(&self, slot: usize) -> u64 {
+        self.folded[slot]
+    }
+
+    /// The dead rows of gauges of mode `all`, oldest first.
+    pub fn rows(&self) -> impl DoubleEndedIterator<Item = &DeadRow> {
+        self.ring.iter()
+    }
+
+    /// Dead rows that fell out of the ring.
+    #[must_use]
+    pub fn rows_dropped(&self) -> u64 {
+        self.rows_dropped
+    }
+
+    /// What the dead could not count, by reason.
+    #[must_use]
+    pub fn dropped(&self) -> &[u64; DROP_REASONS] {
+        &self.dropped
+    }
+
+    /// How many folds there were.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    fn idle_bank(&self) -> usize {
+        (self.epoch as usize + 1) & 1
+    }
+
+    /// The words that a fold of a catalog of `cells` cells may write, for the caller to make real
+    /// before it folds. `with_gauges` says that one of the dead has gauges of mode `all`.
+    #[must_use]
+    pub fn fold_ranges(
+        &self,
+        layout: &Layout,
+        cells: usize,
+        with_gauges: bool,
+    ) -> [Range<usize>; 2] {
+        let idle = self.idle_bank();
+        let ring = layout.bank_cells(idle) + layout.geometry.cells;
+        let ring_end = layout.bank(idle) + layout.bank_words;
+        let rows = if with_gauges || !self.ring.is_empty() { ring..ring_end } else { ring..ring };
+        [layout.bank(idle)..layout.bank_cells(idle) + cells.max(self.cells.len()), rows]
+    }
+
+    /// Folds a batch of dead slots: from the return of this on, and not before, the archive counts
+    /// them. `cells` is the length of the catalog in cells. [`scrub`] follows for each of them.
+    ///
+    /// # Panics
+    /// When a slot is folded twice in one generation: a defect of the caller.
+    pub fn fold<W: Words + ?Sized>(
+        &mut self,
+        words: &W,
+        layout: &Layout,
+        cells: usize,
+        batch: &[Dead<'_>],
+    ) {
+        self.cells.resize(cells.max(self.cells.len()), 0);
+        for dead in batch {
+            assert!(self.folded[dead.slot] < dead.generation, "slot {} folded twice", dead.slot);
+            self.add(dead);
+        }
+        self.epoch += 1;
+        self.publish(words, layout);
+    }
+
+    fn add(&mut self, dead: &Dead<'_>) {
+        for run in dead.runs.iter().filter(|run| run.shape.is_archived()) {
+            run.merge(&mut self.cells, dead.row);
+        }
+        self.folded[dead.slot] = dead.generation;
+        for (total, dropped) in self.dropped.iter_mut().zip(dead.dropped) {
+            *total = total.saturating_add(dropped);
+        }
+        if let Some(row) = &dead.gauges {
+            self.ring.push_back(row.clone());
+        }
+        while self.ring.len() > self.ring_rows {
+            self.ring.pop_front();
+            self.rows_dropped += 1;
+        }
+    }
+
+    /// Writes the whole idle bank, then chooses it.
+    fn publish<W: Words + ?Sized>(&self, words: &W, layout: &Layout) {
+        let idle = (self.epoch & 1) as usize;
+        let at = layout.bank(idle);
+        // Release fence: this bank was the active one two folds ago, and a reader outside may
+        // still be in it. If it sees a word stored below, it sees the commit word of the fold
+        // between. BANK-REUSE; its other side is in `read_outside`.
+        words.fence(Release);
+        let store = |at: usize, value: u64| words.store(at, value, Relaxed);
+        store(at + bank::EPOCH, self.epoch);
+        store(at + bank::CELLS, self.cells.len() as u64);
+        store(at + bank::ROWS, self.ring.len() as u64);
+        store(at + bank::ROWS_DROPPED, self.rows_dropped);
+        let sections = [
+            (at + bank::DROPPED, &self.dropped[..]),
+            (layout.folded(idle), &self.folded),
+            (layout.bank_cells(idle), &self.cells),
+        ];
+        for (start, section) in sections {
+            section.iter().enumerate().for_each(|(at, &word)| store(start + at, word));
+        }
+        for (number, dead) in self.ring.iter().enumerate() {
+            let at = layout.ring_row(idle, number);
+            store(at + row::PID, dead.pid);
+            store(at + row::SLOT, dead.slot);
+            store(at + row::GENERATION, dead.generation);
+            store(at + row::CELLS, dead.cells.len() as u64);
+            let cells = dead.cells.iter().enumerate();
+            cells.for_each(|(cell, &word)| store(at + row::WORDS + cell, word));
+        }
+        // Release: whoever sees the commit word sees the bank. BANK-COMMIT; its other side is in
+        // `recover` and `read_outside`. The epoch in it tells two folds apart that end in the same
+        // bank.
+        words.store(header::ARCHIVE_COMMIT, self.epoch << 1 | idle as u64, Release);
+    }
+}
+
+/// Empties the slot of a dead worker that has been folded, and frees it for its next generation.
+pub fn scrub<W: Words + ?Sized>(
+    words: &W,
+    layout: &Layout,
+    slot: usize,
+    word: SlotWord,
+) -> SlotWord {
+    // Release fence: a reader outside that sees one scrubbed word, and then fences, sees the
+    // commit word of the fold. SCRUB; its other side is in `read_outside`.
+    words.fence(Release);
+    words.scrub(layout.slot(slot)..layout.slot(slot) + layout.slot_words);
+    let free = word.to(State::Free);
+    free.publish(words, layout, slot);
+    free
+}
+
+/// What a reader outside the supervisor sees while it reads: one bank, and who is not in it.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a, W: ?Sized> {
+    words: &'a W,
+    layout: &'a Layout,
+    bank: usize,
+}
+
+impl<W: Words + ?Sized> View<'_, W> {
+    /// A cell of the archive, by its index in the catalog; 0 for one that no fold has seen.
+    #[must_use]
+    pub fn archived(&self, cell: usize) -> u64 {
+        let cells = self.words.load(self.layout.bank(self.bank) + bank::CELLS, Relaxed);
+        let at = self.layout.bank_cells(self.bank) + cell;
+        if (cell as u64) < cells { self.words.load(at, Relaxed) } else { 0 }
+    }
+
+    /// Whether the cells of `slot` are to be added to those of the archive.
+    #[must_use]
+    pub fn counts(&self, slot: usize) -> Option<SlotHeader> {
+        let word = SlotWord::read(self.words, self.layout, slot)?;
+        let folded = self.words.load(self.layout.folded(self.bank) + slot, Relaxed);
+        let header = SlotHeader::read(self.words, self.layout.slot(slot))?;
+        let mine = header.generation == word.generation;
+        (Turn::of(word, folded) == Turn::Counts && mine).then_some(header)
+    }
+
+    /// A cell of `slot`, by its index in the slot.
+    #[must_use]
+    pub fn cell(&self, slot: usize, cell: usize) -> u64 {
+        let at = self.layout.slot(slot) + slot_header::WORDS + cell;
+        self.words.load(at, Relaxed)
+    }
+}
+
+/// Reads archive and slots from outside the supervisor: `read` is called until no fold came between
+/// its beginning and its end, at most `attempts` times; `None` when one came each time.
+pub fn read_outside<W: Words + ?Sized, T>(
+    words: &W,
+    layout: &Layout,
+    attempts: usize,
+    mut read: impl FnMut(View<'_, W>) -> T,
+) -> Option<T> {
+    (0..attempts).find_map(|_| {
+        // Acquire: BANK-COMMIT, pairs with `Archive::publish`.
+        let before = words.load(header::ARCHIVE_COMMIT, Acquire);
+        let found = read(View { words, layout, bank: (before & 1) as usize });
+        // Acquire fence: SCRUB and BANK-REUSE, pairs with `scrub` and `publish`. If a word read above was scrubbed already, or
+        // belongs to a later fold into the same bank, the load below sees a later commit word.
+        words.fence(Acquire);
+        let after = words.load(header::ARCHIVE_COMMIT, Relaxed);
+        (before == after).then_some(found)
+    })
+}

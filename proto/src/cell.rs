@@ -1,0 +1,337 @@
+//! The cells of each kind: which words a series owns, how a worker writes them, and how the rows
+//! of many processes become one.
+//!
+//! | kind | cells, in order |
+//! |---|---|
+//! | counter | whole (integer), fraction (float) |
+//! | gauge | value (float bits), stamp |
+//! | histogram | one integer per bucket, +Inf last; sum (float); odd |
+//! | summary | count (integer); sum (float); odd |
+//!
+//! A counter's value is whole + fraction: an amount without a fractional part goes to the whole
+//! cell, so whole counts are exact and do not depend on the order in which they are added. `odd`
+//! counts the observations that were negative or not finite: while it is 0 the sum only rises.
+//! A stamp of 0 says that the gauge was never set in this process.
+//!
+//! All cell accesses are Relaxed. A cell is a number that only one process writes and that nothing
+//! else is published through: what makes a cell reachable at all is the log's commit word, and
+//! what makes the cells of the dead stand still is the kernel's word that the writer is dead.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::family::{GaugeMode, Kind};
+
+/// Cells of a counter.
+pub const COUNTER_CELLS: usize = 2;
+/// Cells of a gauge.
+pub const GAUGE_CELLS: usize = 2;
+/// Cells of a summary.
+pub const SUMMARY_CELLS: usize = 3;
+/// Cells of a histogram beside its finite bounds: the bucket up to +Inf, sum, odd.
+pub const HISTOGRAM_EXTRA_CELLS: usize = 3;
+
+/// Number that changes with the meaning of cells, part of the layout fingerprint.
+pub const CELL_ABI: u64 =
+    crate::layout::fnv(&[1, COUNTER_CELLS as u64, GAUGE_CELLS as u64, SUMMARY_CELLS as u64, 3]);
+
+/// The largest amount that a whole cell takes at once: above it a float no longer counts in ones.
+pub const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
+
+/// How the cells of a series are laid out and merged: all of a [`Kind`] that cells depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shape {
+    /// Whole and fraction.
+    Counter,
+    /// Value and stamp, merged as the mode says.
+    Gauge(GaugeMode),
+    /// So many buckets, sum, odd.
+    Histogram {
+        /// Buckets, the one up to +Inf included.
+        buckets: u32,
+    },
+    /// Count, sum, odd.
+    Summary,
+    /// Cells that no series owns any more, left so that later ones keep their index.
+    Gap {
+        /// How many.
+        cells: u32,
+    },
+}
+
+/// What is known of one cell of a shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CellKind {
+    /// An integer that never falls while its process lives.
+    Whole,
+    /// A float that never falls while its process lives, unless the series is odd.
+    Float,
+    /// Anything.
+    Free,
+}
+
+impl Shape {
+    /// The shape of the cells of `kind`.
+    #[must_use]
+    pub fn of(kind: &Kind) -> Self {
+        match kind {
+            Kind::Counter => Self::Counter,
+            Kind::Gauge(mode) => Self::Gauge(*mode),
+            Kind::Histogram(bounds) => Self::Histogram { buckets: bounds.len() as u32 + 1 },
+            Kind::Summary => Self::Summary,
+        }
+    }
+
+    /// How many cells it has.
+    #[must_use]
+    pub fn width(self) -> usize {
+        match self {
+            Self::Counter => COUNTER_CELLS,
+            Self::Gauge(_) => GAUGE_CELLS,
+            Self::Histogram { buckets } => buckets as usize + HISTOGRAM_EXTRA_CELLS - 1,
+            Self::Summary => SUMMARY_CELLS,
+            Self::Gap { cells } => cells as usize,
+        }
+    }
+
+    /// What is known of cell `at` of this shape.
+    #[must_use]
+    pub fn cell(self, at: usize) -> CellKind {
+        match self {
+            Self::Counter if at == 0 => CellKind::Whole,
+            Self::Counter => CellKind::Float,
+            Self::Histogram { .. } | Self::Summary if at + 2 == self.width() => CellKind::Float,
+            Self::Histogram { .. } | Self::Summary => CellKind::Whole,
+            Self::Gauge(_) | Self::Gap { .. } => CellKind::Free,
+        }
+    }
+
+    /// Merges the cells of one process into those of many. Counts saturate; a gauge that was never
+    /// set takes no part; the cells of per-process gauges are not merged at all.
+    ///
+    /// # Panics
+    /// When a slice is not as wide as the shape.
+    pub fn merge(self, into: &mut [u64], from: &[u64]) {
+        assert!(into.len() == self.width() && from.len() == self.width(), "rows of one shape");
+        match self {
+            Self::Counter => {
+                into[0] = into[0].saturating_add(from[0]);
+                into[1] = float_sum(into[1], from[1]);
+            }
+            Self::Gauge(mode) => merge_gauge(mode, into, from),
+            Self::Histogram { .. } | Self::Summary => {
+                let sum = self.width() - 2;
+                for (at, (into, from)) in into.iter_mut().zip(from).enumerate() {
+                    *into = if at == sum {
+                        float_sum(*into, *from)
+                    } else {
+                        into.saturating_add(*from)
+                    };
+                }
+            }
+            Self::Gap { .. } => {}
+        }
+    }
+
+    /// Whether the cells of a dead process go on counting in the archive's cells. Gauges of mode
+    /// `all` do so in the archive's ring instead.
+    #[must_use]
+    pub fn is_archived(self) -> bool {
+        match self {
+            Self::Gauge(mode) => mode.outlives_its_process() && !mode.is_per_process(),
+            Self::Gap { .. } => false,
+            _ => true,
+        }
+    }
+}
+
+/// A run of series of one shape whose cells lie next to each other, in a row and in the catalog:
+/// how the cells of a slot map to those of the catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Shape of each series.
+    pub shape: Shape,
+    /// How many series.
+    pub series: usize,
+    /// First cell in the slot's row.
+    pub from: usize,
+    /// First cell in the catalog.
+    pub to: usize,
+}
+
+impl Run {
+    /// Cells of the whole run.
+    #[must_use]
+    pub fn cells(&self) -> usize {
+        self.series * self.shape.width()
+    }
+
+    /// Whether `next` goes on where this run ends, on both sides.
+    #[must_use]
+    pub fn continues_with(&self, next: &Self) -> bool {
+        let cells = self.cells();
+        self.shape == next.shape && self.from + cells == next.from && self.to + cells == next.to
+    }
+
+    /// Merges the run's part of `row` into its part of `into`, a row in catalog order.
+    ///
+    /// # Panics
+    /// When a row is too short for the run.
+    pub fn merge(&self, into: &mut [u64], row: &[u64]) {
+        let cells = self.cells();
+        let into = &mut into[self.to..self.to + cells];
+        let from = &row[self.from..self.from + cells];
+        if self.shape == Shape::Counter {
+            // The commonest shape, without a call per series.
+            for (into, from) in into.as_chunks_mut::<2>().0.iter_mut().zip(from.as_chunks::<2>().0)
+            {
+                into[0] = into[0].saturating_add(from[0]);
+                into[1] = float_sum(into[1], from[1]);
+            }
+            return;
+        }
+        let width = self.shape.width().max(1);
+        for (into, from) in into.chunks_exact_mut(width).zip(from.chunks_exact(width)) {
+            self.shape.merge(into, from);
+        }
+    }
+}
+
+fn float_sum(a: u64, b: u64) -> u64 {
+    // Adding nothing leaves the bits alone, so a series without fractions stays bit for bit.
+    if b == 0 { a } else { (f64::from_bits(a) + f64::from_bits(b)).to_bits() }
+}
+
+fn merge_gauge(mode: GaugeMode, into: &mut [u64], from: &[u64]) {
+    let [value, stamp] = [from[0], from[1]];
+    if stamp == 0 || mode.is_per_process() {
+        return;
+    }
+    let unset = into[1] == 0;
+    let (old, new) = (f64::from_bits(into[0]), f64::from_bits(value));
+    let takes = match mode {
+        GaugeMode::Sum | GaugeMode::LiveSum => {
+            into[0] = if unset { value } else { (old + new).to_bits() };
+            false
+        }
+        // NaN is neither more nor less: it stays only while nothing else was set.
+        GaugeMode::Max | GaugeMode::LiveMax => unset || new > old || old.is_nan(),
+        GaugeMode::Min | GaugeMode::LiveMin => unset || new < old || old.is_nan(),
+        _ => unset || stamp > into[1],
+    };
+    if takes {
+        into[0] = value;
+    }
+    into[1] = into[1].max(stamp);
+}
+
+/// Adds to a float cell that several threads of one process may write. CAS, because a float has no
+/// fetch_add: no other process ever writes the cell.
+#[inline]
+pub fn add_float(cell: &AtomicU64, amount: f64) {
+    let mut old = cell.load(Relaxed);
+    loop {
+        let new = (f64::from_bits(old) + amount).to_bits();
+        match cell.compare_exchange_weak(old, new, Relaxed, Relaxed) {
+            Ok(_) => return,
+            Err(found) => old = found,
+        }
+    }
+}
+
+/// Adds `amount`, which must be 0 or more, to a counter's two cells.
+#[inline]
+pub fn add_amount(whole: &AtomicU64, fraction: &AtomicU64, amount: f64) {
+    if amount < MAX_WHOLE && amount.fract() == 0.0 {
+        whole.fetch_add(amount as u64, Relaxed);
+    } else {
+        add_float(fraction, amount);
+    }
+}
+
+/// Stamps a gauge as set: with `now` where the mode needs an order, else with 1.
+#[inline]
+pub fn stamp(cell: &AtomicU64, stamp: u64) {
+    // A gauge that needs no order is stamped once: the load spares all later ones the write.
+    if cell.load(Relaxed) < stamp {
+        cell.fetch_max(stamp, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merged(shape: Shape, rows: &[&[u64]]) -> Vec<u64> {
+        let mut into = vec![0; shape.width()];
+        for row in rows {
+            shape.merge(&mut into, row);
+        }
+        into
+    }
+
+    fn gauge(mode: GaugeMode, rows: &[(f64, u64)]) -> Option<f64> {
+        let rows: Vec<_> = rows.iter().map(|(value, stamp)| [value.to_bits(), *stamp]).collect();
+        let rows: Vec<_> = rows.iter().map(|row| row.as_slice()).collect();
+        let into = merged(Shape::Gauge(mode), &rows);
+        (into[1] != 0).then(|| f64::from_bits(into[0]))
+    }
+
+    #[test]
+    fn each_kind_merges_as_the_table_says() {
+        let half = 0.5_f64.to_bits();
+        assert_eq!(merged(Shape::Counter, &[&[3, half], &[4, half]]), [7, 1.0_f64.to_bits()]);
+        assert_eq!(merged(Shape::Counter, &[&[u64::MAX, 0], &[4, 0]]), [u64::MAX, 0]);
+        let histogram = Shape::Histogram { buckets: 2 };
+        assert_eq!(
+            merged(histogram, &[&[1, 2, half, 1], &[1, 0, half, 0]]),
+            [2, 2, 1.0_f64.to_bits(), 1]
+        );
+        assert_eq!(merged(Shape::Summary, &[&[1, half, 0], &[1, 0, 0]]), [2, half, 0]);
+    }
+
+    #[test]
+    fn a_gauge_merges_by_its_mode_and_only_where_it_was_set() {
+        use GaugeMode as Mode;
+        let rows = [(2.0, 5), (-3.0, 9), (1e9, 0), (4.0, 1)];
+        for (mode, expect) in [
+            (Mode::Sum, Some(3.0)),
+            (Mode::LiveSum, Some(3.0)),
+            (Mode::Max, Some(4.0)),
+            (Mode::LiveMax, Some(4.0)),
+            (Mode::Min, Some(-3.0)),
+            (Mode::LiveMin, Some(-3.0)),
+            (Mode::MostRecent, Some(-3.0)),
+            (Mode::LiveMostRecent, Some(-3.0)),
+            (Mode::All, None),
+            (Mode::LiveAll, None),
+        ] {
+            assert_eq!(gauge(mode, &rows), expect, "{mode:?}");
+            assert_eq!(gauge(mode, &[(7.0, 0)]), None, "{mode:?} never set");
+        }
+        assert_eq!(gauge(Mode::Max, &[(f64::NAN, 1), (1.0, 1)]), Some(1.0));
+        assert_eq!(gauge(Mode::Max, &[(-1.0, 1)]), Some(-1.0));
+        assert_eq!(gauge(Mode::Min, &[(1.0, 1)]), Some(1.0));
+    }
+
+    #[test]
+    fn whole_amounts_go_to_the_whole_cell_and_others_to_the_fraction() {
+        let cells = [AtomicU64::new(0), AtomicU64::new(0)];
+        for amount in [1.0, 0.0, 2.5, 1e6, 1e300] {
+            add_amount(&cells[0], &cells[1], amount);
+        }
+        assert_eq!(cells[0].load(Relaxed), 1_000_001);
+        assert_eq!(f64::from_bits(cells[1].load(Relaxed)), 2.5 + 1e300);
+    }
+
+    #[test]
+    fn a_shape_is_as_wide_as_its_kind_and_knows_its_cells() {
+        let shape = Shape::of(&Kind::Histogram([1.0, 2.0].into()));
+        assert_eq!(shape.width(), 5);
+        let kinds: Vec<_> = (0..5).map(|at| shape.cell(at)).collect();
+        use CellKind::{Float, Free, Whole};
+        assert_eq!(kinds, [Whole, Whole, Whole, Float, Whole]);
+        assert_eq!(Shape::Summary.cell(1), Float);
+        assert_eq!(Shape::Counter.cell(1), Float);
+        assert_eq!(Shape::Gauge(GaugeMode::Sum).cell(0), Free);
+    }
+}

@@ -1,0 +1,397 @@
+//! What a family is, and which names and labels it may have. A [`Family`] that exists is valid:
+//! both the worker that registers it and the supervisor that reads it from a log made it here.
+
+use thiserror::Error;
+
+/// How the values of a gauge in many processes become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum GaugeMode {
+    /// One series per process, with the label `pid`; the newest dead ones are kept.
+    All = 0,
+    /// One series per living process, with the label `pid`.
+    LiveAll = 1,
+    /// The sum over all processes.
+    Sum = 2,
+    /// The sum over living processes.
+    LiveSum = 3,
+    /// The greatest value over all processes.
+    Max = 4,
+    /// The greatest value over living processes.
+    LiveMax = 5,
+    /// The least value over all processes.
+    Min = 6,
+    /// The least value over living processes.
+    LiveMin = 7,
+    /// The value set last, over all processes.
+    MostRecent = 8,
+    /// The value set last, over living processes.
+    LiveMostRecent = 9,
+}
+
+impl GaugeMode {
+    /// Every mode, in the order of its number.
+    pub const EVERY: [Self; 10] = [
+        Self::All,
+        Self::LiveAll,
+        Self::Sum,
+        Self::LiveSum,
+        Self::Max,
+        Self::LiveMax,
+        Self::Min,
+        Self::LiveMin,
+        Self::MostRecent,
+        Self::LiveMostRecent,
+    ];
+
+    /// The name of the mode, as `prometheus_client` spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::LiveAll => "liveall",
+            Self::Sum => "sum",
+            Self::LiveSum => "livesum",
+            Self::Max => "max",
+            Self::LiveMax => "livemax",
+            Self::Min => "min",
+            Self::LiveMin => "livemin",
+            Self::MostRecent => "mostrecent",
+            Self::LiveMostRecent => "livemostrecent",
+        }
+    }
+
+    /// Whether each process has a series of its own.
+    #[must_use]
+    pub fn is_per_process(self) -> bool {
+        matches!(self, Self::All | Self::LiveAll)
+    }
+
+    /// Whether the dead still take part.
+    #[must_use]
+    pub fn outlives_its_process(self) -> bool {
+        matches!(self, Self::All | Self::Sum | Self::Max | Self::Min | Self::MostRecent)
+    }
+
+    /// Whether stamps must be times, because their order decides.
+    #[must_use]
+    pub fn is_ordered(self) -> bool {
+        matches!(self, Self::MostRecent | Self::LiveMostRecent)
+    }
+}
+
+impl std::str::FromStr for GaugeMode {
+    type Err = FamilyError;
+
+    /// Reads a mode's name; `latest` is an alias of `mostrecent`.
+    fn from_str(name: &str) -> Result<Self, FamilyError> {
+        let name = if name == "latest" { "mostrecent" } else { name };
+        let found = Self::EVERY.into_iter().find(|mode| mode.name() == name);
+        found.ok_or_else(|| FamilyError::Mode { found: name.to_owned() })
+    }
+}
+
+/// What a family measures, with what only that kind has.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// Only goes up.
+    Counter,
+    /// Goes up and down.
+    Gauge(GaugeMode),
+    /// Counts observations by size. The finite upper bounds of its buckets, rising; the bucket up
+    /// to +Inf is implied.
+    Histogram(Box<[f64]>),
+    /// Counts and sums observations.
+    Summary,
+}
+
+impl Kind {
+    /// The name of the type in an exposition.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge(_) => "gauge",
+            Self::Histogram(_) => "histogram",
+            Self::Summary => "summary",
+        }
+    }
+
+    /// How many cells a series of this kind owns.
+    #[must_use]
+    pub fn cells(&self) -> usize {
+        crate::cell::Shape::of(self).width()
+    }
+}
+
+/// A family: everything about a metric but its label values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Family {
+    /// Type, and what only that type has.
+    pub kind: Kind,
+    /// Name without the suffix `_total`.
+    pub name: Box<str>,
+    /// Unit, or nothing.
+    pub unit: Box<str>,
+    /// Help text, or nothing.
+    pub help: Box<str>,
+    /// Label names, in the order of their values in a series.
+    pub labels: Box<[Box<str>]>,
+}
+
+/// Longest name of a metric or label, in bytes.
+pub const MAX_NAME_BYTES: usize = 256;
+/// Longest help text, in bytes.
+pub const MAX_HELP_BYTES: usize = 4096;
+/// Longest label value, in bytes.
+pub const MAX_VALUE_BYTES: usize = 4096;
+/// Most labels of a family.
+pub const MAX_LABELS: usize = 64;
+/// Most finite bounds of a histogram.
+pub const MAX_BOUNDS: usize = 512;
+/// Prefix of the names that the supervisor exposes itself.
+pub const RESERVED_PREFIX: &str = "tallyboard_";
+
+/// A family that cannot be.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum FamilyError {
+    /// The name is not a metric name.
+    #[error(
+        "metric names match [a-zA-Z_:][a-zA-Z0-9_:]* and have at most {MAX_NAME_BYTES} bytes, found {found:?}; rename the metric"
+    )]
+    Name {
+        /// The name found.
+        found: String,
+    },
+    /// The name is one of the supervisor's own.
+    #[error(
+        "names beginning with {RESERVED_PREFIX} are the supervisor's own, found {found:?}; choose another prefix"
+    )]
+    Reserved {
+        /// The name found.
+        found: String,
+    },
+    /// A label name is not one, or is one that the exposition needs itself.
+    #[error("label names {expected}, found {found:?} on metric {metric:?}; rename the label")]
+    Label {
+        /// What was expected.
+        expected: &'static str,
+        /// The label name found.
+        found: String,
+        /// The metric it is on.
+        metric: String,
+    },
+    /// Too many labels.
+    #[error("a metric has at most {MAX_LABELS} labels, found {found} on {metric:?}; use fewer")]
+    Labels {
+        /// How many labels were found.
+        found: usize,
+        /// The metric they are on.
+        metric: String,
+    },
+    /// The unit is not the end of the name.
+    #[error(
+        "a unit is the last part of the name (OpenMetrics 1.0), found unit {unit:?} on {metric:?}; name the metric {metric}_{unit}"
+    )]
+    Unit {
+        /// The unit found.
+        unit: String,
+        /// The metric it is on.
+        metric: String,
+    },
+    /// The help text is too long.
+    #[error("a help text has at most {MAX_HELP_BYTES} bytes, found {found}; shorten it")]
+    Help {
+        /// How many bytes were found.
+        found: usize,
+    },
+    /// The bounds do not rise.
+    #[error(
+        "histogram bounds are at least 1 and at most {MAX_BOUNDS} finite numbers, each greater than the one before, found {found}; sort them and leave +Inf out"
+    )]
+    Bounds {
+        /// The bounds found.
+        found: String,
+    },
+    /// The gauge mode is unknown.
+    #[error(
+        "gauge modes are all, sum, max, min, mostrecent (alias latest) and the same with live in front, found {found:?}; use one of these"
+    )]
+    Mode {
+        /// The mode found.
+        found: String,
+    },
+}
+
+impl Family {
+    /// Makes a family, or says what is wrong with it. A counter's name may be given with or
+    /// without `_total` and is kept without.
+    ///
+    /// # Errors
+    /// [`FamilyError`] names what was expected and what was found.
+    pub fn new(
+        kind: Kind,
+        name: &str,
+        unit: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<Self, FamilyError> {
+        let name = match kind {
+            Kind::Counter => name.strip_suffix("_total").unwrap_or(name),
+            _ => name,
+        };
+        check_name(name)?;
+        if !unit.is_empty() && !name.strip_suffix(unit).is_some_and(|stem| stem.ends_with('_')) {
+            return Err(FamilyError::Unit { unit: unit.to_owned(), metric: name.to_owned() });
+        }
+        if help.len() > MAX_HELP_BYTES {
+            return Err(FamilyError::Help { found: help.len() });
+        }
+        check_labels(&kind, name, labels)?;
+        check_bounds(&kind)?;
+        Ok(Self {
+            kind,
+            name: name.into(),
+            unit: unit.into(),
+            help: help.into(),
+            labels: labels.iter().map(|&label| label.into()).collect(),
+        })
+    }
+
+    /// Whether two processes that both have this name mean the same: type, mode, bounds, labels
+    /// and unit agree. The help text may differ; the first one counts.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.kind == other.kind
+            && self.labels == other.labels
+            && self.unit == other.unit
+    }
+
+    /// The names of the samples that a family of this kind writes, beside or instead of its own.
+    /// Two families whose samples share a name cannot be in one exposition.
+    pub fn sample_names(&self) -> impl Iterator<Item = String> + '_ {
+        let suffixes: &[&str] = match self.kind {
+            Kind::Counter => &["", "_total"],
+            Kind::Gauge(_) => &[""],
+            Kind::Histogram(_) => &["", "_bucket", "_count", "_sum"],
+            Kind::Summary => &["", "_count", "_sum"],
+        };
+        suffixes.iter().map(|suffix| format!("{}{suffix}", self.name))
+    }
+}
+
+/// Whether `name` matches `[a-zA-Z_:][a-zA-Z0-9_:]*` (Prometheus data model).
+fn is_metric_name(name: &str) -> bool {
+    name.len() <= MAX_NAME_BYTES
+        && !name.starts_with(|first: char| first.is_ascii_digit())
+        && !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':')
+}
+
+fn check_name(name: &str) -> Result<(), FamilyError> {
+    if !is_metric_name(name) {
+        return Err(FamilyError::Name { found: name.to_owned() });
+    }
+    if name.starts_with(RESERVED_PREFIX) {
+        return Err(FamilyError::Reserved { found: name.to_owned() });
+    }
+    Ok(())
+}
+
+fn check_labels(kind: &Kind, name: &str, labels: &[&str]) -> Result<(), FamilyError> {
+    if labels.len() > MAX_LABELS {
+        return Err(FamilyError::Labels { found: labels.len(), metric: name.to_owned() });
+    }
+    for (at, &label) in labels.iter().enumerate() {
+        let expected = if !is_metric_name(label) || label.contains(':') {
+            "match [a-zA-Z_][a-zA-Z0-9_]* and have at most 256 bytes"
+        } else if label.starts_with("__") {
+            "do not begin with __, which Prometheus keeps for itself"
+        } else if labels[..at].contains(&label) {
+            "differ from each other"
+        } else if label == "le" && matches!(kind, Kind::Histogram(_)) {
+            "of a histogram are not le, which its buckets have"
+        } else if label == "quantile" && matches!(kind, Kind::Summary) {
+            "of a summary are not quantile, which its quantiles have"
+        } else if label == "pid" && matches!(kind, Kind::Gauge(mode) if mode.is_per_process()) {
+            "of a gauge of mode all or liveall are not pid, which tells the processes apart"
+        } else {
+            continue;
+        };
+        return Err(FamilyError::Label {
+            expected,
+            found: label.to_owned(),
+            metric: name.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn check_bounds(kind: &Kind) -> Result<(), FamilyError> {
+    let Kind::Histogram(bounds) = kind else { return Ok(()) };
+    let rising = bounds.windows(2).all(|pair| pair[0] < pair[1]);
+    let finite = bounds.iter().all(|bound| bound.is_finite());
+    if rising && finite && (1..=MAX_BOUNDS).contains(&bounds.len()) {
+        return Ok(());
+    }
+    Err(FamilyError::Bounds { found: format!("{bounds:?}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(kind: Kind, name: &str, unit: &str, labels: &[&str], expect: &str) {
+        let found = match Family::new(kind, name, unit, "help", labels) {
+            Ok(family) => format!("ok {}", family.name),
+            Err(error) => error.to_string(),
+        };
+        assert!(found.starts_with(expect), "{name} {labels:?}: {found:?}, expected {expect:?}");
+    }
+
+    #[test]
+    fn every_bad_family_is_refused_with_what_was_expected_and_found() {
+        let histogram = |bounds: &[f64]| Kind::Histogram(bounds.into());
+        check(Kind::Counter, "requests_total", "", &[], "ok requests");
+        check(Kind::Counter, "requests", "", &["route", "status"], "ok requests");
+        check(Kind::Gauge(GaugeMode::Sum), "requests_total", "", &[], "ok requests_total");
+        check(Kind::Counter, "", "", &[], "metric names match");
+        check(Kind::Counter, "_total", "", &[], "metric names match");
+        check(Kind::Counter, "1st", "", &[], "metric names match");
+        check(Kind::Counter, "a b", "", &[], "metric names match");
+        check(Kind::Counter, "a\nb", "", &[], "metric names match");
+        check(Kind::Counter, "é", "", &[], "metric names match");
+        check(Kind::Counter, &"a".repeat(257), "", &[], "metric names match");
+        check(Kind::Counter, "tallyboard_x", "", &[], "names beginning with tallyboard_");
+        check(Kind::Counter, "a", "", &["a:b"], "label names match");
+        check(Kind::Counter, "a", "", &["__a"], "label names do not begin with __");
+        check(Kind::Counter, "a", "", &["b", "b"], "label names differ");
+        check(Kind::Counter, "a", "", &["b"; 65], "a metric has at most 64 labels");
+        check(Kind::Counter, "a", "", &["pid"], "ok a");
+        check(Kind::Gauge(GaugeMode::Sum), "a", "", &["pid"], "ok a");
+        check(Kind::Gauge(GaugeMode::All), "a", "", &["pid"], "label names of a gauge of mode all");
+        check(Kind::Summary, "a", "", &["quantile"], "label names of a summary");
+        check(Kind::Summary, "a", "", &["le"], "ok a");
+        check(histogram(&[1.0]), "a", "", &["le"], "label names of a histogram");
+        check(histogram(&[]), "a", "", &[], "histogram bounds are");
+        check(histogram(&[2.0, 1.0]), "a", "", &[], "histogram bounds are");
+        check(histogram(&[1.0, 1.0]), "a", "", &[], "histogram bounds are");
+        check(histogram(&[1.0, f64::INFINITY]), "a", "", &[], "histogram bounds are");
+        check(histogram(&[f64::NAN]), "a", "", &[], "histogram bounds are");
+        check(histogram(&[-1.0, 0.0]), "a", "", &[], "ok a");
+        check(Kind::Counter, "wait_seconds_total", "seconds", &[], "ok wait_seconds");
+        check(Kind::Counter, "wait", "seconds", &[], "a unit is the last part");
+    }
+
+    #[test]
+    fn gauge_modes_have_the_names_of_prometheus_client_and_an_alias() {
+        for (number, mode) in GaugeMode::EVERY.into_iter().enumerate() {
+            assert_eq!(mode as usize, number);
+            assert_eq!(mode.name().parse(), Ok(mode));
+        }
+        assert_eq!("latest".parse(), Ok(GaugeMode::MostRecent));
+        assert!("newest".parse::<GaugeMode>().is_err());
+    }
+}

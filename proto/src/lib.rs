@@ -1,0 +1,38 @@
+//! The contract of a Tallyboard arena: everything that the supervisor, the workers and a reader
+//! outside both must agree on, and nothing else.
+//!
+//! Rules of this crate, numbered so that comments can name them:
+//!
+//! 1. Every word has one writing process: the supervisor writes the control segment, a worker its
+//!    own slot. The one exception is the scrub of a slot whose worker the kernel has declared dead.
+//! 2. What is published is published last: plain stores first, then one Release store of one word
+//!    (a log's commit word, a slot's state word, the archive's commit word).
+//! 3. The archive's commit word decides which bank counts. Whatever a fold changes is in the bank.
+//! 4. Nothing here does I/O, reads a clock, allocates shared memory or is unsafe. Memory comes in
+//!    as [`word::Words`], time and identity as arguments, so that a test owns all three.
+//! 5. Indices come from [`layout::Layout`] (private geometry), never from shared memory.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`word`] | `Words`, the memory that the protocol runs on |
+//! | [`layout`] | geometry, offsets, layout version and fingerprint |
+//! | [`family`] | what a family is, and which names and labels it may have |
+//! | [`log`] | records, append and read of a series log, and the parsed [`log::Contents`] |
+//! | [`slot`] | the slot table's words, the states of a slot, the slot header |
+//! | [`cell`] | the cells of each kind, how they are written and merged |
+//! | [`archive`] | banks, commit word, fold, recovery, the reader outside |
+//! | [`control`] | the messages between worker and supervisor |
+
+#![forbid(unsafe_code)]
+
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!("Tallyboard needs a target with 64-bit atomics");
+
+pub mod archive;
+pub mod cell;
+pub mod control;
+pub mod family;
+pub mod layout;
+pub mod log;
+pub mod slot;
+pub mod word;

@@ -1,0 +1,588 @@
+//! The series log: append-only records, made visible by one commit word.
+//!
+//! ```text
+//! record   | kind: 8 | words: 24 | operand: 32 |  payload, (words - 1) * 8 bytes
+//! Family   operand = type | mode << 8;  payload = name, unit, help, labels, bounds
+//! Series   operand = ordinal of the family; payload = one value per label
+//! Gap      operand = cells;             payload = nothing
+//! ```
+//!
+//! A string is its length in four bytes and its UTF-8 bytes; a list is its length in four bytes and
+//! its items; a bound is the eight bytes of a float; all little-endian, zero-padded to whole words.
+//! Families and series are numbered in log order and own their cells in log order, so a log
+//! determines its cell layout. A slot's log continues the prefix that it took from the catalog.
+
+use std::hash::BuildHasher;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use thiserror::Error;
+
+use crate::cell::Shape;
+use crate::family::{
+    Family, FamilyError, GaugeMode, Kind, MAX_BOUNDS, MAX_LABELS, MAX_VALUE_BYTES,
+};
+use crate::layout::LogArea;
+use crate::word::Words;
+
+const FAMILY: u8 = 1;
+const SERIES: u8 = 2;
+const GAP: u8 = 3;
+
+/// Longest record, in words.
+pub const MAX_RECORD_WORDS: usize = 1 << 16;
+
+/// Number that changes with the encoding of records, part of the layout fingerprint.
+pub const RECORD_ABI: u64 =
+    crate::layout::fnv(&[1, FAMILY as u64, SERIES as u64, GAP as u64, MAX_RECORD_WORDS as u64]);
+
+/// One record of a log.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// Begins a family; the next ordinal is its number.
+    Family(Family),
+    /// Begins a series of a family; it owns the next cells.
+    Series {
+        /// Ordinal of the family, counted from the start of the prefix.
+        family: u32,
+        /// Label values, in the order of the family's label names.
+        values: Box<[Box<str>]>,
+    },
+    /// Skips cells, so that the series after it keep the cells that they have elsewhere.
+    Gap {
+        /// How many cells.
+        cells: u32,
+    },
+}
+
+/// A log that does not parse. Positions are in words from the start of the log.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum LogError {
+    /// The commit word is past the end of the log, or behind what was read before.
+    #[error("the log's commit word is from {least} to {most}, found {found}")]
+    Commit {
+        /// Least value allowed.
+        least: usize,
+        /// Greatest value allowed.
+        most: usize,
+        /// Value found.
+        found: u64,
+    },
+    /// A record has a length that leads out of the log, or none.
+    #[error("the record at word {at} has from 1 to {most} words, found {found}")]
+    Length {
+        /// Where the record begins.
+        at: usize,
+        /// Greatest length allowed.
+        most: usize,
+        /// Length found.
+        found: usize,
+    },
+    /// No such record, type or mode.
+    #[error("the record at word {at} has an unknown {what}: {found}")]
+    Unknown {
+        /// Where the record begins.
+        at: usize,
+        /// What is unknown.
+        what: &'static str,
+        /// Number found.
+        found: u64,
+    },
+    /// A string or list ends outside its record, is too long, or is not UTF-8.
+    #[error("the record at word {at} has a damaged {what}")]
+    Payload {
+        /// Where the record begins.
+        at: usize,
+        /// What is damaged.
+        what: &'static str,
+    },
+    /// The family is not one that can be.
+    #[error("the record at word {at}: {source}")]
+    Family {
+        /// Where the record begins.
+        at: usize,
+        /// What is wrong with it.
+        source: FamilyError,
+    },
+    /// A series names a family that the log has not begun, or has another number of values.
+    #[error(
+        "the record at word {at} has {found} label values of family {family}, which does not have so many"
+    )]
+    Series {
+        /// Where the record begins.
+        at: usize,
+        /// Ordinal of the family.
+        family: u32,
+        /// Number of values found.
+        found: usize,
+    },
+    /// The cells of the log do not fit.
+    #[error("the record at word {at} needs cells up to {needed}, there are {limit}")]
+    Cells {
+        /// Where the record begins.
+        at: usize,
+        /// Cells needed.
+        needed: usize,
+        /// Cells there are.
+        limit: usize,
+    },
+}
+
+/// The log is full.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("the log has {free} words left, {needed} are needed; start with a larger --max-series")]
+pub struct LogFull {
+    /// Words needed.
+    pub needed: usize,
+    /// Words free.
+    pub free: usize,
+}
+
+impl Record {
+    /// Encodes the record as words.
+    #[must_use]
+    pub fn to_words(&self) -> Vec<u64> {
+        let mut bytes = Vec::new();
+        let (kind, operand) = match self {
+            Self::Family(family) => (FAMILY, put_family(&mut bytes, family)),
+            Self::Series { family, values } => {
+                values.iter().for_each(|value| put_str(&mut bytes, value));
+                (SERIES, *family)
+            }
+            Self::Gap { cells } => (GAP, *cells),
+        };
+        let words = 1 + bytes.len().div_ceil(8);
+        let mut record = Vec::with_capacity(words);
+        record.push(u64::from(kind) | (words as u64) << 8 | u64::from(operand) << 32);
+        record.extend(bytes.chunks(8).map(|chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            u64::from_le_bytes(word)
+        }));
+        record
+    }
+
+    /// Parses the record at the start of `words`; gives it and its length. `at` is its position in
+    /// the log, for errors. `values_of` tells how many labels a family has, `None` for no family.
+    ///
+    /// # Errors
+    /// [`LogError`] when the words are no record.
+    pub fn parse(
+        words: &[u64],
+        at: usize,
+        values_of: impl Fn(u32) -> Option<usize>,
+    ) -> Result<(Self, usize), LogError> {
+        let most = words.len().min(MAX_RECORD_WORDS);
+        let Some(&head) = words.first() else {
+            return Err(LogError::Length { at, most, found: 0 });
+        };
+        let length = (head >> 8 & 0xff_ffff) as usize;
+        if length == 0 || length > most {
+            return Err(LogError::Length { at, most, found: length });
+        }
+        let operand = (head >> 32) as u32;
+        let bytes: Vec<u8> = words[1..length].iter().flat_map(|word| word.to_le_bytes()).collect();
+        let mut payload = Payload { bytes: &bytes, at };
+        let record = match head as u8 {
+            FAMILY => Self::Family(payload.family(operand)?),
+            SERIES => {
+                let count =
+                    values_of(operand).ok_or(LogError::Series { at, family: operand, found: 0 })?;
+                let values = (0..count).map(|_| payload.string("label value", MAX_VALUE_BYTES));
+                Self::Series { family: operand, values: values.collect::<Result<_, _>>()? }
+            }
+            GAP => Self::Gap { cells: operand },
+            found => return Err(LogError::Unknown { at, what: "kind", found: found.into() }),
+        };
+        payload.end()?;
+        Ok((record, length))
+    }
+}
+
+fn put_str(bytes: &mut Vec<u8>, text: &str) {
+    put_len(bytes, text.len());
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+fn put_len(bytes: &mut Vec<u8>, len: usize) {
+    bytes.extend_from_slice(&(len as u32).to_le_bytes());
+}
+
+fn put_family(bytes: &mut Vec<u8>, family: &Family) -> u32 {
+    put_str(bytes, &family.name);
+    put_str(bytes, &family.unit);
+    put_str(bytes, &family.help);
+    put_len(bytes, family.labels.len());
+    family.labels.iter().for_each(|label| put_str(bytes, label));
+    match &family.kind {
+        Kind::Counter => 0,
+        Kind::Gauge(mode) => 1 | (*mode as u32) << 8,
+        Kind::Histogram(bounds) => {
+            put_len(bytes, bounds.len());
+            bounds.iter().for_each(|bound| bytes.extend_from_slice(&bound.to_le_bytes()));
+            2
+        }
+        Kind::Summary => 3,
+    }
+}
+
+/// What is left of a record's payload.
+struct Payload<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Payload<'a> {
+    fn take(&mut self, len: usize, what: &'static str) -> Result<&'a [u8], LogError> {
+        let (taken, rest) =
+            self.bytes.split_at_checked(len).ok_or(LogError::Payload { at: self.at, what })?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    fn len(&mut self, what: &'static str, most: usize) -> Result<usize, LogError> {
+        let bytes = self.take(4, what)?;
+        let len = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
+        if len > most { Err(LogError::Payload { at: self.at, what }) } else { Ok(len) }
+    }
+
+    fn string(&mut self, what: &'static str, most: usize) -> Result<Box<str>, LogError> {
+        let len = self.len(what, most)?;
+        let text = std::str::from_utf8(self.take(len, what)?);
+        text.map(Box::from).map_err(|_| LogError::Payload { at: self.at, what })
+    }
+
+    fn family(&mut self, operand: u32) -> Result<Family, LogError> {
+        // Lengths are bounded by the record here and by `Family::new` below.
+        let any = MAX_RECORD_WORDS * 8;
+        let name = self.string("name", any)?;
+        let unit = self.string("unit", any)?;
+        let help = self.string("help", any)?;
+        let labels = self.len("label count", MAX_LABELS)?;
+        let labels =
+            (0..labels).map(|_| self.string("label", any)).collect::<Result<Vec<_>, _>>()?;
+        let kind = self.kind(operand)?;
+        let labels: Vec<&str> = labels.iter().map(|label| &**label).collect();
+        let family = Family::new(kind, &name, &unit, &help, &labels)
+            .map_err(|source| LogError::Family { at: self.at, source })?;
+        // A name that `new` had to shorten was written by nobody who used `new`.
+        if family.name == name {
+            Ok(family)
+        } else {
+            Err(LogError::Payload { at: self.at, what: "name" })
+        }
+    }
+
+    fn kind(&mut self, operand: u32) -> Result<Kind, LogError> {
+        let unknown =
+            |what, found: u32| LogError::Unknown { at: self.at, what, found: found.into() };
+        let (kind, mode) = (operand & 0xff, operand >> 8);
+        match (kind, mode) {
+            (0, 0) => Ok(Kind::Counter),
+            (1, mode) => {
+                let mode = GaugeMode::EVERY.get(mode as usize).copied();
+                mode.map(Kind::Gauge).ok_or(unknown("gauge mode", operand >> 8))
+            }
+            (2, 0) => {
+                let count = self.len("bound count", MAX_BOUNDS)?;
+                let bytes = self.take(count * 8, "bounds")?;
+                let bounds = bytes
+                    .chunks_exact(8)
+                    .map(|bound| f64::from_le_bytes(std::array::from_fn(|byte| bound[byte])));
+                Ok(Kind::Histogram(bounds.collect()))
+            }
+            (3, 0) => Ok(Kind::Summary),
+            _ => Err(unknown("type", operand)),
+        }
+    }
+
+    fn end(&self) -> Result<(), LogError> {
+        let padding = self.bytes.len() < 8 && self.bytes.iter().all(|&byte| byte == 0);
+        if padding { Ok(()) } else { Err(LogError::Payload { at: self.at, what: "end" }) }
+    }
+}
+
+/// Appends `record` behind the first `committed` words of a log and commits it; gives the new
+/// length. The caller has made the words and the cells that the record owns real before, and hands
+/// out no handle to them before this returns.
+///
+/// # Errors
+/// [`LogFull`] when the record does not fit; nothing was written.
+pub fn append<W: Words + ?Sized>(
+    words: &W,
+    area: LogArea,
+    committed: usize,
+    record: &[u64],
+) -> Result<usize, LogFull> {
+    let free = area.words - committed;
+    if record.len() > free {
+        return Err(LogFull { needed: record.len(), free });
+    }
+    for (at, &word) in record.iter().enumerate() {
+        words.store(area.start + committed + at, word, Relaxed);
+    }
+    let length = committed + record.len();
+    // Release: whoever sees the commit word sees the record. The synchronisation point is named
+    // LOG-COMMIT; its other side is in `read`.
+    words.store(area.commit, length as u64, Release);
+    Ok(length)
+}
+
+/// Appends to `into` the words of a log from `from` up to its commit word; gives the new length.
+///
+/// # Errors
+/// [`LogError::Commit`] when the commit word leads out of the log or has gone back.
+pub fn read<W: Words + ?Sized>(
+    words: &W,
+    area: LogArea,
+    from: usize,
+    into: &mut Vec<u64>,
+) -> Result<usize, LogError> {
+    // Acquire: LOG-COMMIT, pairs with `append`.
+    let found = words.load(area.commit, Acquire);
+    let length = usize::try_from(found).unwrap_or(usize::MAX);
+    if length < from || length > area.words {
+        return Err(LogError::Commit { least: from, most: area.words, found });
+    }
+    words.read(area.start + from..area.start + length, into);
+    Ok(length)
+}
+
+/// A series of a [`Contents`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// Ordinal of the family.
+    pub family: u32,
+    /// Label values.
+    pub values: Box<[Box<str>]>,
+    /// Its first cell.
+    pub cell: usize,
+}
+
+/// The state of a log after one of its records: where a prefix may end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Words up to here.
+    pub words: usize,
+    /// Families begun up to here.
+    pub families: usize,
+    /// Series begun up to here.
+    pub series: usize,
+    /// Cells owned up to here.
+    pub cells: usize,
+}
+
+/// What a log says, parsed: families and series by ordinal, by name and by label values.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    families: Vec<Family>,
+    series: Vec<Series>,
+    series_of_family: Vec<u32>,
+    marks: Vec<Mark>,
+    by_name: HashTable<u32>,
+    by_values: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    cell_limit: usize,
+}
+
+/// What a record began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// The family of this ordinal.
+    Family(usize),
+    /// The series of this ordinal.
+    Series(usize),
+    /// Cells that nobody owns.
+    Gap,
+}
+
+impl Contents {
+    /// An empty log over `cell_limit` cells.
+    #[must_use]
+    pub fn new(cell_limit: usize) -> Self {
+        Self {
+            families: Vec::new(),
+            series: Vec::new(),
+            series_of_family: Vec::new(),
+            marks: Vec::new(),
+            by_name: HashTable::new(),
+            by_values: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            cell_limit,
+        }
+    }
+
+    /// Parses `words` as the log that follows what is here already.
+    ///
+    /// # Errors
+    /// [`LogError`] at the first record that does not parse; the records before it are here.
+    pub fn extend(&mut self, words: &[u64]) -> Result<(), LogError> {
+        let start = self.end().words;
+        let mut rest = words;
+        while !rest.is_empty() {
+            let at = start + words.len() - rest.len();
+            let (record, length) = Record::parse(rest, at, |family| self.values_of(family))?;
+            self.push(record, length)?;
+            rest = &rest[length..];
+        }
+        Ok(())
+    }
+
+    fn values_of(&self, family: u32) -> Option<usize> {
+        self.families.get(family as usize).map(|family| family.labels.len())
+    }
+
+    /// Takes in one record of `length` words.
+    ///
+    /// # Errors
+    /// [`LogError`] when its family is unknown or its cells do not fit; nothing changed.
+    pub fn push(&mut self, record: Record, length: usize) -> Result<Begun, LogError> {
+        let mut mark = self.end();
+        let at = mark.words;
+        let cells = match &record {
+            Record::Family(_) => 0,
+            Record::Gap { cells } => *cells as usize,
+            Record::Series { family, values } => {
+                let found = values.len();
+                let Some(known) = self.families.get(*family as usize) else {
+                    return Err(LogError::Series { at, family: *family, found });
+                };
+                if known.labels.len() != found {
+                    return Err(LogError::Series { at, family: *family, found });
+                }
+                known.kind.cells()
+            }
+        };
+        let (needed, limit) = (mark.cells + cells, self.cell_limit);
+        if needed > limit {
+            return Err(LogError::Cells { at, needed, limit });
+        }
+        let begun = self.begin(record, mark.cells);
+        mark.words += length;
+        mark.families = self.families.len();
+        mark.series = self.series.len();
+        mark.cells = needed;
+        self.marks.push(mark);
+        Ok(begun)
+    }
+
+    fn begin(&mut self, record: Record, cell: usize) -> Begun {
+        match record {
+            Record::Family(family) => {
+                let ordinal = self.families.len();
+                let (hasher, families) = (&self.hasher, &self.families);
+                let hash = hasher.hash_one(&*family.name);
+                self.by_name.insert_unique(hash, ordinal as u32, |&other| {
+                    hasher.hash_one(&*families[other as usize].name)
+                });
+                self.families.push(family);
+                self.series_of_family.push(0);
+                Begun::Family(ordinal)
+            }
+            Record::Series { family, values } => {
+                let ordinal = self.series.len();
+                let (hasher, series) = (&self.hasher, &self.series);
+                let hash = hash_values(hasher, family, values.iter().map(|value| &**value));
+                self.by_values.insert_unique(hash, ordinal as u32, |&other| {
+                    let other = &series[other as usize];
+                    hash_values(hasher, other.family, other.values.iter().map(|value| &**value))
+                });
+                self.series.push(Series { family, values, cell });
+                self.series_of_family[family as usize] += 1;
+                Begun::Series(ordinal)
+            }
+            Record::Gap { .. } => Begun::Gap,
+        }
+    }
+
+    /// Where the log ends.
+    #[must_use]
+    pub fn end(&self) -> Mark {
+        self.marks.last().copied().unwrap_or_default()
+    }
+
+    /// The state after the first `words` words; `None` when no record ends there.
+    #[must_use]
+    pub fn mark(&self, words: usize) -> Option<Mark> {
+        if words == 0 {
+            return Some(Mark::default());
+        }
+        let at = self.marks.binary_search_by_key(&words, |mark| mark.words).ok()?;
+        Some(self.marks[at])
+    }
+
+    /// The families, by ordinal.
+    #[must_use]
+    pub fn families(&self) -> &[Family] {
+        &self.families
+    }
+
+    /// The series, by ordinal and so by cell.
+    #[must_use]
+    pub fn series(&self) -> &[Series] {
+        &self.series
+    }
+
+    /// How many series `family` has.
+    #[must_use]
+    pub fn series_of_family(&self, family: u32) -> usize {
+        self.series_of_family[family as usize] as usize
+    }
+
+    /// The family of that name (without `_total`).
+    #[must_use]
+    pub fn find_family(&self, name: &str) -> Option<u32> {
+        let hash = self.hasher.hash_one(name);
+        let named = |&family: &u32| &*self.families[family as usize].name == name;
+        self.by_name.find(hash, named).copied()
+    }
+
+    /// The series of `family` with these label values.
+    #[must_use]
+    pub fn find_series<S: AsRef<str>>(&self, family: u32, values: &[S]) -> Option<u32> {
+        let hash = hash_values(&self.hasher, family, values.iter().map(AsRef::as_ref));
+        let same = |&series: &u32| {
+            let series = &self.series[series as usize];
+            series.family == family
+                && series.values.len() == values.len()
+                && series.values.iter().zip(values).all(|(a, b)| **a == *b.as_ref())
+        };
+        self.by_values.find(hash, same).copied()
+    }
+
+    /// The shape of the cells of `series`.
+    #[must_use]
+    pub fn shape(&self, series: &Series) -> Shape {
+        Shape::of(&self.families[series.family as usize].kind)
+    }
+
+    /// The records that make the same families and series stand at the same cells in a log that
+    /// begins with the part of this one up to `prefix`: what a worker writes into a new slot.
+    pub fn records_after(&self, prefix: Mark) -> impl Iterator<Item = Record> + use<'_> {
+        let families =
+            self.families[prefix.families..].iter().map(|family| Record::Family(family.clone()));
+        let mut cell = prefix.cells;
+        let series = self.series[prefix.series..].iter().flat_map(move |series| {
+            let gap = (series.cell - cell) as u32;
+            cell = series.cell + self.families[series.family as usize].kind.cells();
+            let gap = (gap != 0).then_some(Record::Gap { cells: gap });
+            let record = Record::Series { family: series.family, values: series.values.clone() };
+            gap.into_iter().chain([record])
+        });
+        families.chain(series)
+    }
+}
+
+/// Hashes label values so that ("ab", "c") and ("a", "bc") differ: `str` hashes end in a mark.
+fn hash_values<'a>(
+    hasher: &DefaultHashBuilder,
+    family: u32,
+    values: impl Iterator<Item = &'a str>,
+) -> u64 {
+    use std::hash::{Hash, Hasher};
+    let mut state = hasher.build_hasher();
+    family.hash(&mut state);
+    values.for_each(|value| value.hash(&mut state));
+    state.finish()
+}
