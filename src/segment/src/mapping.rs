@@ -1,0 +1,350 @@
+//! Mappings: the whole arena in the supervisor, one slot in a worker.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr::{NonNull, null_mut};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
+use nix::sys::stat::fstat;
+use tallyboard_proto::layout::EXTENT_WORDS;
+use tallyboard_proto::word::Words;
+
+const WORD: usize = size_of::<u64>();
+const EXTENT: usize = EXTENT_WORDS * WORD;
+
+/// What keeps an arena's mapping alive, and what it is.
+#[derive(Debug)]
+pub(crate) enum Keep {
+    /// Mapped by the crate `shared_memory`, which unmaps when dropped.
+    #[cfg(feature = "posix")]
+    Named(Named),
+    /// Mapped here, never unmapped.
+    Mapped,
+}
+
+/// A mapping of the crate `shared_memory`, kept for as long as the process runs.
+#[cfg(feature = "posix")]
+pub(crate) struct Named(pub(crate) std::mem::ManuallyDrop<shared_memory::Shmem>);
+
+#[cfg(feature = "posix")]
+impl std::fmt::Debug for Named {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.get_os_id())
+    }
+}
+
+/// A whole arena, mapped read-write: the supervisor's view. A forked child inherits the mapping,
+/// which is how a keeper hands it to its supervisor.
+#[derive(Debug)]
+pub struct Arena {
+    base: NonNull<u64>,
+    words: usize,
+    object: Option<OwnedFd>,
+    _keep: Keep,
+}
+
+// SAFETY: the mapping is shared memory that is only accessed through atomics (rule 1) and lives as
+// long as the process (rule 2), so any thread may use it.
+unsafe impl Send for Arena {}
+// SAFETY: as above.
+unsafe impl Sync for Arena {}
+
+impl Arena {
+    pub(crate) fn new(
+        base: NonNull<u64>,
+        words: usize,
+        object: Option<OwnedFd>,
+        keep: Keep,
+    ) -> Self {
+        advise(base.as_ptr().cast(), words * WORD, libc::MADV_DONTDUMP);
+        Self { base, words, object, _keep: keep }
+    }
+
+    /// Makes the words of `range` real: after this they can be touched without a signal.
+    ///
+    /// # Errors
+    /// What `fallocate` says: ENOSPC when the file system is full.
+    pub fn make_real(&self, range: Range<usize>) -> io::Result<()> {
+        let Some(object) = &self.object else { return Ok(()) };
+        if range.is_empty() {
+            return Ok(());
+        }
+        let (offset, len) = (range.start * WORD, range.len() * WORD);
+        retry(|| fallocate(object, FallocateFlags::empty(), offset as i64, len as i64))
+    }
+
+    /// Bytes of memory that the arena takes now.
+    ///
+    /// # Errors
+    /// What `fstat` says.
+    pub fn allocated_bytes(&self) -> io::Result<u64> {
+        let Some(object) = &self.object else { return Ok((self.words * WORD) as u64) };
+        Ok(fstat(object)?.st_blocks as u64 * 512)
+    }
+
+    /// The object's descriptor, to pass to a worker; none for private memory.
+    #[must_use]
+    pub fn object(&self) -> Option<BorrowedFd<'_>> {
+        self.object.as_ref().map(AsFd::as_fd)
+    }
+
+    fn word(&self, at: usize) -> &AtomicU64 {
+        assert!(at < self.words, "word {at} of {}", self.words);
+        // SAFETY: `at` is inside the mapping by the assertion above, so the offset is too.
+        let pointer = unsafe { self.base.as_ptr().add(at) };
+        // SAFETY: aligned because mappings begin at pages, alive by rule 2, atomic by rule 1.
+        unsafe { AtomicU64::from_ptr(pointer) }
+    }
+
+    /// Gives the whole pages of `range` back to the system; says whether it did.
+    fn punch(&self, range: &Range<usize>) -> bool {
+        let Some(object) = &self.object else { return false };
+        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        let (offset, len) = (range.start * WORD, range.len() * WORD);
+        offset.is_multiple_of(EXTENT)
+            && len.is_multiple_of(EXTENT)
+            && retry(|| fallocate(object, flags, offset as i64, len as i64)).is_ok()
+    }
+}
+
+impl Words for Arena {
+    fn len(&self) -> usize {
+        self.words
+    }
+
+    fn load(&self, at: usize, order: Ordering) -> u64 {
+        self.word(at).load(order)
+    }
+
+    fn store(&self, at: usize, value: u64, order: Ordering) {
+        self.word(at).store(value, order);
+    }
+
+    fn fence(&self, order: Ordering) {
+        fence(order);
+    }
+
+    fn scrub(&self, range: Range<usize>) {
+        if !self.punch(&range) {
+            range.for_each(|at| self.store(at, 0, Ordering::Relaxed));
+        }
+    }
+
+    fn read(&self, range: Range<usize>, into: &mut Vec<u64>) {
+        assert!(range.start <= range.end && range.end <= self.words, "{range:?} of {}", self.words);
+        // SAFETY: the range is inside the mapping by the assertion above.
+        let first = unsafe { self.base.as_ptr().add(range.start) };
+        into.extend((0..range.len()).map(|at| {
+            // SAFETY: `at` is below the range's length, so the word is inside the mapping.
+            let pointer = unsafe { first.add(at) };
+            // SAFETY: as in `word`.
+            unsafe { AtomicU64::from_ptr(pointer) }.load(Ordering::Relaxed)
+        }));
+    }
+}
+
+/// What a forked child finds in place of a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inherit {
+    /// Nothing: the mapping is absent in the child.
+    Nothing,
+    /// A copy, as of any private memory.
+    Copy,
+}
+
+/// One slot, as its worker maps it: reserved at full size without access, opened extent by extent.
+/// It is never unmapped (rule 2).
+#[derive(Debug)]
+pub struct SlotMapping {
+    base: NonNull<u64>,
+    words: usize,
+    opened: Box<[std::sync::atomic::AtomicBool]>,
+}
+
+// SAFETY: as for `Arena`.
+unsafe impl Send for SlotMapping {}
+// SAFETY: as for `Arena`.
+unsafe impl Sync for SlotMapping {}
+
+impl SlotMapping {
+    /// Maps `words` words of `object` from word `offset` on. A forked child does not inherit it.
+    ///
+    /// # Errors
+    /// What `mmap` says; `InvalidInput` when the range is not made of whole extents or the object
+    /// is shorter.
+    pub fn of_object(object: BorrowedFd<'_>, offset: usize, words: usize) -> io::Result<Self> {
+        let size = u64::try_from(fstat(object)?.st_size).unwrap_or(0);
+        let end = offset.checked_add(words).and_then(|end| end.checked_mul(WORD));
+        if end.is_none_or(|end| end as u64 > size) || !offset.is_multiple_of(EXTENT_WORDS) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "expected words {offset} to {offset} + {words} inside an object of {size} bytes"
+                ),
+            ));
+        }
+        let base = map(words, libc::MAP_SHARED | libc::MAP_NORESERVE, object.as_raw_fd(), offset)?;
+        Ok(Self::new(base, words, Inherit::Nothing))
+    }
+
+    pub(crate) fn new(base: NonNull<u64>, words: usize, inherit: Inherit) -> Self {
+        let address = base.as_ptr().cast();
+        advise(address, words * WORD, libc::MADV_DONTDUMP);
+        if inherit == Inherit::Nothing {
+            advise(address, words * WORD, libc::MADV_DONTFORK);
+        }
+        let extents = words.div_ceil(EXTENT_WORDS);
+        Self { base, words, opened: (0..extents).map(|_| false.into()).collect() }
+    }
+
+    /// Makes the words of `range` real and accessible, by whole extents.
+    ///
+    /// # Errors
+    /// What `mprotect` or `madvise` says: ENOMEM or EFAULT when the system has no memory for it.
+    /// Extents opened before an error stay open.
+    pub fn open(&self, range: Range<usize>) -> io::Result<()> {
+        if range.end > self.words {
+            return Err(Errno::ENOMEM.into());
+        }
+        let extents = range.start / EXTENT_WORDS..range.end.div_ceil(EXTENT_WORDS);
+        for extent in extents {
+            if !self.opened[extent].load(Ordering::Acquire) {
+                self.open_extent(extent)?;
+                // Release: whoever finds the flag set may touch the extent.
+                self.opened[extent].store(true, Ordering::Release);
+            }
+        }
+        Ok(())
+    }
+
+    fn open_extent(&self, extent: usize) -> io::Result<()> {
+        let start = extent * EXTENT_WORDS;
+        let len = (self.words - start).min(EXTENT_WORDS) * WORD;
+        // SAFETY: `start` is below `words`, because there are only so many extents.
+        let address: *mut libc::c_void = unsafe { self.base.as_ptr().add(start) }.cast();
+        // SAFETY: the range is inside this mapping, whose protection nothing else depends on.
+        let protected = unsafe { libc::mprotect(address, len, libc::PROT_READ | libc::PROT_WRITE) };
+        Errno::result(protected)?;
+        // SAFETY: as above; populating changes no contents.
+        match Errno::result(unsafe { libc::madvise(address, len, libc::MADV_POPULATE_WRITE) }) {
+            // Before Linux 5.14 the supervisor allocates a slot whole (`populates`).
+            Ok(_) | Err(Errno::EINVAL) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether every word of `range` may be touched.
+    #[must_use]
+    pub fn is_open(&self, range: Range<usize>) -> bool {
+        let extents = range.start / EXTENT_WORDS..range.end.div_ceil(EXTENT_WORDS);
+        range.end <= self.words
+            // Acquire: pairs with `open`.
+            && self.opened[extents].iter().all(|open| open.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn base(&self) -> NonNull<u64> {
+        self.base
+    }
+
+    fn word(&self, at: usize) -> &AtomicU64 {
+        assert!(self.is_open(at..at + 1), "word {at} of {} is not open", self.words);
+        // SAFETY: `at` is inside the mapping and open by the assertion above.
+        let pointer = unsafe { self.base.as_ptr().add(at) };
+        // SAFETY: aligned because mappings begin at pages, alive by rule 2, atomic by rule 1.
+        unsafe { AtomicU64::from_ptr(pointer) }
+    }
+}
+
+impl Words for SlotMapping {
+    fn len(&self) -> usize {
+        self.words
+    }
+
+    fn load(&self, at: usize, order: Ordering) -> u64 {
+        self.word(at).load(order)
+    }
+
+    fn store(&self, at: usize, value: u64, order: Ordering) {
+        self.word(at).store(value, order);
+    }
+
+    fn fence(&self, order: Ordering) {
+        fence(order);
+    }
+}
+
+impl SlotMapping {
+    /// Adds to a word that has been opened.
+    ///
+    /// # Panics
+    /// When the word has not been opened.
+    pub fn add(&self, at: usize, amount: u64) {
+        self.word(at).fetch_add(amount, Ordering::Relaxed);
+    }
+}
+
+/// Reserves `words` words without access.
+pub(crate) fn map(words: usize, flags: i32, fd: i32, offset: usize) -> io::Result<NonNull<u64>> {
+    map_with(words, libc::PROT_NONE, flags, fd, offset)
+}
+
+pub(crate) fn map_with(
+    words: usize,
+    protection: i32,
+    flags: i32,
+    fd: i32,
+    offset: usize,
+) -> io::Result<NonNull<u64>> {
+    let (len, offset) = (words * WORD, (offset * WORD) as libc::off_t);
+    // SAFETY: the kernel chooses the address, so no mapping of the process is touched.
+    let address = unsafe { libc::mmap(null_mut(), len, protection, flags, fd, offset) };
+    if address == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(address.cast()).ok_or_else(|| io::Error::other("mmap gave a null pointer"))
+}
+
+/// Gives advice whose refusal loses nothing but the advice.
+pub(crate) fn advise(address: *mut libc::c_void, len: usize, advice: i32) -> bool {
+    // SAFETY: only called with MADV_DONTDUMP, MADV_DONTFORK and MADV_WIPEONFORK on whole mappings
+    // of this crate; none changes what this process reads.
+    unsafe { libc::madvise(address, len, advice) == 0 }
+}
+
+/// Whether this kernel can populate a mapping by madvise (Linux 5.14).
+#[must_use]
+pub fn populates() -> bool {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let Ok(page) = map_with(512, protection, flags, -1, 0) else { return false };
+    // SAFETY: the page was mapped above and nothing else knows it.
+    let populated = unsafe { libc::madvise(page.as_ptr().cast(), 4096, libc::MADV_POPULATE_WRITE) };
+    // SAFETY: as above.
+    unsafe { libc::munmap(page.as_ptr().cast(), 4096) };
+    populated == 0
+}
+
+/// Reads words `range` of an object without mapping it, so that holes stay holes.
+///
+/// # Errors
+/// What `pread` says, or `UnexpectedEof` when the object is shorter.
+pub fn pread(object: &File, range: Range<usize>) -> io::Result<Vec<u64>> {
+    use std::os::unix::fs::FileExt;
+    let mut bytes = vec![0; range.len() * WORD];
+    object.read_exact_at(&mut bytes, (range.start * WORD) as u64)?;
+    let words = bytes.as_chunks::<WORD>().0;
+    Ok(words.iter().map(|word| u64::from_ne_bytes(*word)).collect())
+}
+
+fn retry(mut call: impl FnMut() -> nix::Result<()>) -> io::Result<()> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result.map_err(io::Error::from),
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The control socket: SEQPACKET Unix sockets, their addresses, packets and passed descriptors.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
+    UnixAddr, accept4, bind, connect, listen, recvmsg, sendmsg, socket, socketpair,
+};
+use thiserror::Error;
+
+/// Where a supervisor listens: `unix:/path` or `unix:@name`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// A socket file.
+    Path(PathBuf),
+    /// A name in the abstract namespace of the network namespace.
+    Abstract(String),
+}
+
+/// A text that is no address.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error(
+    "a control address is unix:/absolute/path or unix:@name of at most 107 bytes, found {found:?}; correct TALLYBOARD or --control"
+)]
+pub struct AddressError {
+    /// The text found.
+    pub found: String,
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let address = match text.strip_prefix("unix:") {
+            Some(path) if path.starts_with('/') => Some(Self::Path(path.into())),
+            Some(name) if name.len() > 1 && name.starts_with('@') => {
+                Some(Self::Abstract(name[1..].to_owned()))
+            }
+            _ => None,
+        };
+        let fits = address.filter(|address| address.socket_address().is_ok() && text.len() < 113);
+        fits.ok_or_else(|| AddressError { found: text.to_owned() })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "unix:{}", path.display()),
+            Self::Abstract(name) => write!(f, "unix:@{name}"),
+        }
+    }
+}
+
+impl Address {
+    fn socket_address(&self) -> nix::Result<UnixAddr> {
+        match self {
+            Self::Path(path) => UnixAddr::new(path),
+            Self::Abstract(name) => UnixAddr::new_abstract(name.as_bytes()),
+        }
+    }
+
+    /// The socket file, when it is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Path(path) => Some(path),
+            Self::Abstract(_) => None,
+        }
+    }
+}
+
+/// One end of a conversation, non-blocking and closed on exec.
+#[derive(Debug)]
+pub struct Socket(OwnedFd);
+
+/// A socket that others connect to, non-blocking and closed on exec.
+#[derive(Debug)]
+pub struct Listener(OwnedFd);
+
+/// A packet that came, with the descriptor that came with it.
+#[derive(Debug)]
+pub struct Packet {
+    /// Its bytes; none means that the other side has closed.
+    pub bytes: Vec<u8>,
+    /// Its descriptor.
+    pub descriptor: Option<OwnedFd>,
+}
+
+const FLAGS: SockFlag = SockFlag::SOCK_NONBLOCK.union(SockFlag::SOCK_CLOEXEC);
+
+fn unix_socket() -> io::Result<OwnedFd> {
+    Ok(socket(AddressFamily::Unix, SockType::SeqPacket, FLAGS, None)?)
+}
+
+impl Listener {
+    /// Listens on `address`. A socket file must not exist yet.
+    ///
+    /// # Errors
+    /// What `bind` or `listen` says: EADDRINUSE when somebody has the address.
+    pub fn bind(address: &Address) -> io::Result<Self> {
+        let socket = unix_socket()?;
+        bind(socket.as_raw_fd(), &address.socket_address()?)?;
+        listen(&socket, Backlog::MAXCONN)?;
+        Ok(Self(socket))
+    }
+
+    /// Accepts one connection.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none waits; else what `accept4` says.
+    pub fn accept(&self) -> io::Result<Socket> {
+        let fd = accept4(self.0.as_raw_fd(), FLAGS)?;
+        // SAFETY: the descriptor was made above and nothing else owns it.
+        Ok(Socket(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+}
+
+impl Socket {
+    /// Connects to `address`. A full backlog is tried again until the deadline.
+    ///
+    /// # Errors
+    /// What `connect` says; `TimedOut` when the deadline passes.
+    pub fn connect(address: &Address, deadline: Instant) -> io::Result<Self> {
+        let socket = unix_socket()?;
+        let to = address.socket_address()?;
+        loop {
+            match connect(socket.as_raw_fd(), &to) {
+                Ok(()) => return Ok(Self(socket)),
+                Err(Errno::EINTR) => {}
+                // The kernel tells nobody when a backlog has room again.
+                Err(Errno::EAGAIN) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(Errno::EAGAIN) => return Err(io::ErrorKind::TimedOut.into()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Two ends of a new conversation.
+    ///
+    /// # Errors
+    /// What `socketpair` says.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (a, b) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, FLAGS)?;
+        Ok((Self(a), Self(b)))
+    }
+
+    /// Sends one packet, with a descriptor or without.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is no room; else what `sendmsg` says. Never a signal.
+    pub fn send(&self, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        let fds: Vec<i32> = descriptor.iter().map(AsRawFd::as_raw_fd).collect();
+        let control = [ControlMessage::ScmRights(&fds)];
+        let control = if fds.is_empty() { &[][..] } else { &control[..] };
+        let bytes = [IoSlice::new(bytes)];
+        loop {
+            let flags = MsgFlags::MSG_NOSIGNAL;
+            match sendmsg::<()>(self.0.as_raw_fd(), &bytes, control, flags, None) {
+                Ok(_) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Receives one packet of at most `most` bytes.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none is there; `InvalidData` for a longer one; else what `recvmsg` says.
+    pub fn receive(&self, most: usize) -> io::Result<Packet> {
+        let mut buffer = vec![0; most];
+        let mut space = cmsg_space!([i32; 4]);
+        let (len, flags, mut descriptors) = {
+            let mut slices = [IoSliceMut::new(&mut buffer)];
+            let fd = self.0.as_raw_fd();
+            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+            let message = loop {
+                match recvmsg::<()>(fd, &mut slices, Some(&mut space), flags) {
+                    Err(Errno::EINTR) => {}
+                    result => break result?,
+                }
+            };
+            (message.bytes, message.flags, descriptors(&message)?)
+        };
+        if flags.contains(MsgFlags::MSG_TRUNC) {
+            let found = format!("expected a packet of at most {most} bytes, found a longer one");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, found));
+        }
+        buffer.truncate(len);
+        let descriptor =
+            if descriptors.is_empty() { None } else { Some(descriptors.swap_remove(0)) };
+        Ok(Packet { bytes: buffer, descriptor })
+    }
+
+    /// Receives one packet, waiting until the deadline.
+    ///
+    /// # Errors
+    /// As [`Socket::receive`]; `TimedOut` when the deadline passes.
+    pub fn receive_until(&self, most: usize, deadline: Instant) -> io::Result<Packet> {
+        loop {
+            match self.receive(most) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let timeout = PollTimeout::try_from(left + Duration::from_millis(1));
+            let timeout = timeout.unwrap_or(PollTimeout::MAX);
+            match poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], timeout) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Takes ownership of all descriptors of a message at once, so that none can leak.
+fn descriptors<S>(message: &nix::sys::socket::RecvMsg<'_, '_, S>) -> io::Result<Vec<OwnedFd>> {
+    let mut owned = Vec::new();
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(fds) = control {
+            owned.extend(fds.into_iter().map(|fd| {
+                // SAFETY: the kernel made the descriptor for this message; nothing else owns it.
+                unsafe { OwnedFd::from_raw_fd(fd) }
+            }));
+        }
+    }
+    Ok(owned)
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> i32 {
+        self.0.as_raw_fd()
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Listener {
+    fn as_raw_fd(&self) -> i32 {
+        self.0.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_written_the_same() {
+        for text in ["unix:/run/tallyboard/default.sock", "unix:@tallyboard/x"] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        let long = format!("unix:/{}", "a".repeat(108));
+        for text in ["", "unix:", "unix:@", "unix:relative", "/run/x.sock", "tcp:1", &long] {
+            let error = text.parse::<Address>().unwrap_err();
+            assert!(error.to_string().contains("unix:/absolute/path"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_packet_carries_a_descriptor_and_keeps_its_bounds() {
+        let (a, b) = Socket::pair().unwrap();
+        let body = crate::memfd::of_bytes(b"body").unwrap();
+        a.send(b"one", Some(body.as_fd())).unwrap();
+        a.send(b"second", None).unwrap();
+        let first = b.receive(16).unwrap();
+        assert_eq!(first.bytes, b"one");
+        assert!(first.descriptor.is_some());
+        assert_eq!(b.receive(3).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(b.receive(3).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(a);
+        assert_eq!(b.receive(3).unwrap().bytes, b"");
+    }
+
+    #[test]
+    fn a_listener_that_never_answers_is_left_at_the_deadline() {
+        let name = format!("tallyboard-test-{}", std::process::id());
+        let address = Address::Abstract(name);
+        let _listener = Listener::bind(&address).unwrap();
+        let deadline = Instant::now() + Duration::from_millis(20);
+        let socket = Socket::connect(&address, deadline).unwrap();
+        let error = socket.receive_until(16, deadline).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(Listener::bind(&address).is_err());
+    }
+}

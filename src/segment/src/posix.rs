@@ -1,0 +1,197 @@
+//! The backing `posix`: a named object that survives its supervisor.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::sys::mman::{shm_open, shm_unlink};
+use nix::sys::stat::Mode;
+use nix::sys::statvfs::statvfs;
+use nix::unistd::geteuid;
+use shared_memory::{ShmemConf, ShmemError};
+use thiserror::Error;
+
+use crate::mapping::{Arena, Keep, Named};
+
+/// Where named objects are.
+pub const MOUNT: &str = "/dev/shm";
+
+/// The name of an arena's object: `tallyboard-UID-NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectName(String);
+
+impl ObjectName {
+    /// The object of the arena `name` of user `uid`.
+    #[must_use]
+    pub fn of_arena(uid: u32, name: &str) -> Self {
+        Self(format!("tallyboard-{uid}-{name}"))
+    }
+
+    /// Its path, where the system shows one.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        Path::new(MOUNT).join(&self.0)
+    }
+
+    fn posix(&self) -> String {
+        format!("/{}", self.0)
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An object that cannot be created.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CreateError {
+    /// The name is taken.
+    #[error(transparent)]
+    Taken(#[from] Taken),
+    /// The system refused.
+    #[error("cannot create {name}: {source}; check {MOUNT}, or use --backing memfd")]
+    System {
+        /// The object.
+        name: ObjectName,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Whose object has the name.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Taken {
+    /// Somebody else's.
+    #[error(
+        "{name} belongs to uid {found}, expected uid {expected}; choose another --name, or have it removed"
+    )]
+    Foreign {
+        /// The object.
+        name: ObjectName,
+        /// Our uid.
+        expected: u32,
+        /// The owner.
+        found: u32,
+    },
+    /// Ours, and a supervisor has it.
+    #[error("{name} is held by another supervisor; stop that one, or choose another --name")]
+    Held {
+        /// The object.
+        name: ObjectName,
+    },
+    /// Ours, and nobody has it any more.
+    #[error(
+        "{name} is left from a supervisor that ended without stopping; --discard-arena removes it with what it counted, another --name leaves it"
+    )]
+    Left {
+        /// The object.
+        name: ObjectName,
+    },
+}
+
+/// The exclusive lock of an arena's supervisor, on a descriptor of its own. It is held until every
+/// process that inherited it has ended.
+#[derive(Debug)]
+pub struct ArenaLock {
+    _file: Flock<File>,
+}
+
+/// Creates the object `name` with `words` words, exclusively and for this user alone.
+///
+/// # Errors
+/// [`CreateError`] when the name is taken or the system refuses.
+pub fn create(name: &ObjectName, words: usize) -> Result<(Arena, ArenaLock), CreateError> {
+    let system = |source| CreateError::System { name: name.clone(), source };
+    let size = words * size_of::<u64>();
+    let mut shmem = match ShmemConf::new().os_id(name.posix()).size(size).create() {
+        Ok(shmem) => shmem,
+        Err(ShmemError::MappingIdExists) => return Err(taken(name).into()),
+        Err(error) => return Err(system(io::Error::other(error.to_string()))),
+    };
+    // Its drop would unlink the object, in a forked child too; `unlink` does it once.
+    shmem.set_owner(false);
+    let shmem = ManuallyDrop::new(shmem);
+    let base = NonNull::new(shmem.as_ptr().cast::<u64>());
+    let base = base.ok_or_else(|| system(Errno::EFAULT.into()))?;
+    let object = open(name).map_err(system)?;
+    let lock = lock(name).map_err(system)?.ok_or_else(|| Taken::Held { name: name.clone() })?;
+    let arena = Arena::new(base, words, Some(object), Keep::Named(Named(shmem)));
+    Ok((arena, lock))
+}
+
+/// Removes the name of an object. Processes that mapped it keep it.
+///
+/// # Errors
+/// What `shm_unlink` says; an object that is gone is no error.
+pub fn unlink(name: &ObjectName) -> io::Result<()> {
+    match shm_unlink(name.posix().as_str()) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes an object of this user that no supervisor holds.
+///
+/// # Errors
+/// [`CreateError`] when it is somebody else's or is held.
+pub fn discard(name: &ObjectName) -> Result<(), CreateError> {
+    match taken_or_gone(name) {
+        None => Ok(()),
+        Some(Taken::Left { .. }) => {
+            unlink(name).map_err(|source| CreateError::System { name: name.clone(), source })
+        }
+        Some(taken) => Err(taken.into()),
+    }
+}
+
+fn open(name: &ObjectName) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    Ok(shm_open(name.posix().as_str(), flags, Mode::empty())?)
+}
+
+/// Takes the lock, on a separate open of the object; `None` when somebody has it.
+fn lock(name: &ObjectName) -> io::Result<Option<ArenaLock>> {
+    match Flock::lock(File::from(open(name)?), FlockArg::LockExclusiveNonblock) {
+        Ok(file) => Ok(Some(ArenaLock { _file: file })),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, error)) => Err(error.into()),
+    }
+}
+
+fn taken(name: &ObjectName) -> Taken {
+    // An object that vanished between the two looks was held until now.
+    taken_or_gone(name).unwrap_or(Taken::Held { name: name.clone() })
+}
+
+fn taken_or_gone(name: &ObjectName) -> Option<Taken> {
+    let (expected, name) = (geteuid().as_raw(), name.clone());
+    let found = std::fs::symlink_metadata(name.path()).ok()?.uid();
+    if found != expected {
+        return Some(Taken::Foreign { name, expected, found });
+    }
+    Some(match lock(&name) {
+        Ok(Some(_)) => Taken::Left { name },
+        _ => Taken::Held { name },
+    })
+}
+
+/// Bytes that named objects may still take; `None` when there is no mount for them.
+#[must_use]
+pub fn room_bytes() -> Option<u64> {
+    let mount = Path::new(MOUNT);
+    let own = std::fs::metadata(mount).ok()?;
+    let is_mount = own.dev() != std::fs::metadata("/dev").ok()?.dev();
+    let stat = statvfs(mount).ok().filter(|_| is_mount)?;
+    Some(stat.blocks_available() as u64 * stat.fragment_size() as u64)
+}

@@ -1,0 +1,161 @@
+//! What a process knows of itself, and how it makes others.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::time::{ClockId, clock_gettime};
+use tallyboard_proto::layout::fnv;
+use thiserror::Error;
+
+/// Nanoseconds of the monotonic clock: the same in all processes since boot, never 0.
+#[must_use]
+pub fn monotonic_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+    (now.as_nanos() as u64).max(1)
+}
+
+/// Number of the calling thread.
+#[must_use]
+pub fn thread_id() -> u32 {
+    // SAFETY: the call takes nothing and cannot fail.
+    unsafe { libc::gettid() as u32 }
+}
+
+/// Hash that names this execution of a program: the same in a forked child, another after exec.
+/// `proto/README.md` specifies it.
+#[must_use]
+pub fn image() -> u64 {
+    // SAFETY: reads the auxiliary vector of this process.
+    let random = unsafe { libc::getauxval(libc::AT_RANDOM) } as *const [u8; 16];
+    // SAFETY: AT_RANDOM is the address of 16 bytes that live as long as the process, or 0.
+    let random = unsafe { random.as_ref() }.copied().unwrap_or_default();
+    let words: [u64; 2] =
+        [0, 8].map(|at| u64::from_le_bytes(std::array::from_fn(|byte| random[at + byte])));
+    fnv(&[u64::from_le_bytes(*b"tallybrd"), words[0], words[1]])
+}
+
+/// A random number that is not 0.
+///
+/// # Errors
+/// What `getrandom` says.
+pub fn random_u64() -> io::Result<u64> {
+    let mut bytes = [0_u8; 8];
+    loop {
+        // SAFETY: the buffer has the length given.
+        let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+        match Errno::result(got) {
+            Ok(8) if bytes != [0; 8] => return Ok(u64::from_le_bytes(bytes)),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// How many threads this process has.
+///
+/// # Errors
+/// What reading `/proc/self/task` says.
+pub fn threads() -> io::Result<usize> {
+    Ok(std::fs::read_dir("/proc/self/task")?.count())
+}
+
+/// A process that cannot be forked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ForkError {
+    /// Other threads would be missing in the child, with the locks they hold.
+    #[error(
+        "forking needs a process with 1 thread, found {found}; do it before threads or a runtime start"
+    )]
+    Threads {
+        /// How many threads there are.
+        found: usize,
+    },
+    /// The system refused.
+    #[error("cannot fork: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Forks a child that runs `body` and ends with the status it gives; gives the child's pid. The
+/// child runs no exit handlers and flushes nothing.
+///
+/// # Errors
+/// [`ForkError`] when this process has threads or the system refuses.
+pub fn fork_child(body: impl FnOnce() -> i32) -> Result<u32, ForkError> {
+    match threads()? {
+        1 => {}
+        found => return Err(ForkError::Threads { found }),
+    }
+    // SAFETY: with one thread the child is a whole copy: no lock is held by a thread it lacks.
+    let pid = unsafe { libc::fork() };
+    if Errno::result(pid).map_err(io::Error::from)? != 0 {
+        return Ok(pid as u32);
+    }
+    let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(101);
+    // SAFETY: ends this process, which is a child that nothing waits for but its parent.
+    unsafe { libc::_exit(status) }
+}
+
+/// Starts `command` as the leader of a process group of its own and, when `terminal` is one that
+/// this process has in the foreground, makes that group the foreground group before it executes.
+///
+/// # Errors
+/// What the system says.
+pub fn spawn_group(command: &mut Command, terminal: Option<BorrowedFd<'_>>) -> io::Result<Child> {
+    let terminal = terminal.map(|fd| fd.as_raw_fd());
+    let prepare = move || {
+        // SAFETY: async-signal-safe calls on integers, in the child, before it executes.
+        unsafe {
+            libc::setpgid(0, 0);
+        }
+        if let Some(terminal) = terminal {
+            // SAFETY: as above. SIGTTOU is blocked so that a background group may take the
+            // terminal; exec keeps the mask, so it is restored.
+            unsafe {
+                let mut ttou: libc::sigset_t = std::mem::zeroed();
+                let mut before: libc::sigset_t = std::mem::zeroed();
+                libc::sigemptyset(&mut ttou);
+                libc::sigaddset(&mut ttou, libc::SIGTTOU);
+                libc::sigprocmask(libc::SIG_BLOCK, &ttou, &mut before);
+                libc::tcsetpgrp(terminal, libc::getpid());
+                libc::sigprocmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: `prepare` allocates nothing and calls only async-signal-safe functions.
+    unsafe { command.pre_exec(prepare) };
+    command.spawn()
+}
+
+/// The controlling terminal on standard input, when this process's group is in its foreground.
+#[must_use]
+pub fn foreground_terminal() -> Option<BorrowedFd<'static>> {
+    // SAFETY: descriptor 0 is only looked at; were it closed, the calls below would say EBADF.
+    let stdin = unsafe { BorrowedFd::borrow_raw(0) };
+    let group = nix::unistd::tcgetpgrp(stdin).ok()?;
+    (group == nix::unistd::getpgrp()).then_some(stdin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_rises_and_images_and_random_numbers_are_not_zero() {
+        let before = monotonic_ns();
+        assert!(monotonic_ns() >= before && before > 0);
+        assert_ne!(image(), 0);
+        assert_ne!(random_u64().unwrap(), random_u64().unwrap());
+    }
+
+    #[test]
+    fn a_process_with_threads_is_not_forked() {
+        let error = fork_child(|| 0).unwrap_err();
+        assert!(matches!(error, ForkError::Threads { found } if found > 1), "{error}");
+    }
+}
