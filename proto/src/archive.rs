@@ -350,8 +350,10 @@ pub fn read_outside<W: Words + ?Sized, T>(
         // Acquire: BANK-COMMIT, pairs with `Archive::publish`.
         let before = words.load(header::ARCHIVE_COMMIT, Acquire);
         let found = read(View { words, layout, bank: (before & 1) as usize });
-        // Acquire fence: SCRUB and BANK-REUSE, pairs with `scrub` and `publish`. If a word read above was scrubbed already, or
-        // belongs to a later fold into the same bank, the load below sees a later commit word.
+        // Acquire fence: SCRUB, BANK-REUSE and SLOT-BEGIN, pairs with `scrub`, `publish` and
+        // `SlotHeader::write`. If a word read above was scrubbed already, belongs to a later fold
+        // into the same bank, or to the next worker of a slot, the load below sees a later commit
+        // word.
         words.fence(Acquire);
         let after = words.load(header::ARCHIVE_COMMIT, Relaxed);
         (before == after).then_some(found)

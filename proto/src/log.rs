@@ -413,6 +413,11 @@ impl Contents {
         }
     }
 
+    /// Allows cells up to `cell_limit`; those that are owned already stay.
+    pub fn set_cell_limit(&mut self, cell_limit: usize) {
+        self.cell_limit = cell_limit;
+    }
+
     /// Parses `words` as the log that follows what is here already.
     ///
     /// # Errors
@@ -440,21 +445,12 @@ impl Contents {
     pub fn push(&mut self, record: Record, length: usize) -> Result<Begun, LogError> {
         let mut mark = self.end();
         let at = mark.words;
-        let cells = match &record {
-            Record::Family(_) => 0,
-            Record::Gap { cells } => *cells as usize,
-            Record::Series { family, values } => {
-                let found = values.len();
-                let Some(known) = self.families.get(*family as usize) else {
-                    return Err(LogError::Series { at, family: *family, found });
-                };
-                if known.labels.len() != found {
-                    return Err(LogError::Series { at, family: *family, found });
-                }
-                known.kind.cells()
-            }
-        };
-        let (needed, limit) = (mark.cells + cells, self.cell_limit);
+        if let Record::Series { family, values } = &record
+            && self.values_of(*family) != Some(values.len())
+        {
+            return Err(LogError::Series { at, family: *family, found: values.len() });
+        }
+        let (needed, limit) = (mark.cells + self.cells_of(&record), self.cell_limit);
         if needed > limit {
             return Err(LogError::Cells { at, needed, limit });
         }
@@ -465,6 +461,18 @@ impl Contents {
         mark.cells = needed;
         self.marks.push(mark);
         Ok(begun)
+    }
+
+    /// How many cells `record` would own here; none for a series of a family that is not here.
+    #[must_use]
+    pub fn cells_of(&self, record: &Record) -> usize {
+        match record {
+            Record::Family(_) => 0,
+            Record::Gap { cells } => *cells as usize,
+            Record::Series { family, .. } => {
+                self.families.get(*family as usize).map_or(0, |family| family.kind.cells())
+            }
+        }
     }
 
     fn begin(&mut self, record: Record, cell: usize) -> Begun {

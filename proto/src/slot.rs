@@ -177,8 +177,14 @@ pub struct SlotHeader {
 }
 
 impl SlotHeader {
-    /// Writes the header of the slot whose first word is `base`; the generation last.
+    /// Writes the header of the slot whose first word is `base`; the generation last. It comes
+    /// after the conversation that granted the slot and before every other store into the slot.
     pub fn write<W: Words + ?Sized>(&self, words: &W, base: usize) {
+        // Release fence: a reader outside that sees a word this thread stores from here on, and
+        // then fences, sees the commit word of the fold that ended the slot's last life. Without
+        // it a count stored plainly could be taken for one of that life. SLOT-BEGIN; its other
+        // side is in `read_outside`.
+        words.fence(Release);
         words.store(base + slot_header::ARENA_ID, self.arena_id, Relaxed);
         words.store(base + slot_header::PREFIX, self.prefix, Relaxed);
         // Release: whoever sees the generation sees the rest of the header.

@@ -16,27 +16,6 @@ use tallyboard_proto::word::Words;
 const WORD: usize = size_of::<u64>();
 const EXTENT: usize = EXTENT_WORDS * WORD;
 
-/// What keeps an arena's mapping alive, and what it is.
-#[derive(Debug)]
-pub(crate) enum Keep {
-    /// Mapped by the crate `shared_memory`, which unmaps when dropped.
-    #[cfg(feature = "posix")]
-    Named(Named),
-    /// Mapped here, never unmapped.
-    Mapped,
-}
-
-/// A mapping of the crate `shared_memory`, kept for as long as the process runs.
-#[cfg(feature = "posix")]
-pub(crate) struct Named(pub(crate) std::mem::ManuallyDrop<shared_memory::Shmem>);
-
-#[cfg(feature = "posix")]
-impl std::fmt::Debug for Named {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0.get_os_id())
-    }
-}
-
 /// A whole arena, mapped read-write: the supervisor's view. A forked child inherits the mapping,
 /// which is how a keeper hands it to its supervisor.
 #[derive(Debug)]
@@ -44,7 +23,6 @@ pub struct Arena {
     base: NonNull<u64>,
     words: usize,
     object: Option<OwnedFd>,
-    _keep: Keep,
 }
 
 // SAFETY: the mapping is shared memory that is only accessed through atomics (rule 1) and lives as
@@ -54,14 +32,9 @@ unsafe impl Send for Arena {}
 unsafe impl Sync for Arena {}
 
 impl Arena {
-    pub(crate) fn new(
-        base: NonNull<u64>,
-        words: usize,
-        object: Option<OwnedFd>,
-        keep: Keep,
-    ) -> Self {
+    pub(crate) fn new(base: NonNull<u64>, words: usize, object: Option<OwnedFd>) -> Self {
         advise(base.as_ptr().cast(), words * WORD, libc::MADV_DONTDUMP);
-        Self { base, words, object, _keep: keep }
+        Self { base, words, object }
     }
 
     /// Makes the words of `range` real: after this they can be touched without a signal.

@@ -8,7 +8,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;
 
-use crate::mapping::{Arena, Keep, map_with};
+use crate::mapping::{Arena, map_with};
 
 /// Creates an arena of `words` words, sealed against shrinking, growing and unsealing.
 ///
@@ -22,7 +22,7 @@ pub fn create(words: usize) -> io::Result<Arena> {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_SHARED | libc::MAP_NORESERVE;
     let base = map_with(words, protection, flags, object.as_raw_fd(), 0)?;
-    Ok(Arena::new(base, words, Some(object), Keep::Mapped))
+    Ok(Arena::new(base, words, Some(object)))
 }
 
 /// Puts `bytes` into an anonymous object that is passed once and then forgotten.

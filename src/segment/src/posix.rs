@@ -18,7 +18,7 @@ use nix::unistd::geteuid;
 use shared_memory::{ShmemConf, ShmemError};
 use thiserror::Error;
 
-use crate::mapping::{Arena, Keep, Named};
+use crate::mapping::Arena;
 
 /// Where named objects are.
 pub const MOUNT: &str = "/dev/shm";
@@ -121,12 +121,13 @@ pub fn create(name: &ObjectName, words: usize) -> Result<(Arena, ArenaLock), Cre
     };
     // Its drop would unlink the object, in a forked child too; `unlink` does it once.
     shmem.set_owner(false);
+    // The mapping outlives the handle: an arena is never unmapped (rule 2).
     let shmem = ManuallyDrop::new(shmem);
     let base = NonNull::new(shmem.as_ptr().cast::<u64>());
     let base = base.ok_or_else(|| system(Errno::EFAULT.into()))?;
     let object = open(name).map_err(system)?;
     let lock = lock(name).map_err(system)?.ok_or_else(|| Taken::Held { name: name.clone() })?;
-    let arena = Arena::new(base, words, Some(object), Keep::Named(Named(shmem)));
+    let arena = Arena::new(base, words, Some(object));
     Ok((arena, lock))
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::mapping::{Arena, Inherit, Keep, SlotMapping, map, map_with};
+use crate::mapping::{Arena, Inherit, SlotMapping, map, map_with};
 
 const ANONYMOUS: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
 
@@ -21,5 +21,5 @@ pub fn slot(words: usize, inherit: Inherit) -> io::Result<SlotMapping> {
 pub fn arena(words: usize) -> io::Result<Arena> {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let base = map_with(words, protection, ANONYMOUS, -1, 0)?;
-    Ok(Arena::new(base, words, None, Keep::Mapped))
+    Ok(Arena::new(base, words, None))
 }

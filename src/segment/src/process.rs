@@ -1,13 +1,15 @@
 //! What a process knows of itself, and how it makes others.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{Pid, getpid, setpgid, tcsetpgrp};
 use tallyboard_proto::layout::fnv;
 use thiserror::Error;
 
@@ -106,24 +108,16 @@ pub fn fork_child(body: impl FnOnce() -> i32) -> Result<u32, ForkError> {
 /// # Errors
 /// What the system says.
 pub fn spawn_group(command: &mut Command, terminal: Option<BorrowedFd<'_>>) -> io::Result<Child> {
-    let terminal = terminal.map(|fd| fd.as_raw_fd());
+    let terminal = terminal.map(|fd| fd.try_clone_to_owned()).transpose()?;
     let prepare = move || {
-        // SAFETY: async-signal-safe calls on integers, in the child, before it executes.
-        unsafe {
-            libc::setpgid(0, 0);
-        }
-        if let Some(terminal) = terminal {
-            // SAFETY: as above. SIGTTOU is blocked so that a background group may take the
-            // terminal; exec keeps the mask, so it is restored.
-            unsafe {
-                let mut ttou: libc::sigset_t = std::mem::zeroed();
-                let mut before: libc::sigset_t = std::mem::zeroed();
-                libc::sigemptyset(&mut ttou);
-                libc::sigaddset(&mut ttou, libc::SIGTTOU);
-                libc::sigprocmask(libc::SIG_BLOCK, &ttou, &mut before);
-                libc::tcsetpgrp(terminal, libc::getpid());
-                libc::sigprocmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
-            }
+        setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+        if let Some(terminal) = &terminal {
+            // A group in the background is stopped by SIGTTOU when it takes the terminal, unless
+            // it blocks the signal. The command finds the mask as it was.
+            let before = SigSet::from(Signal::SIGTTOU).thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+            // A terminal that cannot be taken is no reason not to start.
+            let _ = tcsetpgrp(terminal, getpid());
+            before.thread_set_mask()?;
         }
         Ok(())
     };

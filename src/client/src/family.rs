@@ -1,0 +1,123 @@
+//! Families: a metric with labels, and how one is described.
+
+use std::marker::PhantomData;
+
+use tallyboard_proto::family::{Family as Description, Kind};
+
+use crate::metric::Metric;
+use crate::registry::{FamilyRef, LabelError, RegisterError, Registry};
+
+/// A metric with labels: one series per set of label values.
+#[derive(Clone, Debug)]
+pub struct Family<M> {
+    family: FamilyRef,
+    metric: PhantomData<fn() -> M>,
+}
+
+impl<M: Metric> Family<M> {
+    /// The series with these values, in the order of the label names. It begins when nobody had
+    /// it yet; keep the handle where it is used often.
+    ///
+    /// # Errors
+    /// [`LabelError`] for another number of values, or a value of more than 4,096 bytes. A family
+    /// that has reached its limit of label sets gives a handle whose counts are dropped.
+    pub fn with<S: AsRef<str>>(&self, values: &[S]) -> Result<M, LabelError> {
+        let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
+        Ok(M::of(self.family.series(&values)?, self.family.family()))
+    }
+
+    /// The series with these values, by label name in any order.
+    ///
+    /// # Errors
+    /// As [`Family::with`], and for a name that is no label or comes twice.
+    pub fn with_named(&self, labels: &[(&str, &str)]) -> Result<M, LabelError> {
+        let names = &self.family.family().labels;
+        let unknown = |name: &str| !names.iter().any(|label| **label == *name);
+        let twice = |at: usize, name: &str| labels[..at].iter().any(|(other, _)| *other == name);
+        let wrong =
+            labels.iter().enumerate().find(|(at, (name, _))| unknown(name) || twice(*at, name));
+        if let Some((_, (found, _))) = wrong {
+            return Err(LabelError::Name {
+                family: self.family.family().name.to_string(),
+                expected: self.family.label_names(),
+                found: (*found).to_owned(),
+            });
+        }
+        let value_of = |label: &str| labels.iter().find(|(name, _)| *name == label);
+        let values: Vec<&str> =
+            names.iter().filter_map(|label| value_of(label).map(|(_, value)| *value)).collect();
+        self.with(&values)
+    }
+}
+
+/// Describes a metric before it is registered.
+#[derive(Clone, Debug)]
+#[must_use = "a metric exists once it is registered"]
+pub struct Builder<M> {
+    pub(crate) kind: Kind,
+    name: String,
+    help: String,
+    unit: String,
+    labels: Vec<String>,
+    registry: Option<&'static Registry>,
+    metric: PhantomData<fn() -> M>,
+}
+
+impl<M: Metric> Builder<M> {
+    pub(crate) fn new(kind: Kind, name: &str, help: &str) -> Self {
+        Self {
+            kind,
+            name: name.to_owned(),
+            help: help.to_owned(),
+            unit: String::new(),
+            labels: Vec::new(),
+            registry: None,
+            metric: PhantomData,
+        }
+    }
+
+    /// The unit, which must be the last part of the name: `seconds`, `bytes`.
+    pub fn unit(mut self, unit: &str) -> Self {
+        unit.clone_into(&mut self.unit);
+        self
+    }
+
+    /// The label names of a family.
+    pub fn labels(mut self, labels: &[&str]) -> Self {
+        self.labels = labels.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// Another registry than the shared one.
+    pub fn registry(mut self, registry: &'static Registry) -> Self {
+        self.registry = Some(registry);
+        self
+    }
+
+    /// Registers a metric with labels.
+    ///
+    /// # Errors
+    /// [`RegisterError`] when the description is not one that can be, or the program uses the name
+    /// for something else.
+    pub fn family(self) -> Result<Family<M>, RegisterError> {
+        let labels: Vec<&str> = self.labels.iter().map(String::as_str).collect();
+        let description = Description::new(self.kind, &self.name, &self.unit, &self.help, &labels)?;
+        let registry = self.registry.unwrap_or_else(Registry::shared);
+        Ok(Family { family: registry.register(description)?, metric: PhantomData })
+    }
+
+    /// Registers a metric without labels.
+    ///
+    /// # Errors
+    /// As [`Builder::family`], and when labels were given.
+    pub fn register(self) -> Result<M, RegisterError> {
+        let (name, found) = (self.name.clone(), self.labels.len());
+        let labels = RegisterError::Labels { name, found };
+        if found != 0 {
+            return Err(labels);
+        }
+        let family = self.family()?.family;
+        let series = family.series(&[]).map_err(|_| labels)?;
+        Ok(M::of(series, family.family()))
+    }
+}

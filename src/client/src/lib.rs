@@ -1,0 +1,50 @@
+//! Metrics of prefork servers: what a worker links.
+//!
+//! Each process of a service counts in a slot of its own in shared memory, with plain atomic
+//! operations; the supervisor (`tallyboard exec -- COMMAND`) adds the slots up, keeps what the dead
+//! have counted, and serves the whole service as one.
+//!
+//! ```
+//! use std::sync::LazyLock;
+//! use tallyboard::{Counter, Family, Histogram};
+//!
+//! static REQUESTS: LazyLock<Family<Counter>> = LazyLock::new(|| {
+//!     Counter::builder("app_requests_total", "Requests answered.")
+//!         .labels(&["route", "status"])
+//!         .family()
+//!         .expect("the metric is well formed")
+//! });
+//! static SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
+//!     Histogram::new("app_request_seconds", "Time to answer a request.")
+//!         .expect("the metric is well formed")
+//! });
+//!
+//! REQUESTS.with(&["/", "200"])?.inc();
+//! SECONDS.observe(0.012);
+//! # Ok::<(), tallyboard::LabelError>(())
+//! ```
+//!
+//! What a metric does when something is missing: without `TALLYBOARD` it counts in this process
+//! alone. With an address on which nobody answers, it counts privately after one warning. What
+//! cannot be counted (no room, too many label sets, a refused amount) is counted as dropped. No
+//! operation panics, and none but the first use in a process makes a system call.
+//!
+//! A handle may be made before a fork and used after it, from any thread. A child counts from zero
+//! in a slot of its own; what its parent counted stays the parent's.
+
+#![forbid(unsafe_code)]
+
+mod attach;
+mod family;
+mod metric;
+mod registry;
+
+pub use attach::AttachError;
+pub use family::{Builder, Family};
+pub use metric::{AmountError, Counter, DEFAULT_BUCKETS, Gauge, Histogram, Summary};
+pub use registry::{
+    AlreadyInUse, Attachment, DEFAULT_ATTACH_TIMEOUT, DEFAULT_LABEL_LIMIT, LabelError,
+    RegisterError, Registry, RegistryBuilder,
+};
+pub use tallyboard_proto::control::{Refused, RefusedReason};
+pub use tallyboard_proto::family::{FamilyError, GaugeMode};

@@ -1,0 +1,290 @@
+//! The instruments: counter, gauge, histogram, summary. Each is a handle on a few cells: cheap to
+//! copy, usable from statics and from any thread, valid before and after a fork.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tallyboard_proto::cell::{add_amount, add_float, stamp};
+use tallyboard_proto::family::{Family, GaugeMode, Kind};
+use tallyboard_segment::process::monotonic_ns;
+use thiserror::Error;
+
+use crate::family::Builder;
+use crate::registry::{RegisterError, SeriesRef};
+
+/// The finite upper bounds that a histogram has unless it is given others, in seconds: those of
+/// `prometheus_client`.
+pub const DEFAULT_BUCKETS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// What every instrument can do: be made of a series.
+pub trait Metric: sealed::Sealed {
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    fn of(series: SeriesRef, family: &Family) -> Self;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Counter {}
+    impl Sealed for super::Gauge {}
+    impl Sealed for super::Histogram {}
+    impl Sealed for super::Summary {}
+}
+
+/// An amount that a counter cannot take.
+#[derive(Clone, Copy, Debug, Error, PartialEq)]
+#[error(
+    "a counter goes up by a finite amount of 0 or more, found {found}; use a gauge for what goes down"
+)]
+pub struct AmountError {
+    /// The amount found.
+    pub found: f64,
+}
+
+/// Something that only goes up: requests, errors, bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Counter {
+    series: SeriesRef,
+}
+
+impl Counter {
+    /// Registers a counter without labels. `_total` at the end of the name is optional: the
+    /// exposition always has it.
+    ///
+    /// # Errors
+    /// See [`Builder::family`].
+    pub fn new(name: &str, help: &str) -> Result<Self, RegisterError> {
+        Self::builder(name, help).register()
+    }
+
+    /// Describes a counter.
+    pub fn builder(name: &str, help: &str) -> Builder<Self> {
+        Builder::new(Kind::Counter, name, help)
+    }
+
+    /// Adds one.
+    #[inline]
+    pub fn inc(&self) {
+        self.inc_by(1);
+    }
+
+    /// Adds a whole amount: exact, and a single atomic addition.
+    #[inline]
+    pub fn inc_by(&self, amount: u64) {
+        if let Some(cells) = self.series.words() {
+            cells.at(0).fetch_add(amount, Relaxed);
+        }
+    }
+
+    /// Adds an amount with a fraction, such as seconds.
+    ///
+    /// # Errors
+    /// [`AmountError`] for a negative amount, an infinity or NaN: nothing is added, and the refusal
+    /// is counted as dropped.
+    #[inline]
+    pub fn add(&self, amount: f64) -> Result<(), AmountError> {
+        if !(0.0..f64::INFINITY).contains(&amount) {
+            self.series.refuse_amount();
+            return Err(AmountError { found: amount });
+        }
+        if let Some(cells) = self.series.words() {
+            add_amount(cells.at(0), cells.at(1), amount);
+        }
+        Ok(())
+    }
+}
+
+impl Metric for Counter {
+    #[allow(private_interfaces)]
+    fn of(series: SeriesRef, _: &Family) -> Self {
+        Self { series }
+    }
+}
+
+/// Something that goes up and down: requests in progress, memory, temperature. Its mode says how
+/// the values of many processes become one.
+#[derive(Clone, Copy, Debug)]
+pub struct Gauge {
+    series: SeriesRef,
+    is_ordered: bool,
+}
+
+impl Gauge {
+    /// Registers a gauge without labels, of mode [`GaugeMode::All`].
+    ///
+    /// # Errors
+    /// See [`Builder::family`].
+    pub fn new(name: &str, help: &str) -> Result<Self, RegisterError> {
+        Self::builder(name, help).register()
+    }
+
+    /// Describes a gauge, of mode [`GaugeMode::All`] unless another is given.
+    pub fn builder(name: &str, help: &str) -> Builder<Self> {
+        Builder::new(Kind::Gauge(GaugeMode::All), name, help)
+    }
+
+    /// Sets the value.
+    #[inline]
+    pub fn set(&self, value: f64) {
+        if let Some(cells) = self.series.words() {
+            cells.at(0).store(value.to_bits(), Relaxed);
+            stamp(cells.at(1), self.now());
+        }
+    }
+
+    /// Sets the value to the current time, in seconds since 1970.
+    pub fn set_to_current_time(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.set(now.as_secs_f64());
+    }
+
+    /// Adds one.
+    #[inline]
+    pub fn inc(&self) {
+        self.add(1.0);
+    }
+
+    /// Takes one away.
+    #[inline]
+    pub fn dec(&self) {
+        self.add(-1.0);
+    }
+
+    /// Adds an amount, which may be negative.
+    #[inline]
+    pub fn add(&self, amount: f64) {
+        if let Some(cells) = self.series.words() {
+            add_float(cells.at(0), amount);
+            stamp(cells.at(1), self.now());
+        }
+    }
+
+    /// Takes an amount away.
+    #[inline]
+    pub fn sub(&self, amount: f64) {
+        self.add(-amount);
+    }
+
+    fn now(&self) -> u64 {
+        if self.is_ordered { monotonic_ns() } else { 1 }
+    }
+}
+
+impl Builder<Gauge> {
+    /// How the values of many processes become one.
+    pub fn mode(mut self, mode: GaugeMode) -> Self {
+        self.kind = Kind::Gauge(mode);
+        self
+    }
+}
+
+impl Metric for Gauge {
+    #[allow(private_interfaces)]
+    fn of(series: SeriesRef, family: &Family) -> Self {
+        let is_ordered = matches!(family.kind, Kind::Gauge(mode) if mode.is_ordered());
+        Self { series, is_ordered }
+    }
+}
+
+/// Counts observations by size: latencies, sizes.
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    series: SeriesRef,
+    bounds: Arc<[f64]>,
+}
+
+impl Histogram {
+    /// Registers a histogram without labels, with [`DEFAULT_BUCKETS`].
+    ///
+    /// # Errors
+    /// See [`Builder::family`].
+    pub fn new(name: &str, help: &str) -> Result<Self, RegisterError> {
+        Self::builder(name, help).register()
+    }
+
+    /// Describes a histogram, with [`DEFAULT_BUCKETS`] unless others are given.
+    pub fn builder(name: &str, help: &str) -> Builder<Self> {
+        Builder::new(Kind::Histogram(DEFAULT_BUCKETS.into()), name, help)
+    }
+
+    /// Counts an observation in the first bucket whose upper bound is not below it; NaN counts in
+    /// the bucket up to +Inf.
+    #[inline]
+    pub fn observe(&self, value: f64) {
+        let Some(cells) = self.series.words() else { return };
+        let buckets = self.bounds.len() + 1;
+        mark_odd(value, || cells.at(buckets + 1));
+        // Written so that NaN is below no bound.
+        #[allow(clippy::neg_cmp_op_on_partial_ord)]
+        let bucket = self.bounds.partition_point(|bound| !(value <= *bound));
+        cells.at(bucket).fetch_add(1, Relaxed);
+        add_float(cells.at(buckets), value);
+    }
+}
+
+impl Builder<Histogram> {
+    /// The finite upper bounds of the buckets, rising; the one up to +Inf is implied.
+    pub fn buckets(mut self, bounds: &[f64]) -> Self {
+        self.kind = Kind::Histogram(bounds.into());
+        self
+    }
+}
+
+impl Metric for Histogram {
+    #[allow(private_interfaces)]
+    fn of(series: SeriesRef, family: &Family) -> Self {
+        let bounds = match &family.kind {
+            Kind::Histogram(bounds) => bounds.as_ref().into(),
+            _ => Arc::default(),
+        };
+        Self { series, bounds }
+    }
+}
+
+/// Counts and sums observations.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary {
+    series: SeriesRef,
+}
+
+impl Summary {
+    /// Registers a summary without labels.
+    ///
+    /// # Errors
+    /// See [`Builder::family`].
+    pub fn new(name: &str, help: &str) -> Result<Self, RegisterError> {
+        Self::builder(name, help).register()
+    }
+
+    /// Describes a summary.
+    pub fn builder(name: &str, help: &str) -> Builder<Self> {
+        Builder::new(Kind::Summary, name, help)
+    }
+
+    /// Counts an observation.
+    #[inline]
+    pub fn observe(&self, value: f64) {
+        if let Some(cells) = self.series.words() {
+            mark_odd(value, || cells.at(2));
+            cells.at(0).fetch_add(1, Relaxed);
+            add_float(cells.at(1), value);
+        }
+    }
+}
+
+impl Metric for Summary {
+    #[allow(private_interfaces)]
+    fn of(series: SeriesRef, _: &Family) -> Self {
+        Self { series }
+    }
+}
+
+/// Marks a series whose sum may fall from now on, before the sum does.
+#[inline]
+fn mark_odd<'a>(value: f64, odd: impl FnOnce() -> &'a std::sync::atomic::AtomicU64) {
+    if !(0.0..f64::INFINITY).contains(&value) {
+        odd().fetch_add(1, Relaxed);
+    }
+}

@@ -1,0 +1,635 @@
+//! The registry: what this process counts, where, and since which attachment.
+//!
+//! Who may do what: the hot path touches only [`Cells`] that were handed out; everything else goes
+//! through `Registry::state`, whose lock lies on the page that a fork wipes. The lock is never held
+//! while the supervisor is waited for. Nothing in the state points into the arena, so a forked child
+//! finds a copy that is true there too: families, series and cell indices. What is not true there
+//! (the base, the token) is wiped.
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use tallyboard_proto::control::Rejoin;
+use tallyboard_proto::family::{Family, FamilyError, MAX_VALUE_BYTES};
+use tallyboard_proto::layout::{
+    DROP_REASONS, DropReason, EXTENT_WORDS, Geometry, Layout, LogArea, slot_header,
+};
+use tallyboard_proto::log::{Begun, Contents, Mark, Record, append};
+use tallyboard_proto::slot::SlotHeader;
+use tallyboard_segment::fork::{CellWords, Cells, FirstUse, ForkMutex, ForkMutexGuard, ForkPage};
+use tallyboard_segment::mapping::{Inherit, SlotMapping};
+use tallyboard_segment::pass::Address;
+use tallyboard_segment::{private, process};
+use thiserror::Error;
+
+use crate::attach::{AttachError, ask};
+
+/// How long the first use in a process waits for the supervisor, unless
+/// `TALLYBOARD_ATTACH_TIMEOUT_MS` or [`RegistryBuilder::attach_timeout`] says otherwise.
+pub const DEFAULT_ATTACH_TIMEOUT: Duration = Duration::from_millis(250);
+/// How many label sets a family of a process without supervisor may have.
+pub const DEFAULT_LABEL_LIMIT: usize = 10_000;
+/// How many series a process without supervisor has room for.
+const PRIVATE_SERIES: usize = 65_536;
+
+/// Where metrics are counted. Most programs use the shared one, which every constructor without a
+/// registry does.
+pub struct Registry {
+    address: Option<Result<Address, tallyboard_segment::pass::AddressError>>,
+    attach_timeout: Duration,
+    warn: fn(&str),
+    warned: AtomicBool,
+    page: &'static ForkPage,
+    drops: Cells,
+    state: ForkMutex<State>,
+}
+
+/// What a fork copies.
+#[derive(Debug)]
+struct State {
+    /// All families and series: those of the prefix, then this client's own.
+    contents: Contents,
+    /// What this program registered itself, by ordinal: other families came with the prefix.
+    registered: Vec<u32>,
+    /// The arena that the prefix was taken from; `None` while there was none.
+    origin: Option<Origin>,
+    /// How far the log of the published mapping is committed, in words.
+    committed: usize,
+    /// Layout of the published mapping.
+    layout: Layout,
+    label_limit: usize,
+    /// The attachment of the process that wrote it; true here only when its token is.
+    attachment: Option<Attachment>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    arena_id: u64,
+    prefix: Mark,
+}
+
+/// The slot that this process counts in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// The slot.
+    pub slot: u64,
+    /// Its generation.
+    pub generation: u64,
+    /// The arena.
+    pub arena_id: u64,
+    token: u64,
+}
+
+/// A metric that cannot be registered.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// The family is not one that can be.
+    #[error(transparent)]
+    Family(#[from] FamilyError),
+    /// This program registered the name already, as something else.
+    #[error(
+        "{name:?} is registered already as a {existing}, found a {found} whose samples have the same name; use one definition, or another name"
+    )]
+    Conflict {
+        /// The name.
+        name: String,
+        /// What it is registered as.
+        existing: String,
+        /// What it was to be registered as.
+        found: String,
+    },
+    /// Labels on a metric that is used without, or none where they are needed.
+    #[error("{name:?} has {found} labels, expected none; register it as a family")]
+    Labels {
+        /// The name.
+        name: String,
+        /// How many labels it has.
+        found: usize,
+    },
+}
+
+/// Label values that do not fit their family.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LabelError {
+    /// Another number of values than labels.
+    #[error(
+        "{family:?} has the labels {expected:?}, found {found} values; give one value per label"
+    )]
+    Count {
+        /// The family.
+        family: String,
+        /// Its labels.
+        expected: Vec<String>,
+        /// How many values were found.
+        found: usize,
+    },
+    /// A value that is too long.
+    #[error(
+        "a label value has at most {MAX_VALUE_BYTES} bytes, found {found} on {family:?}; shorten it"
+    )]
+    Length {
+        /// The family.
+        family: String,
+        /// How many bytes were found.
+        found: usize,
+    },
+    /// A name that is no label of the family.
+    #[error("{family:?} has the labels {expected:?}, found {found:?}; use these names, each once")]
+    Name {
+        /// The family.
+        family: String,
+        /// Its labels.
+        expected: Vec<String>,
+        /// The name found.
+        found: String,
+    },
+}
+
+/// Options of a [`Registry`].
+#[derive(Debug)]
+pub struct RegistryBuilder {
+    address: Option<String>,
+    attach_timeout: Option<Duration>,
+    warn: fn(&str),
+}
+
+/// The shared registry was in use already.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error(
+    "expected to configure the shared registry before its first use, found it in use; do it first thing in the program"
+)]
+pub struct AlreadyInUse;
+
+static SHARED: OnceLock<&'static Registry> = OnceLock::new();
+
+impl RegistryBuilder {
+    /// The control address of the supervisor; without it, `TALLYBOARD` says.
+    #[must_use]
+    pub fn address(mut self, address: &str) -> Self {
+        self.address = Some(address.to_owned());
+        self
+    }
+
+    /// How long the first use in a process may wait for the supervisor.
+    #[must_use]
+    pub fn attach_timeout(mut self, timeout: Duration) -> Self {
+        self.attach_timeout = Some(timeout);
+        self
+    }
+
+    /// Where the one warning of a process goes that cannot attach; standard error otherwise.
+    #[must_use]
+    pub fn on_warning(mut self, warn: fn(&str)) -> Self {
+        self.warn = warn;
+        self
+    }
+
+    /// Makes the shared registry with these options.
+    ///
+    /// # Errors
+    /// [`AlreadyInUse`] when it was used or configured before.
+    pub fn install(self) -> Result<(), AlreadyInUse> {
+        let mut fresh = false;
+        SHARED.get_or_init(|| {
+            fresh = true;
+            self.build()
+        });
+        if fresh { Ok(()) } else { Err(AlreadyInUse) }
+    }
+
+    /// Makes a registry of its own, with a slot of its own. It lives as long as the process.
+    ///
+    /// # Panics
+    /// When the system gives no page of memory to a process that is just starting.
+    #[must_use]
+    pub fn build(self) -> &'static Registry {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let address = self.address.or_else(|| variable("TALLYBOARD"));
+        let address = address.map(|address| address.parse());
+        let inherit = if address.is_some() { Inherit::Nothing } else { Inherit::Copy };
+        let page = ForkPage::new(inherit).expect("one page of memory for the registry");
+        let timeout = variable("TALLYBOARD_ATTACH_TIMEOUT_MS").map(|text| (text.parse(), text));
+        let registry: &'static Registry = Box::leak(Box::new(Registry {
+            address,
+            attach_timeout: match &timeout {
+                _ if self.attach_timeout.is_some() => self.attach_timeout,
+                Some((Ok(ms), _)) => Some(Duration::from_millis(*ms)),
+                _ => None,
+            }
+            .unwrap_or(DEFAULT_ATTACH_TIMEOUT),
+            warn: self.warn,
+            warned: AtomicBool::new(false),
+            page,
+            drops: page.lock().cells(slot_header::DROPPED, DROP_REASONS),
+            state: ForkMutex::new(page, State::new()),
+        }));
+        if let Some((Err(_), text)) = timeout {
+            registry.warn(&format!(
+                "TALLYBOARD_ATTACH_TIMEOUT_MS is a number of milliseconds, found {text:?}; using {} ms",
+                registry.attach_timeout.as_millis()
+            ));
+        }
+        registry
+    }
+}
+
+impl State {
+    fn new() -> Self {
+        let layout = private_layout();
+        Self {
+            contents: Contents::new(layout.geometry.cells),
+            registered: Vec::new(),
+            origin: None,
+            committed: 0,
+            layout,
+            label_limit: DEFAULT_LABEL_LIMIT,
+            attachment: None,
+        }
+    }
+
+    fn log(&self) -> LogArea {
+        self.layout.log_of_slot_at(0)
+    }
+
+    /// Makes the cells up to `cells` and room in the log real, then appends and commits `record`.
+    fn write(
+        &mut self,
+        mapping: &SlotMapping,
+        record: &[u64],
+        cells: usize,
+    ) -> Result<(), DropReason> {
+        let log = self.log();
+        let start = log.start + self.committed;
+        let end = start + record.len();
+        if cells > self.layout.geometry.cells || end > log.start + log.words {
+            return Err(DropReason::Full);
+        }
+        mapping
+            .open(0..slot_header::WORDS + cells)
+            .and_then(|()| mapping.open(start..end))
+            .map_err(|_| DropReason::Memory)?;
+        let appended = append(mapping, log, self.committed, record);
+        self.committed = appended.map_err(|_| DropReason::Full)?;
+        Ok(())
+    }
+
+    /// Begins a family or a series: writes its record into the slot, then takes it in.
+    fn begin(&mut self, mapping: &SlotMapping, record: Record) -> Result<Begun, DropReason> {
+        let words = record.to_words();
+        let cells = self.contents.end().cells + self.contents.cells_of(&record);
+        self.write(mapping, &words, cells)?;
+        self.contents.push(record, words.len()).map_err(|_| DropReason::Full)
+    }
+
+    /// Where the handles of this client have their cells already; `None` while there are none.
+    fn rejoin(&self) -> Option<Rejoin> {
+        match self.origin {
+            Some(Origin { arena_id, prefix }) => {
+                Some(Rejoin { arena_id, prefix: prefix.words as u64 })
+            }
+            None if self.contents.end().words == 0 => None,
+            None => Some(Rejoin { arena_id: 0, prefix: 0 }),
+        }
+    }
+
+    /// Writes all that stands behind `prefix` into the log of a fresh slot, at the same cells.
+    fn rewrite(&mut self, mapping: &SlotMapping, prefix: Mark) -> Result<(), DropReason> {
+        self.committed = 0;
+        let cells = self.contents.end().cells;
+        self.write(mapping, &[], cells)?;
+        let records: Vec<Record> = self.contents.records_after(prefix).collect();
+        records.iter().try_for_each(|record| self.write(mapping, &record.to_words(), cells))
+    }
+}
+
+fn private_layout() -> Layout {
+    let geometry = Geometry::for_series(1, PRIVATE_SERIES).unwrap_or(Geometry {
+        slots: 1,
+        cells: EXTENT_WORDS,
+        log_words: EXTENT_WORDS,
+        ring_rows: 0,
+        row_cells: 0,
+        unit: EXTENT_WORDS,
+    });
+    Layout::new(geometry)
+}
+
+impl Registry {
+    /// The registry that every constructor without one uses. Its address is that of
+    /// [`RegistryBuilder::install`], else of the environment variable `TALLYBOARD`; without either
+    /// the process counts by itself.
+    #[must_use]
+    pub fn shared() -> &'static Self {
+        SHARED.get_or_init(|| Self::builder().build())
+    }
+
+    /// Options for a registry.
+    #[must_use]
+    pub fn builder() -> RegistryBuilder {
+        RegistryBuilder {
+            address: None,
+            attach_timeout: None,
+            warn: |warning| eprintln!("tallyboard: {warning}"),
+        }
+    }
+
+    /// Attaches now rather than at the first use, and says which slot this process has.
+    ///
+    /// # Errors
+    /// [`AttachError`] when it has none and counts privately.
+    pub fn attach(&'static self) -> Result<Attachment, AttachError> {
+        if let Some(Err(error)) = self.first_use() {
+            return Err(error);
+        }
+        match self.attachment() {
+            Some(attachment) => Ok(attachment),
+            None => match &self.address {
+                Some(Ok(address)) => Err(AttachError::Connect {
+                    address: address.clone(),
+                    source: std::io::ErrorKind::NotConnected.into(),
+                }),
+                Some(Err(error)) => Err(error.clone().into()),
+                None => Err(AttachError::NoAddress),
+            },
+        }
+    }
+
+    /// The slot that this process counts in; `None` while it counts privately.
+    #[must_use]
+    pub fn attachment(&self) -> Option<Attachment> {
+        let token = self.page.token();
+        self.state.lock().attachment.filter(|attachment| attachment.token == token && token != 0)
+    }
+
+    fn warn(&self, warning: &str) {
+        if !self.warned.swap(true, Relaxed) {
+            (self.warn)(warning);
+        }
+    }
+
+    /// Makes sure that this process has a base, if only a private one. Gives what attaching came
+    /// to when this call did it.
+    fn first_use(&'static self) -> Option<Result<(), AttachError>> {
+        if self.page.is_published() {
+            return None;
+        }
+        match self.page.first_use() {
+            FirstUse::Done => None,
+            FirstUse::Reentered => None,
+            FirstUse::Run(_turn) => {
+                let attached = self.find_slot();
+                if let Err(error) = &attached {
+                    if self.address.is_some() {
+                        self.warn(&format!("{error}; this process counts privately"));
+                    }
+                    self.count_privately();
+                }
+                Some(attached)
+            }
+        }
+    }
+
+    fn find_slot(&'static self) -> Result<(), AttachError> {
+        let address = match &self.address {
+            None => return Err(AttachError::NoAddress),
+            Some(address) => address.clone()?,
+        };
+        let rejoin = self.state.lock().rejoin();
+        let token = process::random_u64().map_err(AttachError::Map)?;
+        let offer = ask(&address, self.attach_timeout, token, rejoin)?;
+        let mut contents = match rejoin {
+            Some(_) => None,
+            None => Some(Contents::new(offer.layout.geometry.cells)),
+        };
+        if let Some(contents) = &mut contents {
+            contents.extend(&offer.prefix)?;
+        }
+        // Whatever must be real is made so while the slot can still be given back.
+        let cells = match &contents {
+            Some(contents) => contents.end().cells,
+            None => self.state.lock().contents.end().cells,
+        };
+        let header_and_cells = 0..slot_header::WORDS + cells.min(offer.layout.geometry.cells);
+        offer.mapping.open(header_and_cells).map_err(AttachError::Map)?;
+        let (mapping, layout, granted) = offer.confirm()?;
+        let mut state = self.state.lock();
+        if let Some(contents) = contents {
+            let prefix = contents.end();
+            state.contents = contents;
+            state.origin = Some(Origin { arena_id: granted.arena_id, prefix });
+        } else if state.origin.is_none_or(|origin| origin.arena_id != granted.arena_id) {
+            let prefix = Mark::default();
+            state.origin = Some(Origin { arena_id: granted.arena_id, prefix });
+        }
+        state.layout = layout;
+        state.contents.set_cell_limit(layout.geometry.cells);
+        state.label_limit = usize::try_from(granted.label_limit).unwrap_or(usize::MAX);
+        let prefix = state.origin.map_or(Mark::default(), |origin| origin.prefix);
+        let header = SlotHeader {
+            generation: granted.generation,
+            arena_id: granted.arena_id,
+            prefix: prefix.words as u64,
+        };
+        header.write(&mapping, 0);
+        let (slot, generation, arena_id) = (granted.slot, granted.generation, granted.arena_id);
+        state.attachment = Some(Attachment { slot, generation, arena_id, token });
+        Self::move_in(&mut state, mapping, prefix, token)
+    }
+
+    /// Writes the log into a mapping and publishes it.
+    fn move_in(
+        state: &mut ForkMutexGuard<'_, State>,
+        mapping: SlotMapping,
+        prefix: Mark,
+        token: u64,
+    ) -> Result<(), AttachError> {
+        let no_room = |reason: DropReason| {
+            let text = format!("no room for the series of this process ({})", reason.name());
+            AttachError::Map(std::io::Error::other(text))
+        };
+        state.rewrite(&mapping, prefix).map_err(no_room)?;
+        let published = state.page().publish(mapping, token);
+        published.map_err(|_| no_room(DropReason::Memory))
+    }
+
+    /// Gives this process private memory with the same cells.
+    fn count_privately(&'static self) {
+        let inherit = if self.address.is_some() { Inherit::Nothing } else { Inherit::Copy };
+        let mut state = self.state.lock();
+        state.layout = private_layout();
+        let cells = state.layout.geometry.cells;
+        state.contents.set_cell_limit(cells);
+        state.attachment = None;
+        let prefix = state.origin.map_or(Mark::default(), |origin| origin.prefix);
+        let mapping = private::slot(state.layout.slot_words, inherit);
+        let moved = mapping
+            .map_err(AttachError::Map)
+            .and_then(|mapping| Self::move_in(&mut state, mapping, prefix, 1));
+        drop(state);
+        if let Err(error) = moved {
+            self.warn(&format!("{error}; this process counts nothing"));
+        }
+    }
+
+    /// Counts one thing that cannot be counted.
+    fn drop_one(&self, reason: DropReason) {
+        match self.drops.words() {
+            Some(drops) => {
+                drops.at(reason as usize).fetch_add(1, Relaxed);
+            }
+            None => self.page.drop_pending(reason),
+        }
+    }
+
+    /// Registers a family, or finds it when this program registered the same one before.
+    pub(crate) fn register(&'static self, family: Family) -> Result<FamilyRef, RegisterError> {
+        self.first_use();
+        let mut state = self.state.lock();
+        let mut ordinal = None;
+        for &mine in &state.registered {
+            let existing = &state.contents.families()[mine as usize];
+            if existing.agrees_with(&family) {
+                ordinal = Some(mine);
+            } else if existing.sample_names().any(|name| family.sample_names().any(|n| n == name)) {
+                return Err(RegisterError::Conflict {
+                    name: family.name.to_string(),
+                    existing: describe(existing),
+                    found: describe(&family),
+                });
+            }
+        }
+        if ordinal.is_none() {
+            // Another process may have begun the same family; it came with the prefix.
+            let known = state.contents.find_family(&family.name);
+            ordinal = known
+                .filter(|&known| state.contents.families()[known as usize].agrees_with(&family));
+        }
+        if ordinal.is_none() {
+            let mapping = state.page().mapping();
+            let begun = match mapping {
+                Some(mapping) => state.begin(mapping, Record::Family(family.clone())),
+                None => Err(DropReason::Reentered),
+            };
+            if let Ok(Begun::Family(begun)) = begun {
+                ordinal = Some(begun as u32);
+            }
+        }
+        if let Some(ordinal) = ordinal.filter(|ordinal| !state.registered.contains(ordinal)) {
+            state.registered.push(ordinal);
+        }
+        Ok(FamilyRef { registry: self, family, ordinal })
+    }
+}
+
+/// A family of a registry; without an ordinal when its log had no room for it.
+#[derive(Clone, Debug)]
+pub(crate) struct FamilyRef {
+    registry: &'static Registry,
+    family: Family,
+    ordinal: Option<u32>,
+}
+
+impl FamilyRef {
+    pub(crate) fn family(&self) -> &Family {
+        &self.family
+    }
+
+    /// The series with these label values; it begins when nobody had it yet.
+    pub(crate) fn series(&self, values: &[&str]) -> Result<SeriesRef, LabelError> {
+        let family = || self.family.name.to_string();
+        if values.len() != self.family.labels.len() {
+            let expected = self.label_names();
+            return Err(LabelError::Count { family: family(), expected, found: values.len() });
+        }
+        if let Some(long) = values.iter().find(|value| value.len() > MAX_VALUE_BYTES) {
+            return Err(LabelError::Length { family: family(), found: long.len() });
+        }
+        let registry = self.registry;
+        registry.first_use();
+        Ok(match self.cells(values) {
+            Ok(cells) => SeriesRef { cells, registry, refused: None },
+            Err(reason) => SeriesRef { cells: Cells::nowhere(), registry, refused: Some(reason) },
+        })
+    }
+
+    pub(crate) fn label_names(&self) -> Vec<String> {
+        self.family.labels.iter().map(ToString::to_string).collect()
+    }
+
+    fn cells(&self, values: &[&str]) -> Result<Cells, DropReason> {
+        let family = self.ordinal.ok_or(DropReason::Full)?;
+        let mut state = self.registry.state.lock();
+        let series = match state.contents.find_series(family, values) {
+            Some(series) => series as usize,
+            None => {
+                if state.contents.series_of_family(family) >= state.label_limit {
+                    return Err(DropReason::LabelLimit);
+                }
+                let values = values.iter().map(|&value| value.into()).collect();
+                let mapping = state.page().mapping().ok_or(DropReason::Reentered)?;
+                match state.begin(mapping, Record::Series { family, values })? {
+                    Begun::Series(series) => series,
+                    Begun::Family(_) | Begun::Gap => return Err(DropReason::Full),
+                }
+            }
+        };
+        let cell = state.contents.series()[series].cell;
+        Ok(state.page().cells(slot_header::WORDS + cell, self.family.kind.cells()))
+    }
+}
+
+/// A series of a registry: what every metric is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SeriesRef {
+    cells: Cells,
+    registry: &'static Registry,
+    refused: Option<DropReason>,
+}
+
+impl SeriesRef {
+    /// The cells to count in; `None` when this cannot be counted, and that has been counted.
+    #[inline]
+    pub(crate) fn words(&self) -> Option<CellWords<'_>> {
+        match self.cells.words() {
+            Some(words) => Some(words),
+            None => self.arrive(),
+        }
+    }
+
+    /// The first use in this process, which may be a child of the one that made the handle.
+    #[cold]
+    fn arrive(&self) -> Option<CellWords<'_>> {
+        if self.refused.is_none() {
+            self.registry.first_use();
+        }
+        let words = self.cells.words();
+        if words.is_none() {
+            self.registry.drop_one(self.refused.unwrap_or(DropReason::Reentered));
+        }
+        words
+    }
+
+    /// Counts an amount that was refused.
+    #[cold]
+    pub(crate) fn refuse_amount(&self) {
+        self.registry.first_use();
+        self.registry.drop_one(DropReason::Amount);
+    }
+}
+
+fn describe(family: &Family) -> String {
+    format!("{} {:?} with labels {:?}", family.kind.name(), family.name, family.labels)
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry")
+            .field("address", &self.address)
+            .field("attachment", &self.attachment())
+            .finish_non_exhaustive()
+    }
+}
