@@ -1,0 +1,265 @@
+//! Every number that two programs must agree on, as `abi.golden` has them.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use tallyboard_proto::cell::{self, Shape};
+use tallyboard_proto::control::{self, Attached, Description, Hello, Refused, RefusedReason};
+use tallyboard_proto::control::{Rejoin, Reply, Request, SlotRow};
+use tallyboard_proto::family::{self, Family, GaugeMode, Kind};
+use tallyboard_proto::layout::{self, DropReason, Geometry, Layout};
+use tallyboard_proto::layout::{bank, entry, header, row, slot_header};
+use tallyboard_proto::log::{self, Record};
+use tallyboard_proto::slot::{STATE_BITS, SlotWord, State};
+
+/// Writes lines `group.name = value` for constants of one module.
+macro_rules! numbers {
+    ($out:expr, $group:literal, $module:path, [$($name:ident),* $(,)?]) => {{
+        use $module as module;
+        $(writeln!($out, "{}.{} = {}", $group, stringify!($name).to_lowercase(), module::$name)
+            .expect("a string takes all");)*
+    }};
+}
+
+fn line(out: &mut String, name: &str, value: impl std::fmt::Display) {
+    writeln!(out, "{name} = {value}").expect("a string takes all");
+}
+
+fn hex(out: &mut String, name: &str, words: &[u64]) {
+    let words: Vec<_> = words.iter().map(|word| format!("{word:016x}")).collect();
+    line(out, name, words.join(" "));
+}
+
+fn dump() -> String {
+    let mut out = String::new();
+    dump_layout(&mut out);
+    dump_numbers(&mut out);
+    dump_records(&mut out);
+    dump_messages(&mut out);
+    out
+}
+
+fn dump_layout(out: &mut String) {
+    out.push_str("# Positions are in words of 8 bytes. Words are little-endian, in hex.\n\n");
+    hex(out, "magic", &[layout::MAGIC]);
+    line(out, "layout_version", layout::LAYOUT_VERSION);
+    hex(out, "fingerprint", &[layout::FINGERPRINT]);
+    numbers!(out, "layout", layout, [PAGE_WORDS, EXTENT_WORDS, DROP_REASONS]);
+    numbers!(
+        out,
+        "header",
+        header,
+        [
+            MAGIC,
+            VERSION,
+            FINGERPRINT,
+            GEOMETRY,
+            ARENA_ID,
+            BOOT_ID_HIGH,
+            BOOT_ID_LOW,
+            PID_NAMESPACE,
+            KEEPER_PID,
+            UID,
+            ARCHIVE_COMMIT,
+            CATALOG_COMMIT,
+            WORDS,
+        ]
+    );
+    numbers!(
+        out,
+        "entry",
+        entry,
+        [STATE, PID, PIDFS_INODE, START_TIME, UID, IMAGE, ATTACH_ID, PREFIX, ATTACHED_AT, WORDS,]
+    );
+    numbers!(out, "bank", bank, [EPOCH, CELLS, ROWS, ROWS_DROPPED, DROPPED, WORDS]);
+    numbers!(out, "row", row, [PID, SLOT, GENERATION, CELLS, WORDS]);
+    let words = [GENERATION, ARENA_ID, PREFIX, DROPPED, LOG_COMMIT, WORDS];
+    let names = ["generation", "arena_id", "prefix", "dropped", "log_commit", "words"];
+    for (name, word) in names.iter().zip(words) {
+        line(out, &format!("slot_header.{name}"), word);
+    }
+    dump_geometry(out);
+}
+
+use slot_header::{ARENA_ID, DROPPED, GENERATION, LOG_COMMIT, PREFIX, WORDS};
+
+fn dump_geometry(out: &mut String) {
+    let geometry = Geometry::for_series(256, 65_536).expect("the default is a geometry");
+    let layout = Layout::new(geometry);
+    out.push_str("\n# The default: 256 slots, 65,536 series.\n\n");
+    let names = ["slots", "cells", "log_words", "ring_rows", "row_cells", "unit"];
+    for (name, word) in names.iter().zip(geometry.to_words()) {
+        line(out, &format!("geometry.{name}"), word);
+    }
+    line(out, "geometry.words", Geometry::WORDS);
+    for (name, at) in [
+        ("table", layout.table),
+        ("entry(1)", layout.entry(1)),
+        ("catalog", layout.catalog),
+        ("bank(0)", layout.bank(0)),
+        ("folded(0)", layout.folded(0)),
+        ("bank_cells(0)", layout.bank_cells(0)),
+        ("ring_row(0, 1)", layout.ring_row(0, 1)),
+        ("bank(1)", layout.bank(1)),
+        ("bank_words", layout.bank_words),
+        ("floors", layout.floors),
+        ("control_words", layout.control_words),
+        ("slot(1)", layout.slot(1)),
+        ("slot_cells(1)", layout.slot_cells(1)),
+        ("slot_log(1).commit", layout.slot_log(1).commit),
+        ("slot_log(1).start", layout.slot_log(1).start),
+        ("slot_words", layout.slot_words),
+        ("arena_words", layout.arena_words()),
+    ] {
+        line(out, &format!("layout.{name}"), at);
+    }
+}
+
+fn dump_numbers(out: &mut String) {
+    out.push_str("\n# Numbers.\n\n");
+    for state in State::EVERY {
+        line(out, &format!("state.{}", state.name()), state as u64);
+    }
+    line(out, "state.bits", STATE_BITS);
+    hex(out, "state word of live(5)", &[SlotWord { state: State::Live, generation: 5 }.to_word()]);
+    for reason in DropReason::ALL {
+        line(out, &format!("drop_reason.{}", reason.name()), reason as usize);
+    }
+    for mode in GaugeMode::EVERY {
+        line(out, &format!("gauge_mode.{}", mode.name()), mode as u8);
+    }
+    numbers!(
+        out,
+        "cells",
+        cell,
+        [COUNTER_CELLS, GAUGE_CELLS, SUMMARY_CELLS, HISTOGRAM_EXTRA_CELLS]
+    );
+    let histogram = Shape::Histogram { buckets: 3 };
+    line(out, "cells of a histogram of 2 bounds", histogram.width());
+    let kinds: Vec<_> =
+        (0..histogram.width()).map(|at| format!("{:?}", histogram.cell(at))).collect();
+    line(out, "kinds of its cells", kinds.join(" "));
+    hex(out, "cells.abi", &[cell::CELL_ABI]);
+    line(out, "cells.max_whole", cell::MAX_WHOLE);
+    numbers!(
+        out,
+        "family",
+        family,
+        [MAX_NAME_BYTES, MAX_HELP_BYTES, MAX_VALUE_BYTES, MAX_LABELS, MAX_BOUNDS, RESERVED_PREFIX,]
+    );
+}
+
+/// One record of each kind and type.
+pub fn records() -> Vec<(&'static str, Record)> {
+    let family = |kind, name, unit, labels: &[&str]| {
+        Record::Family(Family::new(kind, name, unit, "Help.", labels).expect("a good family"))
+    };
+    let histogram = Kind::Histogram([0.5, 1.0].into());
+    vec![
+        ("family, counter", family(Kind::Counter, "requests_total", "", &["route", "status"])),
+        ("family, gauge all", family(Kind::Gauge(GaugeMode::All), "load", "", &[])),
+        ("family, histogram", family(histogram, "took_seconds", "seconds", &["route"])),
+        ("family, summary", family(Kind::Summary, "sizes", "", &[])),
+        ("series", Record::Series { family: 0, values: ["/é".into(), "200".into()].into() }),
+        ("series without labels", Record::Series { family: 3, values: [].into() }),
+        ("gap", Record::Gap { cells: 17 }),
+    ]
+}
+
+fn dump_records(out: &mut String) {
+    out.push_str("\n# Records: the words of one of each.\n\n");
+    line(out, "record.max_words", log::MAX_RECORD_WORDS);
+    hex(out, "record.abi", &[log::RECORD_ABI]);
+    for (name, record) in records() {
+        hex(out, &format!("record {name}"), &record.to_words());
+    }
+}
+
+fn dump_messages(out: &mut String) {
+    out.push_str(
+        "\n# Messages: the bytes of one of each. Their numbers are 1, 2, 3 and so on.\n\n",
+    );
+    numbers!(out, "control", control, [PROTOCOL_VERSION, MAX_MESSAGE_BYTES, MAX_SLOTS_PER_PROCESS]);
+    for reason in RefusedReason::ALL {
+        line(out, &format!("refused.{}", reason.name()), reason as u32);
+    }
+    let mut message = |name: &str, packet: Vec<u8>| {
+        let bytes: String = packet.iter().map(|byte| format!("{byte:02x}")).collect();
+        line(out, &format!("message {name}"), bytes);
+    };
+    let hello = |rejoin| Hello { layout: 1, fingerprint: 2, image: 3, attach_id: 4, rejoin };
+    message("hello", control::encode(&Request::Hello(hello(None))));
+    let rejoin = Some(Rejoin { arena_id: 5, prefix: 6 });
+    message("hello, again", control::encode(&Request::Hello(hello(rejoin))));
+    message("confirm", control::encode(&Request::Confirm));
+    message("scrape a", control::encode(&Request::Scrape { metrics: vec!["a".into()] }));
+    message("slots", control::encode(&Request::Slots));
+    message("describe", control::encode(&Request::Describe));
+    let (slot, generation, arena_id, prefix, label_limit) = (1, 2, 3, 4, 5);
+    let geometry = [6, 7, 8, 9, 10, 11];
+    let attached = Attached { slot, generation, arena_id, prefix, label_limit, geometry };
+    message("attached", control::encode(&Reply::Attached(attached)));
+    let refused = Refused { reason: RefusedReason::Uid, detail: "no".into() };
+    message("refused", control::encode(&Reply::Refused(refused)));
+    message("body", control::encode(&Reply::Body { bytes: 1 }));
+    message("described", control::encode(&Reply::Described(description())));
+    message("slot table", control::encode_rows(&[slot_row()]));
+}
+
+fn description() -> Description {
+    Description {
+        name: "a".into(),
+        backing: "memfd".into(),
+        arena_id: 1,
+        keeper_pid: 2,
+        supervisor_pid: 3,
+        slots: 4,
+        taken: 5,
+        series: 6,
+    }
+}
+
+fn slot_row() -> SlotRow {
+    SlotRow {
+        slot: 1,
+        generation: 2,
+        state: "live".into(),
+        pid: 3,
+        uid: 4,
+        attached_at_ms: 5,
+        series: 6,
+        cells: 7,
+        dropped: 8,
+        quarantined: false,
+    }
+}
+
+#[test]
+fn the_numbers_of_this_build_are_those_of_the_golden_file() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("abi.golden");
+    let found = dump();
+    if std::env::var_os("TALLYBOARD_BLESS").is_some_and(|bless| bless == "1") {
+        std::fs::write(&path, &found).expect("the golden file can be written");
+        return;
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    if golden != found {
+        println!("{found}");
+    }
+    assert!(
+        golden == found,
+        "the ABI above is not that of abi.golden: raise LAYOUT_VERSION or PROTOCOL_VERSION, then \
+         run this test with TALLYBOARD_BLESS=1"
+    );
+}
+
+#[test]
+fn every_record_of_the_golden_file_is_read_back_as_it_was() {
+    let mut contents = log::Contents::new(100);
+    for (name, record) in records() {
+        let words = record.to_words();
+        let labels = |family| contents.families().get(family as usize).map(|f| f.labels.len());
+        assert_eq!(Record::parse(&words, 0, labels), Ok((record.clone(), words.len())), "{name}");
+        contents.push(record, words.len()).expect(name);
+    }
+}

@@ -1,0 +1,265 @@
+//! No bytes make a reader panic: what is read is either as it should be or an error that says what
+//! was found.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use tallyboard_proto::archive::{Archive, Dead, DeadRow, Turn, read_outside};
+use tallyboard_proto::cell::{Run, Shape};
+use tallyboard_proto::layout::{Geometry, Layout, LogArea, bank, header, row, slot_header};
+use tallyboard_proto::log::{self, Contents, Mark, Record};
+use tallyboard_proto::slot::{SlotHeader, SlotWord, State};
+use tallyboard_proto::word::Words;
+
+use crate::abi::records;
+use crate::memory::VecWords;
+use crate::random::Random;
+
+const CELLS: usize = 512;
+
+/// A log of random records that all parse.
+fn good_log(random: &mut Random) -> Vec<u64> {
+    let mut contents = Contents::new(CELLS);
+    let mut words = Vec::new();
+    for _ in 0..random.below(24) + 1 {
+        let choice = random.below(records().len());
+        let mut record = records().swap_remove(choice).1;
+        let families = contents.families().len();
+        if let Record::Series { family, values } = &mut record {
+            if families == 0 {
+                continue;
+            }
+            *family = random.below(families) as u32;
+            let labels = contents.families()[*family as usize].labels.len();
+            let text = |_| "v".repeat(random.below(12)).into_boxed_str();
+            *values = (0..labels).map(text).collect();
+        }
+        let encoded = record.to_words();
+        if contents.push(record, encoded.len()).is_ok() {
+            words.extend(encoded);
+        }
+    }
+    words
+}
+
+/// Damages a few words: random bits, lengths, operands, whole words, and order.
+fn damage(random: &mut Random, words: &mut [u64]) {
+    for _ in 0..random.below(4) + 1 {
+        let at = random.below(words.len());
+        match random.below(5) {
+            0 => words[at] ^= 1 << random.below(64),
+            1 => words[at] = words[at] & !0xffff_ff00 | (random.damaged(8) & 0xff_ffff) << 8,
+            2 => words[at] = words[at] & 0xffff_ffff | random.damaged(3) << 32,
+            3 => words[at] = random.damaged(words.len() as u64),
+            _ => words.swap(at, random.below(words.len())),
+        }
+    }
+}
+
+/// What a log holds fits its cells, whatever it says.
+fn hold(contents: &Contents) {
+    let end = contents.end();
+    assert!(end.cells <= CELLS);
+    assert_eq!((end.families, end.series), (contents.families().len(), contents.series().len()));
+    for series in contents.series() {
+        assert!(series.cell + contents.shape(series).width() <= end.cells);
+        assert_eq!(series.values.len(), contents.families()[series.family as usize].labels.len());
+    }
+}
+
+#[test]
+fn a_damaged_log_is_an_error_or_a_log_and_never_a_panic() {
+    let mut random = Random::new("damaged logs", 1);
+    let (mut errors, mut parsed) = (0, 0);
+    for _ in 0..20_000 {
+        let mut words = good_log(&mut random);
+        if words.is_empty() {
+            continue;
+        }
+        damage(&mut random, &mut words);
+        let mut contents = Contents::new(CELLS);
+        match contents.extend(&words) {
+            Ok(()) => parsed += 1,
+            Err(error) => errors += usize::from(!error.to_string().is_empty()),
+        }
+        hold(&contents);
+    }
+    println!("{errors} errors, {parsed} logs");
+    assert!(errors > 1000 && parsed > 100);
+}
+
+#[test]
+fn words_that_are_no_log_at_all_are_an_error_and_never_a_panic() {
+    let mut random = Random::new("no logs", 2);
+    for _ in 0..50_000 {
+        let words: Vec<_> = (0..random.below(20)).map(|_| random.damaged(0x301)).collect();
+        let mut contents = Contents::new(CELLS);
+        let _ = contents.extend(&words);
+        let labels = random.below(3);
+        let _ = Record::parse(&words, random.below(9), |_| Some(labels));
+        let _ = Record::parse(&words, random.below(9), |_| None);
+        hold(&contents);
+    }
+}
+
+#[test]
+fn a_commit_word_that_leads_out_of_the_log_or_back_is_an_error() {
+    let mut random = Random::new("commit words", 3);
+    let words = VecWords::new(16);
+    let area = LogArea { commit: 0, start: 4, words: 12 };
+    for _ in 0..10_000 {
+        let (commit, from) = (random.damaged(12), random.below(13));
+        words.store(0, commit, Relaxed);
+        let mut into = Vec::new();
+        let found = log::read(&words, area, from, &mut into);
+        let good = (from as u64..=12).contains(&commit);
+        assert_eq!(found.is_ok(), good, "{from} to {commit}: {found:?}");
+        assert_eq!(into.len(), found.map_or(0, |length| length - from));
+    }
+}
+
+/// A bank that a fold wrote, with rows in its ring.
+fn folded(layout: &Layout) -> VecWords {
+    let words = VecWords::new(layout.arena_words());
+    let mut archive = Archive::new(layout);
+    let run = [Run { shape: Shape::Counter, series: 2, from: 0, to: 0 }];
+    for generation in 1..4 {
+        let gauges = Some(DeadRow { pid: 1, slot: 0, generation, cells: vec![1, 1] });
+        let (row, dropped) = ([1, 0, 2, 0], [1; 8]);
+        let dead = Dead { slot: 0, generation, row: &row, runs: &run, gauges, dropped };
+        archive.fold(&words, layout, 4, &[dead]);
+    }
+    assert_eq!(Archive::recover(&words, layout), Ok(archive));
+    words
+}
+
+#[test]
+fn a_damaged_bank_is_an_error_or_an_archive_and_never_a_panic() {
+    let mut random = Random::new("damaged banks", 4);
+    let geometry =
+        Geometry { slots: 2, cells: 8, log_words: 8, ring_rows: 2, row_cells: 4, unit: 1 };
+    let layout = Layout::new(geometry);
+    let (mut errors, mut found) = (0, 0);
+    for _ in 0..20_000 {
+        let words = folded(&layout);
+        let at = layout.bank(1);
+        let (first, second) = (layout.ring_row(1, 0), layout.ring_row(1, 1));
+        let lengths = [at + bank::EPOCH, at + bank::CELLS, at + bank::ROWS];
+        let rows = [first + row::CELLS, second + row::CELLS];
+        let any = layout.banks + random.below(2 * layout.bank_words);
+        let targets = [&lengths[..], &rows, &[header::ARCHIVE_COMMIT, any]].concat();
+        for _ in 0..random.below(3) + 1 {
+            let at = targets[random.below(targets.len())];
+            words.store(at, random.damaged(words.load(at, Relaxed)), Relaxed);
+        }
+        match Archive::recover(&words, &layout) {
+            Ok(archive) => {
+                assert!(archive.cells().len() <= geometry.cells);
+                assert!(archive.rows().count() <= geometry.ring_rows);
+                assert!(archive.rows().all(|row| row.cells.len() <= geometry.row_cells));
+                found += 1;
+            }
+            Err(error) => {
+                errors += usize::from(error.found < error.least || error.found > error.most)
+            }
+        }
+    }
+    println!("{errors} errors, {found} archives");
+    assert!(errors > 1000 && found > 100);
+}
+
+#[test]
+fn a_reader_outside_reads_any_bytes_without_a_panic() {
+    let mut random = Random::new("reader outside", 5);
+    let layout = Layout::new(Geometry {
+        slots: 2,
+        cells: 8,
+        log_words: 8,
+        ring_rows: 1,
+        row_cells: 2,
+        unit: 1,
+    });
+    let mut counting = 0;
+    for _ in 0..5000 {
+        let words = VecWords::new(layout.arena_words());
+        for at in 0..layout.slot(0) + slot_header::WORDS + layout.geometry.cells {
+            words.store(at, random.damaged(9), Relaxed);
+        }
+        // One of the slots looks as if somebody counted in it.
+        let live = SlotWord { state: State::Live, generation: 1 + random.word() % 2 };
+        let slot = random.below(2);
+        live.publish(&words, &layout, slot);
+        words.store(layout.slot(slot), live.generation, Relaxed);
+        read_outside(&words, &layout, 1, |view| {
+            counting += (0..2).filter(|&slot| view.counts(slot).is_some()).count();
+            (0..8).map(|cell| view.archived(cell) ^ view.cell(0, cell)).fold(0, u64::wrapping_add)
+        });
+        let _ = SlotHeader::read(&words, layout.slot(1));
+    }
+    println!("{counting} slots that count");
+    assert!(counting > 50);
+}
+
+#[test]
+fn every_word_is_a_slot_word_or_none_and_is_judged() {
+    let mut random = Random::new("slot words", 6);
+    for _ in 0..100_000 {
+        let word = random.damaged(0x11);
+        if let Some(parsed) = SlotWord::from_word(word) {
+            assert_eq!(parsed.to_word(), word);
+            let _ = Turn::of(parsed, random.damaged(parsed.generation));
+        }
+    }
+}
+
+#[test]
+fn a_geometry_read_from_any_words_gives_a_layout_that_does_not_overflow() {
+    let mut random = Random::new("geometries", 7);
+    let default = Geometry::for_series(256, 65_536).expect("the default").to_words();
+    let limits = [1 << 16, 1 << 28, 1 << 28, 1 << 12, 1 << 28, 1 << 13];
+    let (mut errors, mut layouts) = (0, 0);
+    for _ in 0..200_000 {
+        let mut words = default;
+        for _ in 0..random.below(4) {
+            let at = random.below(words.len());
+            let near = if random.below(2) == 0 { words[at] } else { limits[at] };
+            words[at] = random.damaged(near);
+        }
+        let Ok(geometry) = Geometry::from_words(words) else {
+            errors += 1;
+            continue;
+        };
+        layouts += 1;
+        assert_eq!(geometry.to_words(), words);
+        let layout = Layout::new(geometry);
+        let last = layout.geometry.slots - 1;
+        assert!(layout.table < layout.catalog && layout.catalog < layout.banks);
+        assert!(layout.bank(1) < layout.floors && layout.floors < layout.control_words);
+        assert!(layout.slot(last) + layout.slot_words == layout.arena_words());
+        assert!(layout.arena_words() < 1 << 44, "bytes of it fit an address");
+    }
+    println!("{errors} errors, {layouts} layouts");
+    assert!(errors > 1000 && layouts > 1000);
+}
+
+#[test]
+fn a_log_rewritten_behind_any_of_its_prefixes_has_the_same_series_at_the_same_cells() {
+    let mut random = Random::new("rewritten logs", 8);
+    let mut prefixes = 0;
+    for _ in 0..2000 {
+        let words = good_log(&mut random);
+        let mut contents = Contents::new(CELLS);
+        contents.extend(&words).expect("a good log");
+        let ends = (0..=words.len()).filter_map(|end| contents.mark(end));
+        for prefix in ends.collect::<Vec<Mark>>() {
+            let mut rewritten = Contents::new(CELLS);
+            rewritten.extend(&words[..prefix.words]).expect("a good prefix");
+            let rest: Vec<u64> =
+                contents.records_after(prefix).flat_map(|record| record.to_words()).collect();
+            rewritten.extend(&rest).expect("a good rest");
+            assert_eq!(rewritten.families(), contents.families());
+            assert_eq!(rewritten.series(), contents.series());
+            prefixes += 1;
+        }
+    }
+    println!("{prefixes} prefixes");
+}

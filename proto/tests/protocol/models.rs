@@ -1,0 +1,330 @@
+//! What loom finds: every execution of a few parties, without bounds, and exactly which outcomes
+//! there are. A model that explored too little would miss an outcome, one with a defect has one
+//! more: both fail.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex};
+
+use loom::thread;
+use tallyboard_proto::archive::{Archive, Dead, read_outside, scrub};
+use tallyboard_proto::cell::{Run, Shape};
+use tallyboard_proto::layout::{Geometry, Layout, bank, entry, header, slot_header};
+use tallyboard_proto::log::{self, Record};
+use tallyboard_proto::slot::{SlotHeader, SlotWord, State, Tenant};
+use tallyboard_proto::word::Words;
+
+use crate::loomed::LoomWords;
+use crate::mutated::{Defect, Mutated};
+
+/// Runs every execution of `model`; gives how many there were.
+///
+/// # Panics
+/// At the first outcome that is not in `expect`, and in the end when one of these did not occur.
+fn explore<T: Ord + Debug + Send + Sync + 'static>(
+    expect: impl IntoIterator<Item = T>,
+    model: impl Fn() -> T + Sync + Send + 'static,
+) -> usize {
+    // These belong to the test and not to the model: loom does not see them.
+    let expect: BTreeSet<T> = expect.into_iter().collect();
+    let seen = Arc::new((expect, Mutex::new(BTreeSet::new()), AtomicUsize::new(0)));
+    let mut builder = loom::model::Builder::new();
+    (builder.preemption_bound, builder.max_permutations) = (None, None);
+    (builder.max_duration, builder.max_branches) = (None, 100_000);
+    let within = seen.clone();
+    builder.check(move || {
+        let (expect, outcomes, executions) = &*within;
+        executions.fetch_add(1, Relaxed);
+        let outcome = model();
+        assert!(expect.contains(&outcome), "not one of the outcomes: {outcome:?}");
+        outcomes.lock().expect("a test that did not panic").insert(outcome);
+    });
+    let (expect, outcomes, executions) = &*seen;
+    let outcomes = outcomes.lock().expect("a test that did not panic");
+    let missing: Vec<_> = expect.difference(&outcomes).collect();
+    assert!(missing.is_empty(), "never seen: {missing:?}");
+    executions.load(Relaxed)
+}
+
+/// A geometry as small as a model needs.
+fn tiny(slots: usize) -> Layout {
+    Layout::new(Geometry { slots, cells: 2, log_words: 8, ring_rows: 0, row_cells: 0, unit: 1 })
+}
+
+fn empty(layout: &Layout) -> Box<[AtomicU64]> {
+    (0..layout.arena_words()).map(|_| AtomicU64::new(0)).collect()
+}
+
+/// A memory in which the workers of all slots count already, in a counter of one series.
+fn counting(layout: &Layout, counts: &[u64]) -> Box<[AtomicU64]> {
+    let words = empty(layout);
+    for bank in [0, 1] {
+        // The cells are there from the beginning, so that they are read from the beginning.
+        words.store(layout.bank(bank) + bank::CELLS, 2, Relaxed);
+    }
+    for (slot, &count) in counts.iter().enumerate() {
+        let live = SlotWord { state: State::Live, generation: 1 };
+        live.publish(&*words, layout, slot);
+        let header = SlotHeader { generation: 1, arena_id: 0, prefix: 0 };
+        header.write(&*words, layout.slot(slot));
+        words.store(layout.slot_cells(slot), count, Relaxed);
+    }
+    words
+}
+
+/// The words that a reader outside and a supervisor race for.
+fn raced(layout: &Layout) -> Vec<usize> {
+    let mut words = vec![header::ARCHIVE_COMMIT, layout.bank_cells(0), layout.bank_cells(1)];
+    for slot in 0..layout.geometry.slots {
+        words.extend([layout.folded(0) + slot, layout.folded(1) + slot]);
+        words.push(layout.entry(slot) + entry::STATE);
+        words.extend([layout.slot(slot) + slot_header::GENERATION, layout.slot_cells(slot)]);
+    }
+    words
+}
+
+/// Archive and slots together as a reader outside has them; `None` when a fold came between.
+fn total(words: &impl Words, layout: &Layout) -> Option<u64> {
+    read_outside(words, layout, 1, |view| {
+        let slots = (0..layout.geometry.slots).filter(|&slot| view.counts(slot).is_some());
+        let live: u64 = slots.map(|slot| view.cell(slot, 0)).sum();
+        view.archived(0) + live
+    })
+}
+
+/// Folds a slot whose worker is dead: everything but the scrub.
+fn fold(words: &impl Words, layout: &Layout, archive: &mut Archive, slot: usize) {
+    let row = [words.load(layout.slot_cells(slot), Relaxed), 0];
+    let runs = [Run { shape: Shape::Counter, series: 1, from: 0, to: 0 }];
+    let dead = Dead { slot, generation: 1, row: &row, runs: &runs, gauges: None, dropped: [0; 8] };
+    archive.fold(words, layout, 2, &[dead]);
+}
+
+const DRAINING: SlotWord = SlotWord { state: State::Draining, generation: 1 };
+
+fn memory(first: &[AtomicU64], modelled: &[usize]) -> Arc<LoomWords> {
+    Arc::new(LoomWords::new(first, modelled))
+}
+
+/// Starts a party with its own way to the memory.
+fn party<T: 'static>(
+    words: &Arc<LoomWords>,
+    layout: Layout,
+    defect: Option<Defect>,
+    acts: impl FnOnce(&Mutated<'_, LoomWords>) -> T + 'static,
+) -> thread::JoinHandle<T> {
+    let words = words.clone();
+    thread::spawn(move || acts(&Mutated::new(&*words, layout, defect)))
+}
+
+/// A writer appends three records; a reader reads the log twice, the second time from where the
+/// first ended. Outcome: the two lengths, or what was torn.
+pub fn log_append(defect: Option<Defect>) -> usize {
+    let layout = tiny(1);
+    let area = layout.slot_log(0);
+    let records: Vec<_> = [5, 6, 7].map(|cells| Record::Gap { cells }.to_words()).concat();
+    let first = empty(&layout);
+    let modelled = [area.commit, area.start, area.start + 1, area.start + 2];
+    let expect = (0..=3).flat_map(|first| (first..=3).map(move |second| Ok((first, second))));
+    explore(expect, move || {
+        let words = memory(&first, &modelled);
+        let written = records.clone();
+        let reader = party(&words, layout, defect, move |words| {
+            let mut found = Vec::new();
+            let mut read = |from| log::read(words, area, from, &mut found);
+            let lengths = read(0).and_then(|first| Ok((first, read(first)?)));
+            let lengths = lengths.map_err(|error| error.to_string())?;
+            let torn = found != written[..lengths.1];
+            if torn { Err(format!("{lengths:?} {found:?}")) } else { Ok(lengths) }
+        });
+        let writer = Mutated::new(&*words, layout, defect);
+        records.chunks(1).enumerate().for_each(|(committed, record)| {
+            log::append(&writer, area, committed, record).expect("room");
+        });
+        reader.join().expect("a reader that does not panic")
+    })
+}
+
+/// A worker counts and dies; the supervisor folds and scrubs its slot; a reader outside looks
+/// twice. Outcome: what it saw, and what the archive has in the end.
+pub fn fold_and_scrub(defect: Option<Defect>) -> usize {
+    let layout = tiny(1);
+    let (first, modelled) = (counting(&layout, &[0]), raced(&layout));
+    // A look fails only where the other one is on one side of the fold, and the total never falls.
+    let looks = [
+        (None, Some(1)),
+        (Some(0), None),
+        (Some(1), None),
+        (Some(0), Some(0)),
+        (Some(0), Some(1)),
+        (Some(1), Some(1)),
+    ];
+    explore(looks.map(|(first, second)| (first, second, 1)), move || {
+        let words = memory(&first, &modelled);
+        let worker = party(&words, layout, defect, move |words| {
+            words.store(layout.slot_cells(0), 1, Relaxed);
+        });
+        let reader = party(&words, layout, defect, move |words| {
+            (total(words, &layout), total(words, &layout))
+        });
+        let supervisor = Mutated::new(&*words, layout, defect);
+        // The kernel's word that the worker is dead: what it stored happened before.
+        worker.join().expect("a worker that does not panic");
+        DRAINING.publish(&supervisor, &layout, 0);
+        let mut archive = Archive::new(&layout);
+        fold(&supervisor, &layout, &mut archive, 0);
+        scrub(&supervisor, &layout, 0, DRAINING);
+        let seen = reader.join().expect("a reader that does not panic");
+        (seen.0, seen.1, archive.cells()[0])
+    })
+}
+
+/// Two slots of the dead hold 5 and 7; the supervisor folds them one after the other, so that the
+/// second fold writes the bank in which a reader may still be, and scrubs both. Outcome: what a
+/// reader outside saw.
+pub fn two_folds(defect: Option<Defect>) -> usize {
+    let layout = tiny(2);
+    let (first, modelled) = (counting(&layout, &[5, 7]), raced(&layout));
+    explore([None, Some(12)], move || {
+        let words = memory(&first, &modelled);
+        let reader = party(&words, layout, defect, move |words| total(words, &layout));
+        let supervisor = Mutated::new(&*words, layout, defect);
+        let mut archive = Archive::new(&layout);
+        [0, 1].into_iter().for_each(|slot| fold(&supervisor, &layout, &mut archive, slot));
+        [0, 1].into_iter().for_each(|slot| _ = scrub(&supervisor, &layout, slot, DRAINING));
+        reader.join().expect("a reader that does not panic")
+    })
+}
+
+/// How a worker counts in the model below.
+#[derive(Clone, Copy, PartialEq)]
+enum Counting {
+    /// Load and store, in the thread that attached.
+    Plainly,
+    /// At once, in another thread of the worker.
+    AtOnce,
+}
+
+/// The slot of a worker that counted to 5 is folded, scrubbed and given to another worker, which
+/// counts 1. Outcome: what a reader outside saw.
+fn reused_slot(defect: Option<Defect>, counting_as: Counting) -> usize {
+    let layout = tiny(1);
+    let (first, modelled) = (counting(&layout, &[5]), raced(&layout));
+    explore([None, Some(5), Some(6)], move || {
+        let words = memory(&first, &modelled);
+        let reader = party(&words, layout, defect, move |words| total(words, &layout));
+        let supervisor = Mutated::new(&*words, layout, defect);
+        let mut archive = Archive::new(&layout);
+        fold(&supervisor, &layout, &mut archive, 0);
+        let free = scrub(&supervisor, &layout, 0, DRAINING);
+        free.to(State::Assigned).publish(&supervisor, &layout, 0);
+        // The conversation over the socket: what the supervisor stored happened before.
+        let shared = words.clone();
+        let worker = party(&words, layout, defect, move |words| {
+            let cell = layout.slot_cells(0);
+            SlotHeader { generation: 2, arena_id: 0, prefix: 0 }.write(words, layout.slot(0));
+            match counting_as {
+                Counting::Plainly => words.store(cell, words.load(cell, Relaxed) + 1, Relaxed),
+                Counting::AtOnce => {
+                    let thread = thread::spawn(move || shared.add(cell, 1));
+                    thread.join().expect("a thread that does not panic");
+                }
+            }
+        });
+        worker.join().expect("a worker that does not panic");
+        reader.join().expect("a reader that does not panic")
+    })
+}
+
+/// [`reused_slot`], counted in by load and store.
+pub fn reused_slot_plainly(defect: Option<Defect>) -> usize {
+    reused_slot(defect, Counting::Plainly)
+}
+
+/// [`reused_slot`], counted in by one atomic operation of another thread.
+pub fn reused_slot_at_once(defect: Option<Defect>) -> usize {
+    reused_slot(defect, Counting::AtOnce)
+}
+
+/// A worker writes its slot's header. Outcome: what a reader of it saw.
+pub fn slot_header_begun(defect: Option<Defect>) -> usize {
+    let layout = tiny(1);
+    let base = layout.slot(0);
+    let header = SlotHeader { generation: 1, arena_id: 2, prefix: 3 };
+    let first = empty(&layout);
+    let words = [slot_header::GENERATION, slot_header::ARENA_ID, slot_header::PREFIX];
+    let modelled = words.map(|word| base + word);
+    explore([None, Some((1, 2, 3))], move || {
+        let words = memory(&first, &modelled);
+        let reader = party(&words, layout, defect, move |words| {
+            let header = SlotHeader::read(words, base)?;
+            Some((header.generation, header.arena_id, header.prefix))
+        });
+        header.write(&Mutated::new(&*words, layout, defect), base);
+        reader.join().expect("a reader that does not panic")
+    })
+}
+
+/// A supervisor gives a slot away. Outcome: the state that a reader of the table saw, and whose it
+/// is.
+pub fn slot_entry(defect: Option<Defect>) -> usize {
+    let layout = tiny(1);
+    let at = layout.entry(0);
+    let first = empty(&layout);
+    SlotWord::FIRST.publish(&*first, &layout, 0);
+    let modelled = [at + entry::STATE, at + entry::PID, at + entry::PREFIX];
+    let nobody = (State::Free as u64, 0, 0);
+    // A tenant may be seen before the slot is his: the state is what counts.
+    let early = [(0, 5, 0), (0, 0, 6), (0, 5, 6)];
+    explore([nobody, (State::Assigned as u64, 5, 6)].into_iter().chain(early), move || {
+        let words = memory(&first, &modelled);
+        let reader = party(&words, layout, defect, move |words| {
+            let word = SlotWord::read(words, &layout, 0).expect("a state");
+            let tenant = Tenant::read(words, &layout, 0);
+            (word.state as u64, tenant.pid, tenant.prefix)
+        });
+        let supervisor = Mutated::new(&*words, layout, defect);
+        let tenant = Tenant { pid: 5, prefix: 6, ..Tenant::default() };
+        tenant.write(&supervisor, &layout, 0);
+        SlotWord::FIRST.to(State::Assigned).publish(&supervisor, &layout, 0);
+        reader.join().expect("a reader that does not panic")
+    })
+}
+
+fn check(name: &str, executions: usize, least: usize) {
+    println!("{name}: {executions} executions");
+    assert!(executions >= least, "{name}: at least {least}");
+}
+
+#[test]
+fn a_log_is_read_up_to_a_whole_record_and_never_torn() {
+    check("log append", log_append(None), 100);
+}
+
+#[test]
+fn a_reader_outside_sees_a_total_that_never_falls_while_a_slot_is_folded_and_scrubbed() {
+    check("fold and scrub", fold_and_scrub(None), 1000);
+}
+
+#[test]
+fn a_reader_outside_sees_an_exact_total_or_none_while_one_bank_is_written_again() {
+    check("two folds", two_folds(None), 1000);
+}
+
+#[test]
+fn a_reader_outside_never_takes_the_counts_of_a_slots_next_worker_for_those_of_the_last() {
+    check("reused slot, plain store", reused_slot_plainly(None), 1000);
+    check("reused slot, atomic add", reused_slot_at_once(None), 1000);
+}
+
+#[test]
+fn whoever_sees_a_slots_generation_sees_its_header() {
+    check("slot header", slot_header_begun(None), 5);
+}
+
+#[test]
+fn whoever_sees_a_slot_assigned_sees_to_whom() {
+    check("slot entry", slot_entry(None), 5);
+}

@@ -1,0 +1,101 @@
+//! The proofs fail when the protocol has a defect: each defect is run through the proof that is
+//! there for it, and a defect that no proof sees fails the test.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
+use crate::memory::Sweep;
+use crate::mutated::Defect::{self, *};
+use crate::{models, trace};
+
+/// A proof: its name, and what runs it and panics when it fails.
+type Proof = (&'static str, fn(Option<Defect>));
+
+const CUTS: Proof = ("cut after every store", |defect| {
+    trace::cut_everywhere(Sweep::NotZero, defect).unwrap_or_else(|error| panic!("{error}"));
+});
+const LOG: Proof = ("log append", |defect| _ = models::log_append(defect));
+const FOLD: Proof = ("fold and scrub", |defect| _ = models::fold_and_scrub(defect));
+const TWO_FOLDS: Proof = ("two folds", |defect| _ = models::two_folds(defect));
+const REUSED: Proof = ("reused slot", |defect| _ = models::reused_slot_plainly(defect));
+const HEADER: Proof = ("slot header", |defect| _ = models::slot_header_begun(defect));
+const ENTRY: Proof = ("slot entry", |defect| _ = models::slot_entry(defect));
+
+/// Each defect, and the proofs that see it.
+const DEFECTS: &[(Defect, &[Proof])] = &[
+    (ScrubBeforeCommit, &[CUTS, REUSED, FOLD, TWO_FOLDS]),
+    (FreeBeforeScrub, &[CUTS]),
+    (ScrubOfHeaderOnly, &[CUTS, REUSED]),
+    (ScrubWithoutFence, &[REUSED, FOLD, TWO_FOLDS]),
+    (ReuseWithoutFence, &[TWO_FOLDS]),
+    (BeginWithoutFence, &[REUSED]),
+    (ReaderWithoutFence, &[REUSED, FOLD, TWO_FOLDS]),
+    (NoSecondLook, &[REUSED, FOLD, TWO_FOLDS]),
+    (FoldIntoLiveBank, &[CUTS, REUSED, FOLD, TWO_FOLDS]),
+    (CommitBeforeBank, &[CUTS, REUSED, FOLD, TWO_FOLDS]),
+    (CommitWithoutEpoch, &[CUTS, TWO_FOLDS]),
+    (CommitRelaxed, &[REUSED, FOLD, TWO_FOLDS]),
+    (CommitLoadRelaxed, &[REUSED, FOLD, TWO_FOLDS]),
+    (FoldedNotWritten, &[CUTS, REUSED, FOLD, TWO_FOLDS]),
+    (FoldedNotRead, &[CUTS, REUSED, FOLD, TWO_FOLDS]),
+    (FoldedOutsideBanks, &[CUTS, REUSED, FOLD, TWO_FOLDS]),
+    (OnlyChangedCells, &[CUTS]),
+    (RingOutsideBanks, &[CUTS]),
+    (LogCommitBeforeRecord, &[CUTS, LOG]),
+    (LogCommitRelaxed, &[LOG]),
+    (LogLoadRelaxed, &[LOG]),
+    (StateApartFromGeneration, &[CUTS]),
+    (StateBeforeTenant, &[ENTRY]),
+    (StateRelaxed, &[ENTRY]),
+    (GenerationBeforeHeader, &[HEADER]),
+    (GenerationRelaxed, &[HEADER]),
+];
+
+#[test]
+fn every_defect_is_seen_by_the_proofs_that_are_there_for_it() {
+    silence_expected_panics();
+    let mut survived = Vec::new();
+    println!("| defect | killed by | with |\n|---|---|---|");
+    for (defect, proofs) in DEFECTS {
+        for proof in *proofs {
+            match killed(*proof, *defect) {
+                Some(why) => println!("| {defect:?} | {} | {why:.60} |", proof.0),
+                None => survived.push(format!("{defect:?} survives {}", proof.0)),
+            }
+        }
+    }
+    assert!(survived.is_empty(), "{survived:#?}");
+}
+
+/// Why the proof fails under the defect; `None` when it does not.
+fn killed((_, proof): Proof, defect: Defect) -> Option<String> {
+    EXPECTED.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(|| proof(Some(defect))));
+    EXPECTED.set(false);
+    outcome.err().map(|panic| message(&*panic))
+}
+
+fn message(panic: &dyn Any) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
+}
+
+thread_local! {
+    /// Whether a panic of this thread is what the test is waiting for.
+    static EXPECTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Panics that a test waits for are not printed; those of the tests beside it are.
+fn silence_expected_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !EXPECTED.get() {
+                print(panic);
+            }
+        }));
+    });
+}

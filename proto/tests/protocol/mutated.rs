@@ -1,0 +1,326 @@
+//! Defects of the protocol, as changes to the sequence of operations that a party's memory sees.
+//! The product's code runs unchanged and has no place where a defect could be switched on.
+
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
+use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
+
+use tallyboard_proto::layout::{Layout, bank, entry, header, slot_header};
+use tallyboard_proto::slot::{STATE_BITS, State};
+use tallyboard_proto::word::Words;
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// The slots are scrubbed before the commit word is stored.
+    ScrubBeforeCommit,
+    /// The slot is free before it is scrubbed.
+    FreeBeforeScrub,
+    /// The scrub leaves the cells.
+    ScrubOfHeaderOnly,
+    /// No fence stands before the scrub.
+    ScrubWithoutFence,
+    /// No fence stands before the stores into the idle bank.
+    ReuseWithoutFence,
+    /// No fence stands before a worker's first store into its slot.
+    BeginWithoutFence,
+    /// The reader outside has no fence before its second look at the commit word.
+    ReaderWithoutFence,
+    /// The reader outside does not look at the commit word a second time.
+    NoSecondLook,
+    /// There is one bank: the fold writes where readers are.
+    FoldIntoLiveBank,
+    /// The commit word is stored before the bank.
+    CommitBeforeBank,
+    /// The commit word holds the bank but no epoch.
+    CommitWithoutEpoch,
+    /// The archive's commit word is stored Relaxed.
+    CommitRelaxed,
+    /// The archive's commit word is loaded Relaxed.
+    CommitLoadRelaxed,
+    /// The fold does not say whom it folded.
+    FoldedNotWritten,
+    /// Whom a fold folded is not looked at.
+    FoldedNotRead,
+    /// Whom a fold folded is kept once, not in each bank.
+    FoldedOutsideBanks,
+    /// A fold writes only the cells that differ from those of the other bank.
+    OnlyChangedCells,
+    /// The ring is kept once, not in each bank.
+    RingOutsideBanks,
+    /// The log's commit word is stored before the record.
+    LogCommitBeforeRecord,
+    /// A log's commit word is stored Relaxed.
+    LogCommitRelaxed,
+    /// A log's commit word is loaded Relaxed.
+    LogLoadRelaxed,
+    /// State and generation are two words: the state changes first.
+    StateApartFromGeneration,
+    /// A slot's new state is stored before who has it.
+    StateBeforeTenant,
+    /// A slot's state is stored Relaxed.
+    StateRelaxed,
+    /// The slot header's generation is stored before the rest of the header.
+    GenerationBeforeHeader,
+    /// The slot header's generation is stored Relaxed.
+    GenerationRelaxed,
+}
+
+/// A party's way to the memory, with a defect or without.
+pub struct Mutated<'a, W: ?Sized> {
+    words: &'a W,
+    layout: Layout,
+    defect: Option<Defect>,
+    /// Stores that are made later than the code says.
+    held: RefCell<Vec<(usize, u64, Ordering)>>,
+    /// A scrub that is made later than the code says.
+    held_scrub: RefCell<Option<Range<usize>>>,
+    /// A fence whose purpose the next operation tells.
+    fence: Cell<Option<Ordering>>,
+    /// The commit word at the reader's first look.
+    first_look: Cell<u64>,
+}
+
+/// What a word is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Zone {
+    ArchiveCommit,
+    LogCommit,
+    Log,
+    State,
+    Tenant,
+    Folded,
+    BankCell,
+    Ring,
+    Bank,
+    SlotGeneration,
+    SlotHeader,
+    Cell,
+    Other,
+}
+
+impl<'a, W: Words + ?Sized> Mutated<'a, W> {
+    pub fn new(words: &'a W, layout: Layout, defect: Option<Defect>) -> Self {
+        Self {
+            words,
+            layout,
+            defect,
+            held: RefCell::default(),
+            held_scrub: RefCell::default(),
+            fence: Cell::default(),
+            first_look: Cell::default(),
+        }
+    }
+
+    fn is(&self, defect: Defect) -> bool {
+        self.defect == Some(defect)
+    }
+
+    fn zone(&self, at: usize) -> Zone {
+        match at {
+            header::ARCHIVE_COMMIT => Zone::ArchiveCommit,
+            header::CATALOG_COMMIT => Zone::LogCommit,
+            at if at < self.layout.table => Zone::Other,
+            at if at < self.layout.catalog => match (at - self.layout.table) % entry::WORDS {
+                entry::STATE => Zone::State,
+                _ => Zone::Tenant,
+            },
+            at if at < self.layout.banks => Zone::Log,
+            at if at < self.layout.floors => self.zone_of_bank(at),
+            at if at < self.layout.control_words => Zone::Other,
+            at => self.zone_of_slot((at - self.layout.control_words) % self.layout.slot_words),
+        }
+    }
+
+    fn zone_of_bank(&self, at: usize) -> Zone {
+        let number = usize::from(at >= self.layout.bank(1));
+        let cells = self.layout.bank_cells(number);
+        match at {
+            at if at < self.layout.folded(number) => Zone::Bank,
+            at if at < cells => Zone::Folded,
+            at if at < cells + self.layout.geometry.cells => Zone::BankCell,
+            _ => Zone::Ring,
+        }
+    }
+
+    fn zone_of_slot(&self, at: usize) -> Zone {
+        match at {
+            slot_header::GENERATION => Zone::SlotGeneration,
+            slot_header::LOG_COMMIT => Zone::LogCommit,
+            at if at < slot_header::WORDS => Zone::SlotHeader,
+            at if at < slot_header::WORDS + self.layout.geometry.cells => Zone::Cell,
+            _ => Zone::Log,
+        }
+    }
+
+    /// Where the defect puts a word of the second bank.
+    fn place(&self, at: usize) -> usize {
+        let zone = self.zone(at);
+        let banks = matches!(zone, Zone::Bank | Zone::Folded | Zone::BankCell | Zone::Ring);
+        let second = banks && at >= self.layout.bank(1);
+        let moved = match self.defect {
+            Some(Defect::FoldIntoLiveBank) => true,
+            Some(Defect::RingOutsideBanks) => {
+                zone == Zone::Ring || at == self.layout.bank(1) + bank::ROWS
+            }
+            Some(Defect::FoldedOutsideBanks) => zone == Zone::Folded,
+            _ => false,
+        };
+        if second && moved { at - self.layout.bank_words } else { at }
+    }
+
+    /// Makes the fence that was asked for last, unless the defect is that it is missing.
+    fn settle_fence(&self, next: Option<Zone>) {
+        let Some(order) = self.fence.take() else { return };
+        let missing = match next {
+            None => self.is(Defect::ScrubWithoutFence),
+            Some(Zone::Bank) => self.is(Defect::ReuseWithoutFence),
+            Some(Zone::SlotHeader | Zone::SlotGeneration) => self.is(Defect::BeginWithoutFence),
+            Some(_) => self.is(Defect::ReaderWithoutFence) && order == Acquire,
+        };
+        if !missing {
+            self.words.fence(order);
+        }
+    }
+
+    fn release_held(&self) {
+        for (at, value, order) in self.held.take() {
+            self.words.store(at, value, order);
+        }
+    }
+
+    /// Whether the defect makes this store later, and after which it makes what it holds.
+    fn holds(&self, zone: Zone, value: u64) -> Hold {
+        let free = value & ((1 << STATE_BITS) - 1) == State::Free as u64;
+        let (held, until, after) = match self.defect {
+            Some(Defect::ScrubBeforeCommit) => {
+                (zone == Zone::ArchiveCommit, zone == Zone::State && free, false)
+            }
+            Some(Defect::CommitBeforeBank) => {
+                let bank = [Zone::Bank, Zone::Folded, Zone::BankCell, Zone::Ring].contains(&zone);
+                (bank, zone == Zone::ArchiveCommit, true)
+            }
+            Some(Defect::LogCommitBeforeRecord) => {
+                (zone == Zone::Log, zone == Zone::LogCommit, true)
+            }
+            Some(Defect::StateBeforeTenant) => (zone == Zone::Tenant, zone == Zone::State, true),
+            Some(Defect::GenerationBeforeHeader) => {
+                (zone == Zone::SlotHeader, zone == Zone::SlotGeneration, true)
+            }
+            _ => (false, false, false),
+        };
+        match (held, until, after) {
+            (true, ..) => Hold::This,
+            (_, true, true) => Hold::EndAfter,
+            (_, true, false) => Hold::EndBefore,
+            _ => Hold::None,
+        }
+    }
+
+    /// The order and value that the defect gives a store; `None` when it leaves it out.
+    fn altered(
+        &self,
+        at: usize,
+        zone: Zone,
+        value: u64,
+        order: Ordering,
+    ) -> Option<(u64, Ordering)> {
+        let relaxed = match self.defect? {
+            Defect::CommitRelaxed => zone == Zone::ArchiveCommit,
+            Defect::LogCommitRelaxed => zone == Zone::LogCommit,
+            Defect::StateRelaxed => zone == Zone::State,
+            Defect::GenerationRelaxed => zone == Zone::SlotGeneration,
+            Defect::CommitWithoutEpoch if zone == Zone::ArchiveCommit => {
+                return Some((value & 1, order));
+            }
+            Defect::FoldedNotWritten if zone == Zone::Folded => return None,
+            Defect::OnlyChangedCells if zone == Zone::BankCell => {
+                let words = self.layout.bank_words;
+                let other = if at >= self.layout.bank(1) { at - words } else { at + words };
+                let same = self.words.load(other, Relaxed) == value;
+                return (!same).then_some((value, order));
+            }
+            _ => false,
+        };
+        Some((value, if relaxed { Relaxed } else { order }))
+    }
+
+    fn store_altered(&self, at: usize, zone: Zone, value: u64, order: Ordering) {
+        if self.defect.is_some() && self.altered(at, zone, value, order).is_none() {
+            return;
+        }
+        let (value, order) = self.altered(at, zone, value, order).unwrap_or((value, order));
+        if self.is(Defect::StateApartFromGeneration) && zone == Zone::State {
+            let states = (1 << STATE_BITS) - 1;
+            let old = self.words.load(at, Relaxed);
+            self.words.store(at, old & !states | value & states, order);
+        }
+        self.words.store(at, value, order);
+        if self.is(Defect::FreeBeforeScrub) && zone == Zone::State {
+            self.held_scrub.take().into_iter().for_each(|range| self.words.scrub(range));
+        }
+    }
+}
+
+enum Hold {
+    None,
+    This,
+    EndBefore,
+    EndAfter,
+}
+
+impl<W: Words + ?Sized> Words for Mutated<'_, W> {
+    fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    fn load(&self, at: usize, order: Ordering) -> u64 {
+        let (zone, at) = (self.zone(at), self.place(at));
+        self.settle_fence(Some(zone));
+        let order = match self.defect {
+            Some(Defect::CommitLoadRelaxed) if zone == Zone::ArchiveCommit => Relaxed,
+            Some(Defect::LogLoadRelaxed) if zone == Zone::LogCommit => Relaxed,
+            Some(Defect::FoldedNotRead) if zone == Zone::Folded => return 0,
+            // The second look is the Relaxed one, behind the fence.
+            Some(Defect::NoSecondLook) if zone == Zone::ArchiveCommit && order == Relaxed => {
+                return self.first_look.get();
+            }
+            _ => order,
+        };
+        let value = self.words.load(at, order);
+        if zone == Zone::ArchiveCommit {
+            self.first_look.set(value);
+        }
+        value
+    }
+
+    fn store(&self, at: usize, value: u64, order: Ordering) {
+        let (zone, at) = (self.zone(at), self.place(at));
+        self.settle_fence(Some(zone));
+        match self.holds(zone, value) {
+            Hold::This => return self.held.borrow_mut().push((at, value, order)),
+            Hold::EndBefore => self.release_held(),
+            Hold::EndAfter | Hold::None => {}
+        }
+        self.store_altered(at, zone, value, order);
+        if matches!(self.holds(zone, value), Hold::EndAfter) {
+            self.release_held();
+        }
+    }
+
+    fn fence(&self, order: Ordering) {
+        debug_assert!([Acquire, Release].contains(&order));
+        self.fence.set(Some(order));
+    }
+
+    fn scrub(&self, range: Range<usize>) {
+        self.settle_fence(None);
+        match self.defect {
+            Some(Defect::FreeBeforeScrub) => *self.held_scrub.borrow_mut() = Some(range),
+            Some(Defect::ScrubOfHeaderOnly) => {
+                self.words.scrub(range.start..range.start + slot_header::WORDS);
+            }
+            _ => self.words.scrub(range),
+        }
+    }
+}
