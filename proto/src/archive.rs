@@ -19,8 +19,8 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use thiserror::Error;
 
-use crate::cell::Run;
-use crate::layout::{DROP_REASONS, Layout, bank, header, row, slot_header};
+use crate::cell::{GAUGE_CELLS, Run};
+use crate::layout::{DROP_REASONS, DropReason, Layout, bank, header, row, slot_header};
 use crate::slot::{SlotHeader, SlotWord, State};
 use crate::word::Words;
 
@@ -32,6 +32,7 @@ pub struct Archive {
     folded: Vec<u64>,
     ring: VecDeque<DeadRow>,
     ring_rows: usize,
+    row_cells: usize,
     rows_dropped: u64,
     dropped: [u64; DROP_REASONS],
 }
@@ -45,7 +46,8 @@ pub struct DeadRow {
     pub slot: u64,
     /// Generation of its slot.
     pub generation: u64,
-    /// Value and stamp of each series of mode `all`, in catalog order.
+    /// Value and stamp of each series of mode `all`, in catalog order. A fold keeps as many as a
+    /// row has room for and counts the others as dropped.
     pub cells: Vec<u64>,
 }
 
@@ -112,6 +114,7 @@ impl Archive {
         Self {
             folded: vec![0; layout.geometry.slots],
             ring_rows: layout.geometry.ring_rows,
+            row_cells: layout.geometry.row_cells / GAUGE_CELLS * GAUGE_CELLS,
             ..Self::default()
         }
     }
@@ -242,12 +245,23 @@ impl Archive {
             *total = total.saturating_add(dropped);
         }
         if let Some(row) = &dead.gauges {
-            self.ring.push_back(row.clone());
+            self.remember(row.clone());
         }
         while self.ring.len() > self.ring_rows {
             self.ring.pop_front();
             self.rows_dropped += 1;
         }
+    }
+
+    fn remember(&mut self, mut row: DeadRow) {
+        // What is wider than a row would be written over the next one, or over the other bank: a
+        // catalog may have more gauges of mode `all` than a row has room for. Those beyond are
+        // lost with their process, and counted where they were set.
+        let beyond = row.cells.split_off(self.row_cells.min(row.cells.len()));
+        let lost = beyond.chunks(GAUGE_CELLS).filter(|gauge| gauge.last() != Some(&0)).count();
+        let full = &mut self.dropped[DropReason::Full as usize];
+        *full = full.saturating_add(lost as u64);
+        self.ring.push_back(row);
     }
 
     /// Writes the whole idle bank, then chooses it.

@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tallyboard_proto::archive::{Archive, Dead, DeadRow, Turn, read_outside};
 use tallyboard_proto::cell::{Run, Shape};
-use tallyboard_proto::layout::{Geometry, Layout, LogArea, bank, header, row, slot_header};
+use tallyboard_proto::layout::{
+    DropReason, Geometry, Layout, LogArea, bank, header, row, slot_header,
+};
 use tallyboard_proto::log::{self, Contents, Mark, Record};
 use tallyboard_proto::slot::{SlotHeader, SlotWord, State};
 use tallyboard_proto::word::Words;
@@ -262,4 +264,27 @@ fn a_log_rewritten_behind_any_of_its_prefixes_has_the_same_series_at_the_same_ce
         }
     }
     println!("{prefixes} prefixes");
+}
+
+#[test]
+fn a_dead_row_that_is_wider_than_the_ring_is_cut_and_what_was_set_beyond_is_counted() {
+    for row_cells in [4, 5] {
+        let (cells, log_words, ring_rows) = (16, 8, 2);
+        let layout =
+            Layout::new(Geometry { slots: 1, cells, log_words, ring_rows, row_cells, unit: 1 });
+        let words = VecWords::new(layout.arena_words());
+        let beyond = [layout.bank(0) + layout.bank_words, layout.bank(1) + layout.bank_words];
+        let mut archive = Archive::new(&layout);
+        for generation in 1..5 {
+            let row = DeadRow { pid: 1, slot: 0, generation, cells: vec![7, 1, 7, 1, 7, 1, 7, 0] };
+            let (slot, gauges, dropped) = (0, Some(row), [0; 8]);
+            let dead = Dead { slot, generation, row: &[], runs: &[], gauges, dropped };
+            words.store(beyond[generation as usize & 1], 99, Relaxed);
+            archive.fold(&words, &layout, 0, &[dead]);
+            assert_eq!(words.load(beyond[generation as usize & 1], Relaxed), 99);
+            assert_eq!(archive.dropped()[DropReason::Full as usize], generation);
+            assert!(archive.rows().all(|row| row.cells == [7, 1, 7, 1]));
+            assert_eq!(Archive::recover(&words, &layout).as_ref(), Ok(&archive));
+        }
+    }
 }
