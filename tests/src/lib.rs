@@ -1,0 +1,18 @@
+//! What the process tests stand on: the built program, its children, its pages over HTTP.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`build`] | building the programs under test, once a test binary |
+//! | [`child`] | processes that do not outlive their test, and the watchdog |
+//! | [`http`] | a GET request and its answer |
+//! | [`page`] | the samples of a page in the Prometheus text format |
+//!
+//! Nothing here waits for a time to pass: it waits for something to become true, and a watchdog
+//! ends the test binary when it never does.
+
+#![forbid(unsafe_code)]
+
+pub mod build;
+pub mod child;
+pub mod http;
+pub mod page;
