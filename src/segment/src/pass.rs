@@ -113,6 +113,14 @@ impl Listener {
         Ok(Self(socket))
     }
 
+    /// Another descriptor of the same socket.
+    ///
+    /// # Errors
+    /// What `dup` says.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self(self.0.try_clone()?))
+    }
+
     /// Accepts one connection.
     ///
     /// # Errors

@@ -1,0 +1,247 @@
+//! The catalog: the series of all slots, in global order.
+//!
+//! It grows by what slots say in their logs, and by nothing else. A family that contradicts one
+//! that is here already (another type, labels or bounds under the same name, or samples of the
+//! same name) is quarantined: its series have no place in the catalog, its counts are not exposed,
+//! and how many such families there are is.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use tallyboard_proto::cell::Shape;
+use tallyboard_proto::family::{Family, GaugeMode, Kind};
+use tallyboard_proto::layout::{DropReason, Layout};
+use tallyboard_proto::log::{Begun, Contents, Record, append};
+use tallyboard_segment::mapping::Arena;
+
+/// The catalog, as the supervisor knows it; the control segment holds a copy for others.
+#[derive(Debug)]
+pub struct Catalog {
+    contents: Contents,
+    committed: usize,
+    /// Which family has samples of this name.
+    sample_names: HashMap<String, u32>,
+    /// Series of gauges of mode `all`, in order: their place is that of their cells in a dead row.
+    all_gauges: Vec<u32>,
+    conflicts: HashSet<String>,
+    dropped_series: HashMap<DropReason, u64>,
+    label_limit: usize,
+    real: Real,
+}
+
+/// How far each part of the control segment has been made real, in words from its start.
+#[derive(Debug, Default)]
+struct Real {
+    log: usize,
+    cells: usize,
+    row_cells: usize,
+}
+
+/// Why a family or series has no place in the catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unplaced {
+    /// The family contradicts another one.
+    Conflict,
+    /// There is no room, no memory, or too many label sets.
+    Dropped(DropReason),
+}
+
+impl Catalog {
+    /// An empty catalog.
+    #[must_use]
+    pub fn new(layout: &Layout, label_limit: usize) -> Self {
+        Self {
+            contents: Contents::new(layout.geometry.cells),
+            committed: 0,
+            sample_names: HashMap::new(),
+            all_gauges: Vec::new(),
+            conflicts: HashSet::new(),
+            dropped_series: HashMap::new(),
+            label_limit,
+            real: Real::default(),
+        }
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn contents(&self) -> &Contents {
+        &self.contents
+    }
+
+    /// Its cells.
+    #[must_use]
+    pub fn cells(&self) -> usize {
+        self.contents.end().cells
+    }
+
+    /// How full it is, from 0 to 1: the fuller of its log and its cells.
+    #[must_use]
+    pub fn fill(&self, layout: &Layout) -> f64 {
+        let log = self.committed as f64 / layout.geometry.log_words as f64;
+        let cells = self.cells() as f64 / layout.geometry.cells as f64;
+        log.max(cells)
+    }
+
+    /// Series of gauges of mode `all`, in the order of their cells in a dead row.
+    #[must_use]
+    pub fn all_gauges(&self) -> &[u32] {
+        &self.all_gauges
+    }
+
+    /// How many families are quarantined.
+    #[must_use]
+    pub fn conflicts(&self) -> usize {
+        self.conflicts.len()
+    }
+
+    /// How many series of slots have no place, by reason.
+    #[must_use]
+    pub fn dropped_series(&self) -> &HashMap<DropReason, u64> {
+        &self.dropped_series
+    }
+
+    /// The ordinal of a slot's family; it begins here when nobody had it.
+    ///
+    /// # Errors
+    /// [`Unplaced`] when it contradicts another family or has no room.
+    pub fn place_family(
+        &mut self,
+        arena: &Arena,
+        layout: &Layout,
+        family: &Family,
+    ) -> Result<u32, Unplaced> {
+        if let Some(known) = self.contents.find_family(&family.name)
+            && self.contents.families()[known as usize].agrees_with(family)
+        {
+            return Ok(known);
+        }
+        if let Some(name) = family.sample_names().find(|name| self.sample_names.contains_key(name))
+        {
+            let other = &self.contents.families()[self.sample_names[&name] as usize];
+            if self.conflicts.insert(format!("{:?}", (&family.name, &family.kind, &family.labels)))
+            {
+                tracing::warn!(
+                    metric = %family.name, sample = %name, expected = ?(&other.name, &other.kind, &other.labels),
+                    found = ?(&family.kind, &family.labels),
+                    "a worker uses a name with another type, labels or bounds; its counts are not exposed: use one definition"
+                );
+            }
+            return Err(Unplaced::Conflict);
+        }
+        let begun = self.append(arena, layout, Record::Family(family.clone()))?;
+        let Begun::Family(ordinal) = begun else { return Err(Unplaced::Conflict) };
+        for name in family.sample_names() {
+            self.sample_names.insert(name, ordinal as u32);
+        }
+        Ok(ordinal as u32)
+    }
+
+    /// The first cell of a slot's series; it begins here when nobody had it.
+    ///
+    /// # Errors
+    /// [`Unplaced`] when it has no room; its counts are not exposed, and it is counted.
+    pub fn place_series(
+        &mut self,
+        arena: &Arena,
+        layout: &Layout,
+        family: u32,
+        values: &[Box<str>],
+    ) -> Result<u32, Unplaced> {
+        if let Some(known) = self.contents.find_series(family, values) {
+            return Ok(known);
+        }
+        let placed = if self.contents.series_of_family(family) >= self.label_limit {
+            Err(Unplaced::Dropped(DropReason::LabelLimit))
+        } else {
+            self.append(arena, layout, Record::Series { family, values: values.into() })
+        };
+        match placed {
+            Ok(Begun::Series(series)) => {
+                if self.contents.families()[family as usize].kind == Kind::Gauge(GaugeMode::All) {
+                    self.all_gauges.push(series as u32);
+                }
+                Ok(series as u32)
+            }
+            Ok(_) => Err(Unplaced::Conflict),
+            Err(unplaced) => {
+                if let Unplaced::Dropped(reason) = unplaced {
+                    *self.dropped_series.entry(reason).or_default() += 1;
+                }
+                Err(unplaced)
+            }
+        }
+    }
+
+    /// Makes real what the record needs anywhere in control, then appends it.
+    fn append(
+        &mut self,
+        arena: &Arena,
+        layout: &Layout,
+        record: Record,
+    ) -> Result<Begun, Unplaced> {
+        let words = record.to_words();
+        let cells = self.cells() + self.contents.cells_of(&record);
+        let committed = self.committed + words.len();
+        if cells > layout.geometry.cells || committed > layout.geometry.log_words {
+            return Err(Unplaced::Dropped(DropReason::Full));
+        }
+        self.make_real(arena, layout, committed, cells).map_err(|error| {
+            tracing::error!(%error, "no memory for another series in the catalog");
+            Unplaced::Dropped(DropReason::Memory)
+        })?;
+        let full = |_| Unplaced::Dropped(DropReason::Full);
+        self.committed =
+            append(arena, layout.catalog_log(), self.committed, &words).map_err(full)?;
+        self.contents.push(record, words.len()).map_err(|_| Unplaced::Dropped(DropReason::Full))
+    }
+
+    /// Everything that a fold or a floor may write later is real when the series begins, so that
+    /// neither can fail for want of memory.
+    fn make_real(
+        &mut self,
+        arena: &Arena,
+        layout: &Layout,
+        log: usize,
+        cells: usize,
+    ) -> std::io::Result<()> {
+        let geometry = &layout.geometry;
+        let step = |words: usize, most: usize| words.next_multiple_of(STEP).min(most);
+        if log > self.real.log {
+            let end = step(log, geometry.log_words);
+            arena.make_real(part(layout.catalog, self.real.log, end))?;
+            self.real.log = end;
+        }
+        if cells > self.real.cells {
+            let end = step(cells, geometry.cells);
+            for start in [layout.bank_cells(0), layout.bank_cells(1), layout.floors] {
+                arena.make_real(part(start, self.real.cells, end))?;
+            }
+            self.real.cells = end;
+        }
+        let row_cells = (self.all_gauges.len() + 1) * tallyboard_proto::cell::GAUGE_CELLS;
+        if row_cells > self.real.row_cells {
+            let end = step(row_cells, geometry.row_cells);
+            for bank in [0, 1] {
+                for row in 0..geometry.ring_rows {
+                    let start = layout.ring_row(bank, row);
+                    arena.make_real(start..start + tallyboard_proto::layout::row::WORDS + end)?;
+                }
+            }
+            self.real.row_cells = end;
+        }
+        Ok(())
+    }
+
+    /// The shape of a series.
+    #[must_use]
+    pub fn shape(&self, series: u32) -> Shape {
+        self.contents.shape(&self.contents.series()[series as usize])
+    }
+}
+
+/// Memory is made real in steps of a page of 4 KiB, so that a small arena stays small.
+const STEP: usize = tallyboard_proto::layout::PAGE_WORDS;
+
+fn part(start: usize, from: usize, to: usize) -> Range<usize> {
+    start + from..start + to
+}

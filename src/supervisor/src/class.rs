@@ -1,0 +1,208 @@
+//! Layout classes: how the cells of a slot map to those of the catalog.
+//!
+//! Slots of equal prefix and equal log have the same map and aggregate together. A class is found
+//! by the words that determine it, so the children of a preloading parent share one without having
+//! to say so.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use tallyboard_proto::cell::{Run, Shape};
+use tallyboard_proto::family::{Family, Kind};
+use tallyboard_proto::layout::Layout;
+use tallyboard_proto::log::{LogError, Mark, Record};
+use tallyboard_segment::mapping::Arena;
+
+use crate::catalog::Catalog;
+
+/// One map from the cells of a slot to those of the catalog.
+#[derive(Clone, Debug)]
+pub struct Class {
+    prefix: Mark,
+    /// The slot's own log, which together with the prefix determines everything below.
+    log: Vec<u64>,
+    /// How many cells the slot has, those of the prefix included.
+    pub cells: usize,
+    /// How many series stand in the slot's own log.
+    pub own_series: usize,
+    /// Runs of series that have a place in the catalog. A run belongs to one family.
+    pub runs: Vec<Run>,
+    /// The family of each run, by ordinal in the catalog.
+    pub families: Vec<u32>,
+    /// Series of per-process gauges: ordinal in the catalog, first cell in the slot.
+    pub gauges: Vec<(u32, usize)>,
+    /// Families of the slot's own log: what they are, and where they are in the catalog.
+    own: Vec<(Family, Option<u32>)>,
+}
+
+/// All classes that some slot is of.
+#[derive(Debug, Default)]
+pub struct Classes {
+    by_words: HashMap<(usize, Vec<u64>), Rc<Class>>,
+}
+
+impl Class {
+    fn of_prefix(catalog: &Catalog, prefix: Mark) -> Self {
+        let mut class = Self {
+            prefix,
+            log: Vec::new(),
+            cells: 0,
+            own_series: 0,
+            runs: Vec::new(),
+            families: Vec::new(),
+            gauges: Vec::new(),
+            own: Vec::new(),
+        };
+        let contents = catalog.contents();
+        for (ordinal, series) in contents.series()[..prefix.series].iter().enumerate() {
+            let shape = contents.shape(series);
+            // The prefix has no gaps of its own, so its cells are the catalog's.
+            class.cells = series.cell;
+            class.place(shape, series.family, ordinal as u32, series.cell);
+        }
+        class.cells = prefix.cells;
+        class
+    }
+
+    /// Adds a series at the next cells of the slot, with its place in the catalog.
+    fn place(&mut self, shape: Shape, family: u32, series: u32, to: usize) {
+        let run = Run { shape, series: 1, from: self.cells, to };
+        self.cells += shape.width();
+        if matches!(shape, Shape::Gauge(mode) if mode.is_per_process()) {
+            self.gauges.push((series, run.from));
+        }
+        match (self.runs.last_mut(), self.families.last()) {
+            (Some(last), Some(&last_family))
+                if last_family == family && last.continues_with(&run) =>
+            {
+                last.series += 1;
+            }
+            _ => {
+                self.runs.push(run);
+                self.families.push(family);
+            }
+        }
+    }
+
+    /// How many labels family `ordinal` of the slot has.
+    fn labels_of(&self, catalog: &Catalog, ordinal: u32) -> Option<usize> {
+        self.family(catalog, ordinal).map(|(family, _)| family.labels.len())
+    }
+
+    fn family<'a>(
+        &'a self,
+        catalog: &'a Catalog,
+        ordinal: u32,
+    ) -> Option<(&'a Family, Option<u32>)> {
+        match (ordinal as usize).checked_sub(self.prefix.families) {
+            None => Some((&catalog.contents().families()[ordinal as usize], Some(ordinal))),
+            Some(own) => self.own.get(own).map(|(family, placed)| (family, *placed)),
+        }
+    }
+
+    /// Takes in `words`, which follow the slot's log. On an error the class is of no use.
+    fn extend(
+        &mut self,
+        arena: &Arena,
+        layout: &Layout,
+        catalog: &mut Catalog,
+        words: &[u64],
+    ) -> Result<(), LogError> {
+        let mut rest = words;
+        while !rest.is_empty() {
+            let at = self.log.len() + words.len() - rest.len();
+            let labels = |family| self.labels_of(catalog, family);
+            let (record, length) = Record::parse(rest, at, labels)?;
+            self.take(arena, layout, catalog, record, at)?;
+            rest = &rest[length..];
+        }
+        self.log.extend_from_slice(words);
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        arena: &Arena,
+        layout: &Layout,
+        catalog: &mut Catalog,
+        record: Record,
+        at: usize,
+    ) -> Result<(), LogError> {
+        let shape = match &record {
+            Record::Family(family) => {
+                let placed = catalog.place_family(arena, layout, family).ok();
+                self.own.push((family.clone(), placed));
+                return Ok(());
+            }
+            Record::Gap { cells } => Shape::Gap { cells: *cells },
+            Record::Series { family, .. } => {
+                let kind: Option<&Kind> = self.family(catalog, *family).map(|(f, _)| &f.kind);
+                kind.map_or(Shape::Gap { cells: 0 }, Shape::of)
+            }
+        };
+        let (needed, limit) = (self.cells + shape.width(), layout.geometry.cells);
+        if needed > limit {
+            return Err(LogError::Cells { at, needed, limit });
+        }
+        if let Record::Series { family, values } = record {
+            self.own_series += 1;
+            let placed = self.family(catalog, family).and_then(|(_, placed)| placed);
+            let series =
+                placed.and_then(|family| catalog.place_series(arena, layout, family, &values).ok());
+            if let (Some(family), Some(series)) = (placed, series) {
+                let to = catalog.contents().series()[series as usize].cell;
+                self.place(shape, family, series, to);
+                return Ok(());
+            }
+        }
+        // Cells that nobody owns, or whose series has no place in the catalog.
+        self.cells += shape.width();
+        Ok(())
+    }
+}
+
+impl Classes {
+    /// The class of a slot that has written nothing yet.
+    pub fn of_prefix(&mut self, catalog: &Catalog, prefix: Mark) -> Rc<Class> {
+        let key = (prefix.words, Vec::new());
+        let class = self.by_words.entry(key);
+        Rc::clone(class.or_insert_with(|| Rc::new(Class::of_prefix(catalog, prefix))))
+    }
+
+    /// The class of a slot of `class` whose log goes on with `words`.
+    ///
+    /// # Errors
+    /// [`LogError`] when the words are no log.
+    pub fn extended(
+        &mut self,
+        arena: &Arena,
+        layout: &Layout,
+        catalog: &mut Catalog,
+        class: &Rc<Class>,
+        words: &[u64],
+    ) -> Result<Rc<Class>, LogError> {
+        let key = (class.prefix.words, [&class.log, words].concat());
+        if let Some(known) = self.by_words.get(&key) {
+            return Ok(Rc::clone(known));
+        }
+        let mut longer = Class::clone(class);
+        longer.extend(arena, layout, catalog, words)?;
+        let longer = Rc::new(longer);
+        self.by_words.insert(key, Rc::clone(&longer));
+        Ok(longer)
+    }
+
+    /// Forgets the classes that no slot is of; gives how many are left.
+    pub fn prune(&mut self) -> usize {
+        self.by_words.retain(|_, class| Rc::strong_count(class) > 1);
+        self.by_words.len()
+    }
+}
+
+impl Class {
+    /// Words of the slot's own log.
+    #[must_use]
+    pub fn log_words(&self) -> usize {
+        self.log.len()
+    }
+}

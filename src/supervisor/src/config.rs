@@ -1,0 +1,193 @@
+//! What a supervisor is started with.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::str::FromStr;
+
+use nix::unistd::geteuid;
+use tallyboard_proto::layout::{Geometry, GeometryError};
+use tallyboard_segment::pass::Address;
+use tallyboard_segment::process::random_u64;
+use thiserror::Error;
+
+/// What an arena is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backing {
+    /// `posix` where it will do, else `memfd`.
+    #[default]
+    Auto,
+    /// A named object, which survives its supervisor.
+    Posix,
+    /// An anonymous object, which needs no mount and no name.
+    Memfd,
+}
+
+/// A configuration that cannot be read.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Not a backing.
+    #[error("a backing is auto, posix or memfd, found {found:?}; use one of these")]
+    Backing {
+        /// What was found.
+        found: String,
+    },
+    /// Not an address to listen on.
+    #[error("a listen address is HOST:PORT or :PORT, found {found:?}; for example 127.0.0.1:9500")]
+    Listen {
+        /// What was found.
+        found: String,
+    },
+}
+
+impl FromStr for Backing {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "posix" => Ok(Self::Posix),
+            "memfd" => Ok(Self::Memfd),
+            _ => Err(ConfigError::Backing { found: text.to_owned() }),
+        }
+    }
+}
+
+impl fmt::Display for Backing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Posix => "posix",
+            Self::Memfd => "memfd",
+        })
+    }
+}
+
+/// Where metrics are served: `HOST:PORT`, or `:PORT` for every address of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenAddress(String);
+
+impl FromStr for ListenAddress {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        match port {
+            Some(_) => Ok(Self(text.to_owned())),
+            None => Err(ConfigError::Listen { found: text.to_owned() }),
+        }
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl ListenAddress {
+    /// The socket addresses to try, in order; the first that can be bound is used.
+    ///
+    /// # Errors
+    /// What resolving the host says.
+    pub fn candidates(&self) -> io::Result<Vec<SocketAddr>> {
+        match self.0.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()) {
+            // The IPv6 wildcard takes IPv4 connections too, where the host has IPv6 at all.
+            Some(port) => Ok(vec![
+                (std::net::Ipv6Addr::UNSPECIFIED, port).into(),
+                (std::net::Ipv4Addr::UNSPECIFIED, port).into(),
+            ]),
+            None => Ok(self.0.to_socket_addrs()?.collect()),
+        }
+    }
+}
+
+/// Everything that a keeper and its supervisor are started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name of the arena: names its object and appears in lists.
+    pub name: String,
+    /// Where workers attach.
+    pub control: Address,
+    /// What the arena is made of.
+    pub backing: Backing,
+    /// How many workers can be attached at once.
+    pub slots: usize,
+    /// How many series the arena has room for.
+    pub max_series: usize,
+    /// How many label sets a family may have.
+    pub label_limit: usize,
+    /// Uids of workers, beside that of the supervisor.
+    pub worker_uids: Vec<u32>,
+    /// Where metrics are served.
+    pub listen: Vec<ListenAddress>,
+    /// Whether an address that is taken is an error; otherwise it is tried again.
+    pub must_listen: bool,
+    /// Path of the metrics.
+    pub telemetry_path: String,
+    /// Whether a named object stays when the supervisor stops.
+    pub keep_arena: bool,
+    /// Whether a named object that was left behind is removed first.
+    pub discard_arena: bool,
+}
+
+/// Slots of an arena unless the configuration says otherwise.
+pub const DEFAULT_SLOTS: usize = 256;
+/// Series of an arena unless the configuration says otherwise.
+pub const DEFAULT_MAX_SERIES: usize = 65_536;
+/// Label sets of a family unless the configuration says otherwise.
+pub const DEFAULT_LABEL_LIMIT: usize = 10_000;
+
+impl Config {
+    /// The defaults, for an arena of this name and control address.
+    #[must_use]
+    pub fn new(name: &str, control: Address) -> Self {
+        Self {
+            name: name.to_owned(),
+            control,
+            backing: Backing::Auto,
+            slots: DEFAULT_SLOTS,
+            max_series: DEFAULT_MAX_SERIES,
+            label_limit: DEFAULT_LABEL_LIMIT,
+            worker_uids: Vec::new(),
+            listen: Vec::new(),
+            must_listen: false,
+            telemetry_path: "/metrics".to_owned(),
+            keep_arena: false,
+            discard_arena: false,
+        }
+    }
+
+    /// The geometry of the arena.
+    ///
+    /// # Errors
+    /// [`GeometryError`] for sizes that no arena can have.
+    pub fn geometry(&self) -> Result<Geometry, GeometryError> {
+        Geometry::for_series(self.slots, self.max_series)
+    }
+}
+
+/// A control address that needs no directory and that nobody else has: an abstract name with a
+/// random part.
+///
+/// # Errors
+/// What the system says when it has no random number.
+pub fn random_address() -> io::Result<Address> {
+    Ok(Address::Abstract(format!("tallyboard/{}/{:016x}", geteuid(), random_u64()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listen_addresses_need_a_port() {
+        for good in [":9500", "127.0.0.1:0", "[::1]:9500", "localhost:1"] {
+            assert_eq!(good.parse::<ListenAddress>().unwrap().to_string(), good);
+        }
+        for bad in ["", "9500", "localhost", ":x", ":70000"] {
+            assert!(bad.parse::<ListenAddress>().unwrap_err().to_string().contains("HOST:PORT"));
+        }
+    }
+}

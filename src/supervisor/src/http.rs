@@ -1,0 +1,158 @@
+//! The HTTP server: `/metrics`, `/-/healthy`, `/-/ready`, and a page that leads there. It parses
+//! requests and asks the loop; it knows nothing of arenas.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tallyboard_exposition::text;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::task::spawn_local;
+
+use crate::supervise::{Event, Events};
+
+/// Connections that are served at once; others wait in the backlog.
+const MAX_CONNECTIONS: usize = 128;
+/// How long the head of a request may take, on a new connection or a kept one.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Headers that a request may have.
+const MAX_HEADERS: usize = 64;
+/// Bytes that the head of a request may have.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+/// Bytes that a request's target may have.
+const MAX_TARGET_BYTES: usize = 4 << 10;
+
+/// The HTTP server, on any number of sockets.
+pub(crate) struct Http {
+    telemetry_path: String,
+    events: Events,
+    room: Arc<Semaphore>,
+    graceful: RefCell<Option<GracefulShutdown>>,
+    stop: watch::Sender<bool>,
+}
+
+type Page = Response<Full<Bytes>>;
+
+impl Http {
+    pub(crate) fn new(telemetry_path: &str, events: Events) -> Rc<Self> {
+        Rc::new(Self {
+            telemetry_path: telemetry_path.to_owned(),
+            events,
+            room: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            graceful: RefCell::new(Some(GracefulShutdown::new())),
+            stop: watch::Sender::new(false),
+        })
+    }
+
+    /// Serves connections on one socket until the server drains.
+    pub(crate) async fn accept(self: Rc<Self>, listener: TcpListener) {
+        let mut stop = self.stop.subscribe();
+        loop {
+            let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            match accepted {
+                Ok((stream, _)) => self.serve(stream, permit),
+                Err(error) => {
+                    tracing::error!(%error, "cannot accept a metrics connection");
+                    // Without a descriptor to spare, trying again at once would only spin.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn serve(self: &Rc<Self>, stream: TcpStream, permit: OwnedSemaphorePermit) {
+        // A page is written at once; waiting for more would only delay it.
+        let _ = stream.set_nodelay(true);
+        let http = Rc::clone(self);
+        let service = service_fn(move |request| Rc::clone(&http).answer(request));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(MAX_HEAD_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        let graceful = self.graceful.borrow();
+        let Some(graceful) = graceful.as_ref() else { return };
+        let connection = graceful.watch(connection);
+        spawn_local(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a metrics connection broke");
+            }
+            drop(permit);
+        });
+    }
+
+    /// Accepts nothing more, and waits until what is under way has been answered.
+    pub(crate) async fn drain(&self) {
+        self.stop.send_replace(true);
+        let graceful = self.graceful.borrow_mut().take();
+        if let Some(graceful) = graceful {
+            graceful.shutdown().await;
+        }
+    }
+
+    async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Result<Page, Infallible> {
+        if request.uri().to_string().len() > MAX_TARGET_BYTES {
+            return Ok(plain(StatusCode::URI_TOO_LONG, "The address is too long.\n"));
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut page = plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are served.\n");
+            page.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return Ok(page);
+        }
+        Ok(match request.uri().path() {
+            path if path == self.telemetry_path => self.metrics().await,
+            "/-/healthy" => plain(StatusCode::OK, "Healthy.\n"),
+            "/-/ready" => plain(StatusCode::OK, "Ready.\n"),
+            "/" => self.landing_page(),
+            _ => plain(StatusCode::NOT_FOUND, "Nothing is here; metrics are linked from /.\n"),
+        })
+    }
+
+    async fn metrics(&self) -> Page {
+        let (answer, answered) = oneshot::channel();
+        let asked = self.events.send(Event::Scrape { answer }).await.is_ok();
+        match answered.await {
+            Ok(page) if asked => typed(StatusCode::OK, text::CONTENT_TYPE, page),
+            _ => plain(StatusCode::SERVICE_UNAVAILABLE, "The supervisor is stopping.\n"),
+        }
+    }
+
+    fn landing_page(&self) -> Page {
+        let path = &self.telemetry_path;
+        let page = format!(
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Tallyboard</title></head>\n\
+             <body>\n<h1>Tallyboard</h1>\n<p>The metrics of all workers of a service.</p>\n\
+             <ul>\n<li><a href=\"{path}\">Metrics</a></li>\n<li><a href=\"/-/healthy\">Health</a></li>\n\
+             <li><a href=\"/-/ready\">Readiness</a></li>\n</ul>\n</body>\n</html>\n"
+        );
+        typed(StatusCode::OK, "text/html; charset=utf-8", page.into())
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Page {
+    typed(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
+}
+
+fn typed(status: StatusCode, content_type: &'static str, body: Bytes) -> Page {
+    let mut page = Response::new(Full::new(body));
+    *page.status_mut() = status;
+    page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    page
+}

@@ -1,0 +1,370 @@
+//! The keeper: the small parent of supervisors. It has one thread and no runtime, parses nothing
+//! and serves nothing. It owns what must outlive a supervisor: the arena's object and lock, the
+//! listening sockets, and a pidfd for each slot.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use tallyboard_segment::pass::{Address, Socket};
+use tallyboard_segment::pidfd::Pidfd;
+use tallyboard_segment::posix;
+use tallyboard_segment::process::{ForkError, fork_child};
+
+use crate::config::Config;
+use crate::link::{self, ToKeeper, ToSupervisor};
+use crate::open::{OpenError, Opened, open};
+use crate::supervise::{self, Inheritance};
+
+/// How often an address that is taken is tried again.
+const LISTEN_RETRY: Duration = Duration::from_secs(5);
+/// How long a supervisor may take to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Signals that a keeper takes as messages rather than as interruptions.
+const SIGNALS: [Signal; 11] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGHUP,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGWINCH,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
+    Signal::SIGTSTP,
+    Signal::SIGCHLD,
+];
+
+/// What holds an arena together while supervisors come and go.
+#[derive(Debug)]
+pub struct Keeper {
+    config: Config,
+    opened: Opened,
+    signals: SignalFd,
+    supervisor: Option<Child>,
+    starts: u64,
+    holders: Vec<Option<Holder>>,
+    retry_at: Option<Instant>,
+    pending: VecDeque<Happening>,
+}
+
+/// The supervisor that runs now.
+#[derive(Debug)]
+struct Child {
+    pid: Pid,
+    link: Socket,
+}
+
+/// Who has a slot.
+#[derive(Debug)]
+pub(crate) struct Holder {
+    pub(crate) generation: u64,
+    pub(crate) pid: u32,
+    pub(crate) pidfd: Pidfd,
+}
+
+/// What a keeper's owner has to act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// A signal came.
+    Signal(i32),
+    /// A child that is not the supervisor has ended and was reaped.
+    Exited {
+        /// Its pid.
+        pid: u32,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// A child that is not the supervisor was stopped by a signal.
+    Stopped {
+        /// Its pid.
+        pid: u32,
+        /// The signal.
+        signal: i32,
+    },
+    /// One of the descriptors given to [`Keeper::wait_for`] is readable; its place in the list.
+    Readable(usize),
+}
+
+impl Keeper {
+    /// Opens the arena and its sockets, and takes signals as messages from now on. Nothing runs
+    /// until [`Keeper::start`].
+    ///
+    /// # Errors
+    /// [`OpenError`] says what was expected, what was found, and what to do.
+    pub fn open(config: Config) -> Result<Self, OpenError> {
+        let opened = open(&config)?;
+        let mask: SigSet = SIGNALS.into_iter().collect();
+        mask.thread_block().map_err(io::Error::from)?;
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        let signals = SignalFd::with_flags(&mask, flags).map_err(io::Error::from)?;
+        tracing::info!(
+            arena = %config.name,
+            backing = %opened.backing,
+            reason = %opened.reason,
+            control = %config.control,
+            "opened the arena"
+        );
+        Ok(Self {
+            holders: (0..config.slots).map(|_| None).collect(),
+            retry_at: None,
+            pending: VecDeque::new(),
+            supervisor: None,
+            starts: 0,
+            config,
+            opened,
+            signals,
+        })
+    }
+
+    /// Where workers attach.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.config.control
+    }
+
+    /// Where metrics are served now.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<SocketAddr> {
+        self.opened.metrics.iter().filter_map(|socket| socket.local_address()).collect()
+    }
+
+    /// Pid of the supervisor that runs now.
+    #[must_use]
+    pub fn supervisor_pid(&self) -> Option<u32> {
+        self.supervisor.as_ref().map(|child| child.pid.as_raw() as u32)
+    }
+
+    /// Starts the supervisor.
+    ///
+    /// # Errors
+    /// [`ForkError`] when this process has threads, or the system refuses.
+    pub fn start(&mut self) -> Result<(), ForkError> {
+        let (mine, theirs) = Socket::pair()?;
+        self.starts += 1;
+        let mut mine = Some(mine);
+        let pid = fork_child(|| {
+            // The copy of the keeper's end would keep the link open after the keeper's death.
+            drop(mine.take());
+            let Some(arena) = self.opened.arena.take() else { return 1 };
+            let inheritance = Inheritance {
+                config: &self.config,
+                layout: self.opened.layout,
+                origin: self.opened.origin,
+                backing: self.opened.backing,
+                reason: &self.opened.reason,
+                control: &self.opened.control.listener,
+                metrics: &self.opened.metrics,
+                starts: self.starts,
+            };
+            supervise::run(arena, inheritance, theirs)
+        })?;
+        let Some(link) = mine else { return Ok(()) };
+        self.supervisor = Some(Child { pid: Pid::from_raw(pid as i32), link });
+        self.retry_at = self
+            .opened
+            .metrics
+            .iter()
+            .any(|socket| socket.listener.is_none())
+            .then(|| Instant::now() + LISTEN_RETRY);
+        tracing::info!(pid, "started the supervisor");
+        Ok(())
+    }
+
+    /// Waits for something that the owner has to act on.
+    ///
+    /// # Errors
+    /// What `poll` or reading signals says.
+    pub fn wait(&mut self) -> io::Result<Happening> {
+        self.wait_for(&[])
+    }
+
+    /// As [`Keeper::wait`], with descriptors of the owner's that it wants to read.
+    ///
+    /// # Errors
+    /// As [`Keeper::wait`].
+    pub fn wait_for(&mut self, readable: &[BorrowedFd<'_>]) -> io::Result<Happening> {
+        loop {
+            if let Some(happening) = self.pending.pop_front() {
+                return Ok(happening);
+            }
+            let ready = self.poll(readable)?;
+            self.take_signals()?;
+            self.take_messages();
+            self.retry_listeners();
+            self.pending.extend(ready.into_iter().map(Happening::Readable));
+        }
+    }
+
+    /// Waits until a signal, a message, one of `readable` or the next retry; gives which of
+    /// `readable` are.
+    fn poll(&self, readable: &[BorrowedFd<'_>]) -> io::Result<Vec<usize>> {
+        let mut polled = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        polled.extend(readable.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)));
+        let link = self.supervisor.as_ref().map(|child| child.link.as_fd());
+        polled.extend(link.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        let timeout = match self.retry_at {
+            Some(at) => {
+                let left = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+            }
+            None => PollTimeout::NONE,
+        };
+        match poll(&mut polled, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let ready = polled[1..=readable.len()].iter().enumerate();
+        Ok(ready.filter(|(_, fd)| fd.any().unwrap_or(false)).map(|(at, _)| at).collect())
+    }
+
+    fn take_signals(&mut self) -> io::Result<()> {
+        while let Some(info) = self.signals.read_signal()? {
+            let signal = info.ssi_signo as i32;
+            if signal == Signal::SIGCHLD as i32 {
+                self.reap();
+            } else {
+                self.pending.push_back(Happening::Signal(signal));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reaps every child that has ended.
+    fn reap(&mut self) {
+        let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED;
+        loop {
+            let (pid, raw) = match waitpid(Pid::from_raw(-1), Some(flags)) {
+                Ok(WaitStatus::Exited(pid, code)) => (pid, code << 8),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, signal as i32),
+                Ok(WaitStatus::Stopped(pid, signal)) => {
+                    let (pid, signal) = (pid.as_raw() as u32, signal as i32);
+                    self.pending.push_back(Happening::Stopped { pid, signal });
+                    continue;
+                }
+                Err(Errno::EINTR) => continue,
+                _ => return,
+            };
+            let status = ExitStatus::from_raw(raw);
+            if self.supervisor.as_ref().is_some_and(|child| child.pid == pid) {
+                self.supervisor = None;
+                tracing::error!(%status, "the supervisor has ended; workers go on counting, and nobody serves their metrics: start it again");
+            } else {
+                let pid = pid.as_raw() as u32;
+                self.pending.push_back(Happening::Exited { pid, status });
+            }
+        }
+    }
+
+    /// Takes what the supervisor says.
+    fn take_messages(&mut self) {
+        loop {
+            let Some(child) = &self.supervisor else { return };
+            match link::receive::<ToKeeper>(&child.link) {
+                Ok(Some((ToKeeper::Assigned { slot, generation, pid }, Some(fd)))) => {
+                    let holder =
+                        Holder { generation, pid: pid as u32, pidfd: Pidfd::from_passed(fd) };
+                    if let Some(place) = self.holders.get_mut(slot as usize) {
+                        *place = Some(holder);
+                    }
+                }
+                Ok(Some((ToKeeper::Ready, _))) => tracing::info!("the supervisor is ready"),
+                Ok(Some(_)) => tracing::error!("the supervisor sent a pidfd that did not arrive"),
+                Ok(None) => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    tracing::error!(%error, "the link to the supervisor is broken");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Tries again to bind the metrics addresses that were taken.
+    fn retry_listeners(&mut self) {
+        if self.retry_at.is_none_or(|at| Instant::now() < at) {
+            return;
+        }
+        self.retry_at = None;
+        for (index, socket) in self.opened.metrics.iter_mut().enumerate() {
+            if socket.listener.is_some() {
+                continue;
+            }
+            match socket.bind() {
+                Ok(()) => {
+                    tracing::info!(address = %socket.address, "serving metrics");
+                    let message = ToSupervisor::Listener { index: index as u64 };
+                    let fd = socket.listener.as_ref().map(AsFd::as_fd);
+                    if let Some(child) = &self.supervisor
+                        && let Err(error) = link::send(&child.link, message, fd)
+                    {
+                        tracing::error!(%error, "cannot pass a metrics socket to the supervisor");
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(address = %socket.address, %error, "cannot serve metrics yet");
+                    self.retry_at = Some(Instant::now() + LISTEN_RETRY);
+                }
+            }
+        }
+    }
+
+    /// Pids of the living processes that hold a slot, as this process sees them.
+    pub fn slot_holders(&mut self) -> Vec<u32> {
+        self.take_messages();
+        for place in &mut self.holders {
+            if place.as_ref().is_some_and(|holder| holder.pidfd.is_dead()) {
+                *place = None;
+            }
+        }
+        self.holders.iter().flatten().map(|holder| holder.pid).filter(|&pid| pid != 0).collect()
+    }
+
+    /// Stops the supervisor and removes what nobody needs any more: the socket file, and the named
+    /// object unless workers still count in it or it is to be kept.
+    pub fn stop(mut self) {
+        if let Some(child) = self.supervisor.take() {
+            stop_supervisor(&child);
+        }
+        self.opened.control.remove();
+        let in_use = !self.slot_holders().is_empty();
+        let Some(object) = &self.opened.object else { return };
+        if self.config.keep_arena || in_use {
+            tracing::info!(%object, in_use, "kept the arena");
+        } else if let Err(error) = posix::unlink(object) {
+            tracing::error!(%object, %error, "cannot remove the arena");
+        }
+    }
+}
+
+/// Asks the supervisor to end; ends it when it does not.
+fn stop_supervisor(child: &Child) {
+    let asked = link::send(&child.link, ToSupervisor::Stop, None);
+    let deadline = Instant::now() + STOP_TIMEOUT;
+    let pidfd = Pidfd::open(child.pid.as_raw() as u32);
+    if let (Ok(()), Ok(pidfd)) = (asked, &pidfd) {
+        while !pidfd.is_dead() && Instant::now() < deadline {
+            let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+            // Whatever it says, the loop looks again.
+            let _ = poll(&mut polled, left);
+        }
+    }
+    if pidfd.is_ok_and(|pidfd| !pidfd.is_dead()) {
+        tracing::warn!(pid = child.pid.as_raw(), "the supervisor did not stop in time");
+        let _ = kill(child.pid, Signal::SIGKILL);
+    }
+    let _ = waitpid(child.pid, None);
+}

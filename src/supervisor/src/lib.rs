@@ -1,0 +1,50 @@
+//! The supervisor of an arena, and the keeper that holds its descriptors.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`config`] | what a supervisor is started with |
+//! | `open` | which backing, the arena's header, the sockets |
+//! | [`keeper`] | the small parent: descriptors, signals, its supervisor's life |
+//! | `link` | the fixed-size messages between the two |
+//! | [`spawn`] | a keeper for the parent of a prefork server |
+//! | `supervise` | the runtime: everything becomes an event, one loop acts |
+//! | [`core`] | the state behind the loop: slots, archive; no sockets, no clock |
+//! | [`catalog`] | the series of all slots, in global order, and their conflicts |
+//! | [`class`] | how the cells of a slot map to those of the catalog |
+//! | `rows` | reading slots: the last good row of each, quarantine |
+//! | `reclaim` | the dead: drain, fold, scrub, free |
+//! | [`scrape`] | totals, floors, and the page |
+//! | [`own`] | the table of the supervisor's own metrics |
+//! | `http`, `control`, `process`, `reactor` | what the loop is asked over sockets, and what /proc says |
+//! | [`ask`] | the control conversation from the other side |
+//!
+//! Rules: sockets, pidfds and timers only push an [`Event`](supervise); the loop alone changes
+//! state. Nothing read from a slot is used before it was copied out and checked. The keeper parses
+//! nothing and serves nothing.
+
+#![forbid(unsafe_code)]
+
+pub mod ask;
+pub mod catalog;
+pub mod class;
+pub mod config;
+mod control;
+pub mod core;
+mod http;
+pub mod keeper;
+mod link;
+mod open;
+pub mod own;
+mod process;
+mod reactor;
+mod reclaim;
+mod rows;
+pub mod scrape;
+pub mod spawn;
+mod supervise;
+
+pub use config::{Backing, Config, ListenAddress, random_address};
+pub use keeper::{Happening, Keeper};
+pub use open::OpenError;
+pub use spawn::{Builder, Handle, SpawnError};
+pub use tallyboard_segment::process::ForkError;

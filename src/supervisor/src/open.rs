@@ -1,0 +1,288 @@
+//! Opening an arena: which backing it gets and why, its first words, and the sockets on which its
+//! supervisor is found.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::geteuid;
+use tallyboard_proto::layout::{GeometryError, Layout};
+use tallyboard_segment::mapping::Arena;
+use tallyboard_segment::pass::{Address, Listener, Socket};
+use tallyboard_segment::posix::{ArenaLock, CreateError, ObjectName};
+use tallyboard_segment::process::random_u64;
+use tallyboard_segment::{memfd, pidfd, posix};
+use thiserror::Error;
+
+use crate::config::{Backing, Config, ListenAddress};
+use crate::core::{Origin, format};
+
+/// An arena that cannot be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The sizes are none that an arena can have.
+    #[error(transparent)]
+    Geometry(#[from] GeometryError),
+    /// The name is none that an object can have.
+    #[error(
+        "an arena's name is made of letters, digits, '.', '_' and '-', at most 64, found {found:?}; choose such a --name"
+    )]
+    Name {
+        /// The name found.
+        found: String,
+    },
+    /// The named object cannot be created.
+    #[error(transparent)]
+    Object(#[from] CreateError),
+    /// The anonymous object cannot be created.
+    #[error(
+        "cannot create the arena in anonymous memory: {0}; check the memory limits of this host or container"
+    )]
+    Memory(io::Error),
+    /// Another supervisor listens on the control address.
+    #[error(
+        "{address} is held by the supervisor with pid {pid}; stop that one, or choose another --name or --control"
+    )]
+    ControlHeld {
+        /// The address.
+        address: Address,
+        /// Its pid; 0 when it cannot be seen.
+        pid: u32,
+    },
+    /// The control socket cannot be made.
+    #[error("cannot listen on {address}: {source}; choose another --control")]
+    Control {
+        /// The address.
+        address: Address,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A metrics address cannot be had.
+    #[error("cannot serve metrics on {address}: {source}; choose another --web.listen-address")]
+    Listen {
+        /// The address.
+        address: ListenAddress,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The process cannot be prepared.
+    #[error("cannot prepare the keeper: {0}")]
+    System(#[from] io::Error),
+}
+
+/// What a keeper holds for its supervisors.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// Taken out by each supervisor, in its own copy of this process.
+    pub(crate) arena: Option<Arena>,
+    pub(crate) layout: Layout,
+    pub(crate) origin: Origin,
+    pub(crate) backing: Backing,
+    pub(crate) reason: String,
+    pub(crate) object: Option<ObjectName>,
+    pub(crate) control: Control,
+    pub(crate) metrics: Vec<MetricsSocket>,
+    _lock: Option<ArenaLock>,
+}
+
+/// The control socket, and the lock on its path.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub(crate) listener: Listener,
+    lock: Option<(Flock<File>, PathBuf)>,
+    path: Option<PathBuf>,
+}
+
+/// A metrics address, with its socket once it could be bound.
+#[derive(Debug)]
+pub(crate) struct MetricsSocket {
+    pub(crate) address: ListenAddress,
+    pub(crate) listener: Option<TcpListener>,
+}
+
+/// Opens everything that the configuration asks for, and leaves nothing behind when it fails.
+pub(crate) fn open(config: &Config) -> Result<Opened, OpenError> {
+    let layout = Layout::new(config.geometry()?);
+    check_name(&config.name)?;
+    let metrics = config
+        .listen
+        .iter()
+        .map(|address| MetricsSocket::open(address, config.must_listen))
+        .collect::<Result<Vec<_>, _>>()?;
+    let control = Control::bind(&config.control, !config.worker_uids.is_empty())?;
+    let (arena, backing, reason, object, lock) = match create(config, &layout) {
+        Ok(created) => created,
+        Err(error) => {
+            control.remove();
+            return Err(error);
+        }
+    };
+    let origin = origin()?;
+    format(&arena, &layout, &origin).map_err(OpenError::Memory)?;
+    Ok(Opened {
+        arena: Some(arena),
+        layout,
+        origin,
+        backing,
+        reason,
+        object,
+        control,
+        metrics,
+        _lock: lock,
+    })
+}
+
+fn check_name(name: &str) -> Result<(), OpenError> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if (1..=64).contains(&name.len()) && name.chars().all(good) {
+        return Ok(());
+    }
+    Err(OpenError::Name { found: name.to_owned() })
+}
+
+type Created = (Arena, Backing, String, Option<ObjectName>, Option<ArenaLock>);
+
+fn create(config: &Config, layout: &Layout) -> Result<Created, OpenError> {
+    let (backing, reason) = choose(config);
+    let words = layout.arena_words();
+    let memory = |reason| {
+        let arena = memfd::create(words).map_err(OpenError::Memory)?;
+        Ok((arena, Backing::Memfd, reason, None, None))
+    };
+    if backing == Backing::Memfd {
+        return memory(reason);
+    }
+    let name = ObjectName::of_arena(geteuid().as_raw(), &config.name);
+    if config.discard_arena {
+        posix::discard(&name)?;
+    }
+    match posix::create(&name, words) {
+        Ok((arena, lock)) => Ok((arena, Backing::Posix, reason, Some(name), Some(lock))),
+        Err(error @ CreateError::System { .. }) if config.backing == Backing::Auto => {
+            memory(error.to_string())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Room that a named object needs before it is chosen: what its slots take at first, and as much
+/// again for series.
+fn room_needed(config: &Config) -> u64 {
+    const SLOT: u64 = 128 << 10;
+    (config.slots as u64 * SLOT).max(8 << 20)
+}
+
+/// Which backing, and why.
+fn choose(config: &Config) -> (Backing, String) {
+    let needed = room_needed(config);
+    match (config.backing, posix::room_bytes()) {
+        (Backing::Posix, _) => (Backing::Posix, "configured".into()),
+        (Backing::Memfd, _) => (Backing::Memfd, "configured".into()),
+        (Backing::Auto, _) if !config.worker_uids.is_empty() => {
+            (Backing::Memfd, "workers of other uids".into())
+        }
+        (Backing::Auto, None) => (Backing::Memfd, format!("no {} is mounted", posix::MOUNT)),
+        (Backing::Auto, Some(room)) if room < needed => {
+            (Backing::Memfd, format!("{} has {room} bytes, needs {needed}", posix::MOUNT))
+        }
+        (Backing::Auto, Some(_)) => (Backing::Posix, format!("{} has room", posix::MOUNT)),
+    }
+}
+
+fn origin() -> Result<Origin, OpenError> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = boot.chars().filter(char::is_ascii_hexdigit).collect();
+    let half = |range| u64::from_str_radix(digits.get(range).unwrap_or("0"), 16).unwrap_or(0);
+    let pid_namespace = std::fs::metadata("/proc/self/ns/pid").map_or(0, |found| found.ino());
+    Ok(Origin {
+        arena_id: random_u64()?,
+        boot_id: [half(0..16), half(16..32)],
+        pid_namespace,
+        keeper_pid: std::process::id().into(),
+        uid: geteuid().as_raw().into(),
+    })
+}
+
+impl Control {
+    fn bind(address: &Address, for_others: bool) -> Result<Self, OpenError> {
+        let control = |source| OpenError::Control { address: address.clone(), source };
+        let Some(path) = address.path() else {
+            let listener = Listener::bind(address).map_err(|error| match error.kind() {
+                io::ErrorKind::AddrInUse => held(address),
+                _ => control(error),
+            })?;
+            return Ok(Self { listener, lock: None, path: None });
+        };
+        let lock_path = path.with_extension("lock");
+        let lock = lock_file(&lock_path).map_err(control)?.ok_or_else(|| held(address))?;
+        // With the lock held, a socket file is one that nobody serves.
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(control(error)),
+            _ => {}
+        }
+        let listener = Listener::bind(address).map_err(control)?;
+        // Who may attach is decided by uid; the mode only keeps strangers from asking.
+        let mode = if for_others { 0o666 } else { 0o600 };
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(control)?;
+        Ok(Self { listener, lock: Some((lock, lock_path)), path: Some(path.to_owned()) })
+    }
+
+    /// Removes the socket file and its lock.
+    pub(crate) fn remove(&self) {
+        let lock = self.lock.as_ref().map(|(_, path)| path);
+        for path in self.path.iter().chain(lock) {
+            // Nothing is lost when it is gone already.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn lock_file(path: &Path) -> io::Result<Option<Flock<File>>> {
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, error)) => Err(error.into()),
+    }
+}
+
+/// The error that names who listens on `address`.
+fn held(address: &Address) -> OpenError {
+    let deadline = Instant::now() + Duration::from_millis(250);
+    let peer = Socket::connect(address, deadline).and_then(|socket| pidfd::peer(socket.as_fd()));
+    OpenError::ControlHeld { address: address.clone(), pid: peer.map_or(0, |peer| peer.pid) }
+}
+
+impl MetricsSocket {
+    fn open(address: &ListenAddress, must: bool) -> Result<Self, OpenError> {
+        let mut socket = Self { address: address.clone(), listener: None };
+        match socket.bind() {
+            Ok(()) => Ok(socket),
+            Err(source) if must => Err(OpenError::Listen { address: address.clone(), source }),
+            Err(error) => {
+                tracing::warn!(%address, %error, "cannot serve metrics yet; trying again every 5 s: free the address, or choose another --web.listen-address");
+                Ok(socket)
+            }
+        }
+    }
+
+    /// Tries to bind the address.
+    pub(crate) fn bind(&mut self) -> io::Result<()> {
+        let listener = TcpListener::bind(&self.address.candidates()?[..])?;
+        listener.set_nonblocking(true)?;
+        self.listener = Some(listener);
+        Ok(())
+    }
+
+    /// Where metrics are served, with the port that the system chose.
+    pub(crate) fn local_address(&self) -> Option<SocketAddr> {
+        self.listener.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+}

@@ -1,0 +1,79 @@
+//! The dead: drain, fold, scrub, free, as one batch.
+
+use tallyboard_proto::archive::{Dead, DeadRow, scrub};
+use tallyboard_proto::cell::GAUGE_CELLS;
+use tallyboard_proto::slot::State;
+
+use crate::core::Core;
+
+impl Core {
+    /// Folds every slot whose worker is dead into the archive, then frees it. Gives how many.
+    pub fn reclaim(&mut self) -> usize {
+        let batch: Vec<usize> = self.taken().filter(|&slot| self.slots[slot].exited).collect();
+        if batch.is_empty() {
+            return 0;
+        }
+        for &slot in &batch {
+            if self.slots[slot].word.state != State::Draining {
+                self.go_to(slot, State::Draining);
+            }
+            // The dead cannot write, so this read is exact.
+            self.read_row(slot, None);
+        }
+        self.fold(&batch);
+        for &slot in &batch {
+            let word = self.slots[slot].word;
+            self.slots[slot].word = scrub(&self.arena, &self.layout, slot, word);
+            self.vacate(slot);
+        }
+        self.figures.reclaims += batch.len() as u64;
+        self.figures.folds += 1;
+        self.classes.prune();
+        batch.len()
+    }
+
+    fn fold(&mut self, batch: &[usize]) {
+        let gauges: Vec<Option<DeadRow>> =
+            batch.iter().map(|&slot| self.all_gauges_of(slot)).collect();
+        let drops: Vec<_> = batch.iter().map(|&slot| self.dropped_of(slot)).collect();
+        let slots = &self.slots;
+        let dead: Vec<Dead<'_>> = batch
+            .iter()
+            .zip(gauges.into_iter().zip(drops))
+            .map(|(&slot, (gauges, dropped))| {
+                let taken = &slots[slot];
+                // A slot that was quarantined before its first good read has an empty row.
+                let class = taken.class.as_deref().filter(|class| taken.row.len() == class.cells);
+                Dead {
+                    slot,
+                    generation: taken.word.generation,
+                    row: &taken.row,
+                    runs: class.map_or(&[], |class| &class.runs),
+                    gauges,
+                    dropped,
+                }
+            })
+            .collect();
+        self.archive.fold(&self.arena, &self.layout, self.catalog.cells(), &dead);
+    }
+
+    /// The gauges of mode `all` that a worker has set, in the order of the catalog's list.
+    fn all_gauges_of(&self, slot: usize) -> Option<DeadRow> {
+        let taken = &self.slots[slot];
+        let class = taken.class.as_deref().filter(|class| taken.row.len() == class.cells)?;
+        let mut cells = vec![0; self.catalog.all_gauges().len() * GAUGE_CELLS];
+        let mut is_set = false;
+        for &(series, from) in &class.gauges {
+            let Ok(place) = self.catalog.all_gauges().binary_search(&series) else { continue };
+            let found = &taken.row[from..from + GAUGE_CELLS];
+            is_set |= found[1] != 0;
+            cells[place * GAUGE_CELLS..][..GAUGE_CELLS].copy_from_slice(found);
+        }
+        is_set.then_some(DeadRow {
+            pid: taken.tenant.pid,
+            slot: slot as u64,
+            generation: taken.word.generation,
+            cells,
+        })
+    }
+}

@@ -1,0 +1,225 @@
+//! Reading slots: each slot's last good row, and the quarantine of slots that contradict
+//! themselves.
+//!
+//! A row is copied out of shared memory once and then checked against the row before it. What does
+//! not pass is not used: the slot keeps its last good row from then on, is folded with that row, and
+//! is exposed as quarantined. The rows of other slots are unaffected.
+
+use std::rc::Rc;
+use std::sync::atomic::{Ordering::Acquire, fence};
+
+use tallyboard_proto::cell::{CellKind, Run, Shape};
+use tallyboard_proto::layout::DROP_REASONS;
+use tallyboard_proto::log;
+use tallyboard_proto::slot::{SlotHeader, dropped};
+use tallyboard_proto::word::Words;
+
+use crate::class::Class;
+use crate::core::Core;
+
+/// Why a slot is quarantined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Quarantine {
+    /// Its header is not the one that its worker was told to write.
+    Header,
+    /// Its log does not parse.
+    Log,
+    /// A cell that only rises has fallen.
+    Fell,
+    /// A cell rose by more than 2^53 between two reads.
+    Jumped,
+}
+
+impl Quarantine {
+    /// The value of the label `reason`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::Log => "log",
+            Self::Fell => "fell",
+            Self::Jumped => "jumped",
+        }
+    }
+}
+
+/// By how much a counting cell may rise between two reads.
+const MOST_RISE: u64 = 1 << 53;
+
+impl Core {
+    /// Reads every taken slot: what is new in its log, then its cells. `selected` says of each
+    /// family of the catalog whether its cells are read; those of others stay as they were.
+    pub(crate) fn read_rows(&mut self, selected: Option<&[bool]>) {
+        let taken: Vec<usize> = self.taken().collect();
+        taken.into_iter().for_each(|slot| self.read_row(slot, selected));
+    }
+
+    pub(crate) fn read_row(&mut self, slot: usize, selected: Option<&[bool]>) {
+        if self.slots[slot].quarantine.is_some() {
+            return;
+        }
+        let read = self.read_log(slot).and_then(|begun| match begun {
+            Some(class) => self.read_cells(slot, &class, selected),
+            None => Ok(()),
+        });
+        if let Err(reason) = read {
+            let taken = &mut self.slots[slot];
+            taken.quarantine = Some(reason);
+            // Cells that were never read as good count as 0.
+            let cells = taken.class.as_ref().map_or(0, |class| class.cells);
+            taken.row.resize(cells, 0);
+            self.figures.quarantined += 1;
+            tracing::error!(
+                slot,
+                pid = self.slots[slot].tenant.pid,
+                reason = reason.name(),
+                "quarantined a slot: its last good values count from now on; look for stray writes in the worker"
+            );
+        }
+    }
+
+    /// Reads what is new in a slot's log; gives the slot's class, or nothing when its worker has
+    /// not begun to write.
+    fn read_log(&mut self, slot: usize) -> Result<Option<Rc<Class>>, Quarantine> {
+        let base = self.layout.slot(slot);
+        let Some(header) = SlotHeader::read(&self.arena, base) else { return Ok(None) };
+        let taken = &self.slots[slot];
+        let expected = SlotHeader {
+            generation: taken.word.generation,
+            arena_id: self.origin.arena_id,
+            prefix: taken.tenant.prefix,
+        };
+        let class = taken.class.clone().ok_or(Quarantine::Header)?;
+        if header != expected {
+            return Err(Quarantine::Header);
+        }
+        let mut words = Vec::new();
+        let area = self.layout.slot_log(slot);
+        let quarantine = |error: log::LogError| {
+            tracing::error!(slot, %error, "a slot's log does not parse");
+            Quarantine::Log
+        };
+        log::read(&self.arena, area, class.log_words(), &mut words).map_err(quarantine)?;
+        if words.is_empty() {
+            return Ok(Some(class));
+        }
+        let longer = self
+            .classes
+            .extended(&self.arena, &self.layout, &mut self.catalog, &class, &words)
+            .map_err(quarantine)?;
+        self.slots[slot].class = Some(Rc::clone(&longer));
+        Ok(Some(longer))
+    }
+
+    fn read_cells(
+        &mut self,
+        slot: usize,
+        class: &Class,
+        selected: Option<&[bool]>,
+    ) -> Result<(), Quarantine> {
+        let cells = self.layout.slot_cells(slot);
+        let mut row = Vec::with_capacity(class.cells);
+        let is_selected = |family: u32| selected.is_none_or(|selected| selected[family as usize]);
+        if selected.is_none() {
+            self.arena.read(cells..cells + class.cells, &mut row);
+            self.figures.scrape_cells += class.cells as u64;
+        } else {
+            row.clone_from(&self.slots[slot].row);
+            row.resize(class.cells, 0);
+            let runs = class.runs.iter().zip(&class.families);
+            for (run, _) in runs.filter(|(_, family)| is_selected(**family)) {
+                let mut part = Vec::with_capacity(run.cells());
+                self.arena.read(cells + run.from..cells + run.from + run.cells(), &mut part);
+                row[run.from..run.from + run.cells()].copy_from_slice(&part);
+                self.figures.scrape_cells += part.len() as u64;
+            }
+        }
+        let before = &self.slots[slot].row;
+        let runs = class.runs.iter().zip(&class.families);
+        for (run, _) in runs.filter(|(_, family)| is_selected(**family)) {
+            check_run(run, before, &row, || {
+                // Acquire fence: a sum that fell was marked odd before it fell; see it now.
+                fence(Acquire);
+                let mut again = Vec::with_capacity(run.cells());
+                self.arena.read(cells + run.from..cells + run.from + run.cells(), &mut again);
+                again
+            })?;
+        }
+        self.slots[slot].row = row;
+        Ok(())
+    }
+
+    /// What the worker of `slot` could not count, as far as its header can be believed.
+    pub(crate) fn dropped_of(&self, slot: usize) -> [u64; DROP_REASONS] {
+        let base = self.layout.slot(slot);
+        let begun = SlotHeader::read(&self.arena, base)
+            .is_some_and(|header| header.generation == self.slots[slot].word.generation);
+        if begun { dropped(&self.arena, base) } else { [0; DROP_REASONS] }
+    }
+}
+
+/// Checks that the cells of a run have not done what no writer does. `before` may be shorter than
+/// the row: cells that are new were 0.
+fn check_run(
+    run: &Run,
+    before: &[u64],
+    row: &[u64],
+    again: impl Fn() -> Vec<u64>,
+) -> Result<(), Quarantine> {
+    let now = &row[run.from..run.from + run.cells()];
+    let known = before.len().clamp(run.from, run.from + run.cells()) - run.from;
+    let before = &before[run.from.min(before.len())..(run.from + known).min(before.len())];
+    let was = |at: usize| before.get(at).copied().unwrap_or(0);
+    let width = run.shape.width().max(1);
+    for (at, &now_is) in now.iter().enumerate() {
+        let (was, in_series) = (was(at), at % width);
+        match run.shape.cell(in_series) {
+            CellKind::Whole if now_is < was => return Err(Quarantine::Fell),
+            CellKind::Whole if now_is - was > MOST_RISE => return Err(Quarantine::Jumped),
+            CellKind::Float if float_fell(was, now_is) => {
+                let odd = at - in_series + width - 1;
+                let may_fall = run.shape != Shape::Counter && again()[odd] != 0;
+                if !may_fall {
+                    return Err(Quarantine::Fell);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn float_fell(was: u64, now: u64) -> bool {
+    // Equal bits are the common case, and NaN falls too: no sum that only rises becomes NaN.
+    #[allow(clippy::neg_cmp_op_on_partial_ord)]
+    let fell = was != now && !(f64::from_bits(now) >= f64::from_bits(was));
+    fell
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(shape: Shape, before: &[u64], row: &[u64]) -> Result<(), Quarantine> {
+        let run = Run { shape, series: row.len() / shape.width(), from: 0, to: 0 };
+        check_run(&run, before, row, || row.to_vec())
+    }
+
+    #[test]
+    fn cells_that_do_what_no_writer_does_are_found() {
+        let float = f64::to_bits;
+        let counter = Shape::Counter;
+        assert_eq!(check(counter, &[], &[5, float(0.5)]), Ok(()));
+        assert_eq!(check(counter, &[5, float(0.5)], &[5, float(0.5)]), Ok(()));
+        assert_eq!(check(counter, &[5, 0], &[4, 0]), Err(Quarantine::Fell));
+        assert_eq!(check(counter, &[5, 0], &[u64::MAX, 0]), Err(Quarantine::Jumped));
+        assert_eq!(check(counter, &[5, 0, 7, 0], &[5, 0, 6, 0]), Err(Quarantine::Fell));
+        assert_eq!(check(counter, &[5, 0], &[5, 0, 6, 0]), Ok(()));
+        assert_eq!(check(counter, &[5, float(0.5)], &[5, float(0.4)]), Err(Quarantine::Fell));
+        assert_eq!(check(counter, &[5, float(0.5)], &[5, float(f64::NAN)]), Err(Quarantine::Fell));
+        let summary = Shape::Summary;
+        assert_eq!(check(summary, &[1, float(2.0), 0], &[2, float(1.0), 0]), Err(Quarantine::Fell));
+        assert_eq!(check(summary, &[1, float(2.0), 0], &[2, float(1.0), 1]), Ok(()));
+        assert_eq!(check(summary, &[], &[1, float(-1.0), 1]), Ok(()));
+    }
+}

@@ -1,0 +1,425 @@
+//! A scrape: totals over archive and live slots, floors, and the page of text.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tallyboard_exposition::sample::{FamilySamples, Type, Value};
+use tallyboard_exposition::text::{self, Prefix};
+use tallyboard_proto::cell::GAUGE_CELLS;
+use tallyboard_proto::family::{Family, GaugeMode, Kind};
+use tallyboard_proto::layout::{DROP_REASONS, DropReason};
+use tallyboard_proto::log::Contents;
+use tallyboard_proto::slot::State;
+use tallyboard_proto::word::Words;
+
+use crate::core::Core;
+use crate::own;
+
+/// The page, prepared: for each family its header, for each series its lines without numbers.
+#[derive(Debug, Default)]
+pub struct Pages {
+    /// In order of name once they are sorted.
+    families: Vec<FamilyPage>,
+    /// Where each family of the catalog is in `families`.
+    place: HashMap<u32, usize>,
+    /// How much of the catalog is here.
+    families_taken: usize,
+    series_taken: usize,
+    /// Floats as they were exposed last, by cell of the catalog; they do not fall.
+    floors: Vec<f64>,
+}
+
+#[derive(Debug)]
+struct FamilyPage {
+    family: u32,
+    name: Box<str>,
+    header: Vec<u8>,
+    series: Vec<SeriesLines>,
+    is_sorted: bool,
+}
+
+#[derive(Debug)]
+struct SeriesLines {
+    series: u32,
+    cell: usize,
+    lines: Box<[Prefix]>,
+}
+
+fn type_of(kind: &Kind) -> Type {
+    match kind {
+        Kind::Counter => Type::Counter,
+        Kind::Gauge(_) => Type::Gauge,
+        Kind::Histogram(_) => Type::Histogram,
+        Kind::Summary => Type::Summary,
+    }
+}
+
+fn is_per_process(kind: &Kind) -> bool {
+    matches!(kind, Kind::Gauge(mode) if mode.is_per_process())
+}
+
+impl Pages {
+    /// Takes in what the catalog has begun since the last time.
+    fn follow(&mut self, contents: &Contents) {
+        let families = &contents.families()[self.families_taken..];
+        for (family, ordinal) in families.iter().zip(self.families_taken as u32..) {
+            let mut header = Vec::new();
+            text::write_header(&mut header, type_of(&family.kind), &family.name, &family.help);
+            let (name, series) = (family.name.clone(), Vec::new());
+            self.families.push(FamilyPage {
+                family: ordinal,
+                name,
+                header,
+                series,
+                is_sorted: true,
+            });
+        }
+        if !families.is_empty() {
+            self.families.sort_by(|a, b| a.name.cmp(&b.name));
+            let pages = self.families.iter().enumerate();
+            self.place = pages.map(|(at, page)| (page.family, at)).collect();
+        }
+        self.families_taken = contents.families().len();
+        let series = &contents.series()[self.series_taken..];
+        for (series, ordinal) in series.iter().zip(self.series_taken as u32..) {
+            let family = &contents.families()[series.family as usize];
+            let lines = lines_of(family, &series.values);
+            let page = &mut self.families[self.place[&series.family]];
+            page.series.push(SeriesLines { series: ordinal, cell: series.cell, lines });
+            page.is_sorted = false;
+        }
+        self.series_taken = contents.series().len();
+        for page in self.families.iter_mut().filter(|page| !page.is_sorted) {
+            let values = |lines: &SeriesLines| &contents.series()[lines.series as usize].values;
+            page.series.sort_by(|a, b| values(a).cmp(values(b)));
+            page.is_sorted = true;
+        }
+        self.floors.resize(contents.end().cells, 0.0);
+    }
+}
+
+/// The lines of a series, in the order of its samples.
+fn lines_of(family: &Family, values: &[Box<str>]) -> Box<[Prefix]> {
+    let names = family.labels.iter().map(|label| &**label);
+    let labels: Vec<(&str, &str)> = names.zip(values.iter().map(|value| &**value)).collect();
+    let line = |suffix: &str| Prefix::new(&family.name, suffix, labels.iter().copied());
+    match &family.kind {
+        Kind::Counter => [line("_total")].into(),
+        Kind::Gauge(mode) if mode.is_per_process() => [].into(),
+        Kind::Gauge(_) => [line("")].into(),
+        Kind::Summary => [line("_count"), line("_sum")].into(),
+        Kind::Histogram(bounds) => {
+            let bucket = |bound: f64| {
+                let le = text::float_text(bound);
+                Prefix::new(
+                    &family.name,
+                    "_bucket",
+                    labels.iter().copied().chain([("le", le.as_str())]),
+                )
+            };
+            let buckets = bounds.iter().copied().chain([f64::INFINITY]).map(bucket);
+            buckets.chain([line("_count"), line("_sum")]).collect()
+        }
+    }
+}
+
+impl Core {
+    /// The exposition of the arena: of everything, or of the families that `metrics` names by
+    /// their own name or that of a sample.
+    pub fn expose(&mut self, metrics: &[String]) -> Vec<u8> {
+        self.figures.scrape_cells = 0;
+        let selected = (!metrics.is_empty()).then(|| self.selection(metrics));
+        self.read_rows(selected.as_deref());
+        self.pages.follow(self.catalog.contents());
+        let mut totals = vec![0; self.catalog.cells()];
+        totals[..self.archive.cells().len()].copy_from_slice(self.archive.cells());
+        self.add_rows(&mut totals);
+        let processes = self.per_process();
+        let mut page = Vec::with_capacity(1 << 16);
+        let mut own = Some(self.own_families());
+        // Reading may have begun families that no selection knew of.
+        let is_selected = |family: u32| {
+            selected.as_ref().is_none_or(|s| s.get(family as usize).copied().unwrap_or(false))
+        };
+        for at in 0..self.pages.families.len() {
+            let next = &self.pages.families[at];
+            if *next.name > *own::TABLE[0].name {
+                write_own(&mut page, own.take(), metrics);
+            }
+            if is_selected(next.family) {
+                self.write_family(&mut page, at, &totals, &processes);
+            }
+        }
+        write_own(&mut page, own, metrics);
+        page
+    }
+
+    /// Which families of the catalog `metrics` names.
+    fn selection(&self, metrics: &[String]) -> Vec<bool> {
+        let named = |family: &Family| {
+            metrics.iter().any(|metric| family.sample_names().any(|name| name == *metric))
+        };
+        self.catalog.contents().families().iter().map(named).collect()
+    }
+
+    /// Adds the rows of all taken slots, class by class, so that a run of cells is added for every
+    /// slot of a class while it is in the cache.
+    fn add_rows(&self, totals: &mut [u64]) {
+        let mut classes: Vec<(&crate::class::Class, Vec<&[u64]>)> = Vec::new();
+        let mut place: HashMap<*const crate::class::Class, usize> = HashMap::new();
+        for slot in self.taken() {
+            let taken = &self.slots[slot];
+            let Some(class) = taken.class.as_deref().filter(|c| taken.row.len() == c.cells) else {
+                continue;
+            };
+            let at = *place.entry(std::ptr::from_ref(class)).or_insert_with(|| {
+                classes.push((class, Vec::new()));
+                classes.len() - 1
+            });
+            classes[at].1.push(&taken.row);
+        }
+        for (class, rows) in classes {
+            for run in &class.runs {
+                rows.iter().for_each(|row| run.merge(totals, row));
+            }
+        }
+    }
+
+    fn write_family(
+        &mut self,
+        page: &mut Vec<u8>,
+        at: usize,
+        totals: &[u64],
+        processes: &HashMap<u32, Vec<(String, f64)>>,
+    ) {
+        let ordinal = self.pages.families[at].family;
+        let family = &self.catalog.contents().families()[ordinal as usize];
+        let lines = &self.pages.families[at];
+        let width = family.kind.cells();
+        let start = page.len();
+        page.extend_from_slice(&lines.header);
+        let header_end = page.len();
+        // A family that saw a negative or non-finite amount may fall, so it has no floor.
+        let has_floor = match family.kind {
+            Kind::Histogram(_) | Kind::Summary => {
+                lines.series.iter().all(|series| totals[series.cell + width - 1] == 0)
+            }
+            _ => true,
+        };
+        let mut floors = Floors {
+            floors: &mut self.pages.floors,
+            arena: &self.arena,
+            start: self.layout.floors,
+            applied: 0,
+            has_floor,
+        };
+        for series in &lines.series {
+            let cells = &totals[series.cell..series.cell + width];
+            if is_per_process(&family.kind) {
+                let values = &self.catalog.contents().series()[series.series as usize].values;
+                let rows = processes.get(&series.series).map_or(&[][..], Vec::as_slice);
+                write_processes(page, family, values, rows);
+            } else {
+                write_series(page, &family.kind, series, cells, &mut floors);
+            }
+        }
+        self.figures.floors_applied += floors.applied;
+        if page.len() == header_end {
+            page.truncate(start);
+        }
+    }
+
+    /// The values of per-process gauges, by series: the label that tells the processes apart, and
+    /// the value.
+    fn per_process(&self) -> HashMap<u32, Vec<(String, f64)>> {
+        let mut processes: HashMap<u32, Vec<(String, f64)>> = HashMap::new();
+        let mut seen: HashSet<(u32, String)> = HashSet::new();
+        let mut add = |series: u32, label: &str, value: u64| {
+            if seen.insert((series, label.to_owned())) {
+                let value = (label.to_owned(), f64::from_bits(value));
+                processes.entry(series).or_default().push(value);
+            }
+        };
+        let mut pids: HashMap<u64, usize> = HashMap::new();
+        for slot in self.taken() {
+            *pids.entry(self.slots[slot].tenant.pid).or_default() += 1;
+        }
+        for slot in self.taken() {
+            let taken = &self.slots[slot];
+            let Some(class) = taken.class.as_deref().filter(|c| taken.row.len() == c.cells) else {
+                continue;
+            };
+            let is_shared = pids[&taken.tenant.pid] > 1;
+            let label =
+                worker_label(taken.tenant.pid, is_shared, slot as u64, taken.word.generation);
+            for &(series, from) in &class.gauges {
+                if taken.row[from + 1] != 0 {
+                    add(series, &label, taken.row[from]);
+                }
+            }
+        }
+        // Newest first: a later worker hides an earlier one that had the same pid.
+        for dead in self.archive.rows().rev() {
+            let label = worker_label(dead.pid, false, dead.slot, dead.generation);
+            let gauges = self.catalog.all_gauges().iter();
+            for (&series, cells) in gauges.zip(dead.cells.as_chunks::<GAUGE_CELLS>().0) {
+                if cells[1] != 0 {
+                    add(series, &label, cells[0]);
+                }
+            }
+        }
+        processes.values_mut().for_each(|rows| rows.sort_by(|a, b| a.0.cmp(&b.0)));
+        processes
+    }
+
+    /// The supervisor's own metrics, in order of name.
+    fn own_families(&self) -> Vec<FamilySamples> {
+        let whole = |value: u64| Value::Whole(value);
+        let figures = &self.figures;
+        let dropped = self.dropped();
+        let reasons = DropReason::ALL.map(|r| (r.name(), whole(dropped[r as usize])));
+        let series = self.catalog.dropped_series();
+        let series =
+            DropReason::ALL.map(|r| (r.name(), whole(series.get(&r).copied().unwrap_or(0))));
+        let refused = tallyboard_proto::control::RefusedReason::ALL
+            .map(|r| (r.name(), whole(figures.refused.get(&r).copied().unwrap_or(0))));
+        let states = self.states();
+        let states = State::EVERY.map(|state| (state.name(), whole(states[&state])));
+        let quarantined =
+            self.taken().filter(|&slot| self.slots[slot].quarantine.is_some()).count();
+        let classes: HashSet<_> = self
+            .taken()
+            .filter_map(|slot| self.slots[slot].class.as_ref().map(std::rc::Rc::as_ptr))
+            .collect();
+        let mut families = vec![
+            own::ARENA_BYTES.value(whole(self.arena.allocated_bytes().unwrap_or(0))),
+            own::ATTACHES.value(whole(figures.attaches)),
+            own::ATTACHES_REFUSED.labelled(refused),
+            own::CATALOG_FILL.value(Value::Float(self.catalog.fill(&self.layout))),
+            own::CATALOG_SERIES.value(whole(self.series() as u64)),
+            own::DEAD_ROWS_DROPPED.value(whole(self.archive.rows_dropped())),
+            own::DROPPED.labelled(reasons),
+            own::DROPPED_SERIES.labelled(series),
+            own::FLOORS_APPLIED.value(whole(figures.floors_applied)),
+            own::FOLDS.value(whole(figures.folds)),
+            own::LAYOUT_CLASSES.value(whole(classes.len() as u64)),
+            own::QUARANTINED_FAMILIES.value(whole(self.catalog.conflicts() as u64)),
+            own::QUARANTINED_SLOTS.value(whole(quarantined as u64)),
+            own::QUARANTINES.value(whole(figures.quarantined)),
+            own::RECLAIMS.value(whole(figures.reclaims)),
+            own::SCRAPE_CELLS.value(whole(figures.scrape_cells)),
+            own::SCRAPE_SECONDS.summary(figures.scrapes, figures.scrape_seconds),
+            own::SLOTS.labelled(states),
+            own::WORKER_EXITS.value(whole(figures.worker_exits)),
+        ];
+        families.extend(figures.outside.iter().cloned());
+        families.sort_by(|a, b| a.name.cmp(&b.name));
+        families
+    }
+
+    /// What all workers, dead or alive, could not count.
+    fn dropped(&self) -> [u64; DROP_REASONS] {
+        let mut total = *self.archive.dropped();
+        for slot in self.taken() {
+            for (total, dropped) in total.iter_mut().zip(self.dropped_of(slot)) {
+                *total = total.saturating_add(dropped);
+            }
+        }
+        total
+    }
+}
+
+fn write_own(page: &mut Vec<u8>, own: Option<Vec<FamilySamples>>, metrics: &[String]) {
+    let named = |family: &FamilySamples| {
+        let full = |suffix: &str, metric: &String| {
+            metric.strip_prefix(family.name.as_str()).is_some_and(|rest| rest == suffix)
+        };
+        let is_sample = |metric| family.samples.iter().any(|sample| full(sample.suffix, metric));
+        metrics.is_empty() || metrics.iter().any(|metric| full("", metric) || is_sample(metric))
+    };
+    for family in own.into_iter().flatten().filter(named) {
+        text::write_family(page, &family);
+    }
+}
+
+/// What tells a process apart from the others: its pid, or slot and generation where the pid is not
+/// known or not its own.
+fn worker_label(pid: u64, is_shared: bool, slot: u64, generation: u64) -> String {
+    if pid == 0 || is_shared { format!("s{slot}g{generation}") } else { pid.to_string() }
+}
+
+/// What was exposed last of each float, in the heap and in the control segment.
+struct Floors<'a> {
+    floors: &'a mut Vec<f64>,
+    arena: &'a tallyboard_segment::mapping::Arena,
+    start: usize,
+    applied: u64,
+    has_floor: bool,
+}
+
+impl Floors<'_> {
+    /// The value to expose for `value`: never less than the last one.
+    fn hold(&mut self, cell: usize, value: f64) -> f64 {
+        let floor = self.floors[cell];
+        if !self.has_floor || value == floor {
+            return value;
+        }
+        if value < floor {
+            self.applied += 1;
+            return floor;
+        }
+        self.floors[cell] = value;
+        // Before the bytes leave, so that a later supervisor does not undercut them.
+        self.arena.store(self.start + cell, value.to_bits(), Relaxed);
+        value
+    }
+}
+
+fn write_series(
+    page: &mut Vec<u8>,
+    kind: &Kind,
+    series: &SeriesLines,
+    cells: &[u64],
+    floors: &mut Floors<'_>,
+) {
+    match kind {
+        // A counter without fractions is a whole number, exact whatever its size.
+        Kind::Counter if cells[1] == 0 => series.lines[0].write_whole(page, cells[0]),
+        Kind::Counter => {
+            let fraction = floors.hold(series.cell + 1, f64::from_bits(cells[1]));
+            series.lines[0].write_float(page, cells[0] as f64 + fraction);
+        }
+        Kind::Gauge(GaugeMode::All | GaugeMode::LiveAll) => {}
+        Kind::Gauge(_) if cells[1] == 0 => {}
+        Kind::Gauge(_) => series.lines[0].write_float(page, f64::from_bits(cells[0])),
+        Kind::Histogram(_) | Kind::Summary => {
+            let sum_at = cells.len() - 2;
+            let mut count = 0_u64;
+            for (line, &cell) in series.lines.iter().zip(&cells[..sum_at]) {
+                count = count.saturating_add(cell);
+                if series.lines.len() > 2 {
+                    line.write_whole(page, count);
+                }
+            }
+            let [.., count_line, sum_line] = &*series.lines else { return };
+            count_line.write_whole(page, count);
+            let sum = floors.hold(series.cell + sum_at, f64::from_bits(cells[sum_at]));
+            sum_line.write_float(page, sum);
+        }
+    }
+}
+
+fn write_processes(
+    page: &mut Vec<u8>,
+    family: &Family,
+    values: &[Box<str>],
+    rows: &[(String, f64)],
+) {
+    for (label, value) in rows {
+        let labels = family.labels.iter().map(|label| &**label).zip(values.iter().map(|v| &**v));
+        text::write_prefix(page, &family.name, "", labels.chain([("pid", label.as_str())]));
+        text::write_float(page, *value);
+        page.push(b'\n');
+    }
+}

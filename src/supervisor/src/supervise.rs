@@ -1,0 +1,407 @@
+//! The supervisor's process: a runtime of one thread, tasks that turn sockets, pidfds and timers
+//! into events, and the one loop that acts on them.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::geteuid;
+use tallyboard_exposition::sample::{FamilySamples, Value};
+use tallyboard_proto::control::{
+    Description, Hello, Refused, RefusedReason, Reply, Request, encode_rows,
+};
+use tallyboard_proto::layout::Layout;
+use tallyboard_segment::mapping::Arena;
+use tallyboard_segment::memfd;
+use tallyboard_segment::pass::{Listener, Socket};
+use tallyboard_segment::pidfd::Pidfd;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
+
+use crate::config::{Backing, Config};
+use crate::core::{Caller, Core, Origin, Rules, refuse};
+use crate::http::Http;
+use crate::link::{self, ToKeeper, ToSupervisor};
+use crate::open::MetricsSocket;
+use crate::reactor::{both, register};
+use crate::{control, own, process};
+
+/// What a supervisor has from its keeper.
+pub(crate) struct Inheritance<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) layout: Layout,
+    pub(crate) origin: Origin,
+    pub(crate) backing: Backing,
+    pub(crate) reason: &'a str,
+    pub(crate) control: &'a Listener,
+    pub(crate) metrics: &'a [MetricsSocket],
+    pub(crate) starts: u64,
+}
+
+/// Everything that can happen to a supervisor.
+pub(crate) enum Event {
+    /// A worker asks for a slot.
+    Attach { connection: u64, caller: Caller, pidfd: Pidfd, hello: Hello, answer: Answer },
+    /// Somebody asks something that needs no identity.
+    Asked { connection: u64, request: Request, answer: Answer },
+    /// A worker was refused before it could be asked about.
+    Refused(RefusedReason),
+    /// A connection has ended.
+    HungUp { connection: u64 },
+    /// The kernel says that a worker is dead.
+    WorkerExited { slot: usize, generation: u64 },
+    /// Somebody wants the page.
+    Scrape { answer: oneshot::Sender<Bytes> },
+    /// The keeper says something.
+    Keeper(ToSupervisor, Option<OwnedFd>),
+    /// The keeper is dead, so nobody would restart this supervisor or free its names.
+    KeeperGone,
+    /// It is time to look at /proc.
+    Tick,
+    /// The HTTP server has answered what was under way.
+    Stopped,
+}
+
+/// Where an answer goes; `None` when the request has none.
+pub(crate) type Answer = oneshot::Sender<Option<(Reply, Option<OwnedFd>)>>;
+pub(crate) type Events = mpsc::Sender<Event>;
+
+/// How often /proc is looked at.
+const TICK: Duration = Duration::from_secs(5);
+/// How long requests under way may take when the supervisor stops.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// Runs a supervisor until it is told to stop; gives the status to end with.
+pub(crate) fn run(arena: Arena, inheritance: Inheritance<'_>, link: Socket) -> i32 {
+    raise_descriptor_limit();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "cannot start the runtime");
+            return 1;
+        }
+    };
+    let tasks = LocalSet::new();
+    match runtime.block_on(tasks.run_until(serve(arena, inheritance, link))) {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::error!(%error, "the supervisor cannot go on");
+            1
+        }
+    }
+}
+
+/// A pidfd per slot and a socket per request: the soft limit is often too low, the hard one not.
+fn raise_descriptor_limit() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}
+
+async fn serve(arena: Arena, inheritance: Inheritance<'_>, link: Socket) -> io::Result<()> {
+    let (events, mut happened) = mpsc::channel(1024);
+    let link = Rc::new(both(link)?);
+    let http = Http::new(&inheritance.config.telemetry_path, events.clone());
+    spawn_local(hear_keeper(Rc::clone(&link), events.clone()));
+    spawn_local(tick(events.clone()));
+    let control = both(inheritance.control.try_clone()?)?;
+    let mut supervisor = Supervisor::new(arena, &inheritance, link, events.clone(), http);
+    for (index, socket) in inheritance.metrics.iter().enumerate() {
+        if let Some(listener) = &socket.listener {
+            supervisor.listen(index, listener.try_clone()?)?;
+        }
+    }
+    supervisor.look_outside();
+    spawn_local(control::accept(control, events));
+    link::send(supervisor.link.get_ref(), ToKeeper::Ready, None)?;
+    while let Some(first) = happened.recv().await {
+        let mut batch = vec![first];
+        while let Ok(next) = happened.try_recv() {
+            batch.push(next);
+        }
+        if supervisor.act(batch) == Next::End {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn hear_keeper(link: Rc<AsyncFd<Socket>>, events: Events) {
+    loop {
+        let Ok(mut ready) = link.readable().await else { break };
+        match ready.try_io(|link| link::receive::<ToSupervisor>(link.get_ref())) {
+            Ok(Ok(Some((message, descriptor)))) => {
+                let _ = events.send(Event::Keeper(message, descriptor)).await;
+            }
+            Ok(Ok(None) | Err(_)) => break,
+            Err(_would_block) => {}
+        }
+    }
+    let _ = events.send(Event::KeeperGone).await;
+}
+
+async fn tick(events: Events) {
+    let mut interval = tokio::time::interval(TICK);
+    loop {
+        interval.tick().await;
+        if events.send(Event::Tick).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Waits until the worker of a slot is dead.
+async fn watch(pidfd: Pidfd, slot: usize, generation: u64, events: Events) {
+    match register(pidfd, tokio::io::Interest::READABLE) {
+        Ok(pidfd) => {
+            // Readable means dead. An error of the reactor means that the runtime is ending.
+            if pidfd.readable().await.is_ok() {
+                let _ = events.send(Event::WorkerExited { slot, generation }).await;
+            }
+        }
+        Err(error) => tracing::error!(%error, slot, "cannot watch a worker"),
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Next {
+    GoOn,
+    End,
+}
+
+/// The loop's state: the core, and the sockets and tasks around it.
+struct Supervisor {
+    core: Core,
+    link: Rc<AsyncFd<Socket>>,
+    events: Events,
+    http: Rc<Http>,
+    /// The slot that a connection was offered and has not taken yet.
+    offers: HashMap<u64, (usize, u64)>,
+    /// The task that watches the worker of each slot.
+    watches: HashMap<usize, JoinHandle<()>>,
+    listeners: RefCell<Vec<bool>>,
+    description: Description,
+    config: Config,
+    reason: String,
+    starts: u64,
+}
+
+impl Supervisor {
+    fn new(
+        arena: Arena,
+        inheritance: &Inheritance<'_>,
+        link: Rc<AsyncFd<Socket>>,
+        events: Events,
+        http: Rc<Http>,
+    ) -> Self {
+        let config = inheritance.config;
+        let mut uids = vec![geteuid().as_raw()];
+        uids.extend(&config.worker_uids);
+        let rules = Rules { uids, label_limit: config.label_limit };
+        let origin = inheritance.origin;
+        Self {
+            core: Core::new(arena, inheritance.layout, origin, rules),
+            link,
+            events,
+            http,
+            offers: HashMap::new(),
+            watches: HashMap::new(),
+            listeners: RefCell::new(vec![false; inheritance.metrics.len()]),
+            description: Description {
+                name: config.name.clone(),
+                backing: inheritance.backing.to_string(),
+                arena_id: origin.arena_id,
+                keeper_pid: origin.keeper_pid as u32,
+                supervisor_pid: std::process::id(),
+                slots: config.slots as u64,
+                taken: 0,
+                series: 0,
+            },
+            config: config.clone(),
+            reason: inheritance.reason.to_owned(),
+            starts: inheritance.starts,
+        }
+    }
+
+    /// Acts on what has happened: deaths first, so that their slots are free for who asks next;
+    /// scrapes last and all together.
+    fn act(&mut self, batch: Vec<Event>) -> Next {
+        let (deaths, others): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|event| matches!(event, Event::WorkerExited { .. }));
+        for death in deaths {
+            if let Event::WorkerExited { slot, generation } = death {
+                self.core.exited(slot, generation);
+            }
+        }
+        self.core.reclaim();
+        let mut scrapes = Vec::new();
+        for event in others {
+            match event {
+                Event::Attach { connection, caller, pidfd, hello, answer } => {
+                    let reply = self.attach(connection, &caller, pidfd, &hello);
+                    let _ = answer.send(Some(reply));
+                }
+                Event::Asked { connection, request, answer } => {
+                    let _ = answer.send(self.answer(connection, request));
+                }
+                Event::Refused(reason) => self.core.figures().refuse(reason),
+                Event::HungUp { connection } => {
+                    if let Some((slot, generation)) = self.offers.remove(&connection) {
+                        self.core.release(slot, generation);
+                    }
+                }
+                Event::Scrape { answer } => scrapes.push(answer),
+                Event::Keeper(message, descriptor) => self.obey(message, descriptor),
+                Event::Tick => self.look_outside(),
+                Event::KeeperGone => {
+                    tracing::error!("the keeper has gone; ending without it");
+                    return Next::End;
+                }
+                Event::Stopped => return Next::End,
+                Event::WorkerExited { .. } => {}
+            }
+        }
+        self.answer_scrapes(scrapes);
+        Next::GoOn
+    }
+
+    fn answer_scrapes(&mut self, scrapes: Vec<oneshot::Sender<Bytes>>) {
+        if scrapes.is_empty() {
+            return;
+        }
+        let page = Bytes::from(self.expose(&[]));
+        for answer in scrapes {
+            let _ = answer.send(page.clone());
+        }
+    }
+
+    fn expose(&mut self, metrics: &[String]) -> Vec<u8> {
+        let start = Instant::now();
+        let page = self.core.expose(metrics);
+        self.core.figures().scraped(start.elapsed().as_secs_f64());
+        page
+    }
+
+    fn attach(
+        &mut self,
+        connection: u64,
+        caller: &Caller,
+        pidfd: Pidfd,
+        hello: &Hello,
+    ) -> (Reply, Option<OwnedFd>) {
+        let link = self.link.get_ref();
+        let announce = |slot: usize, generation: u64| {
+            let (slot, pid) = (slot as u64, caller.pid.into());
+            link::send(link, ToKeeper::Assigned { slot, generation, pid }, Some(pidfd.as_fd()))
+        };
+        let object = self.core.arena().object().map(|object| object.try_clone_to_owned());
+        let Some(Ok(object)) = object else {
+            let refused = refuse(
+                RefusedReason::Memory,
+                "no descriptor is left for the arena; raise the limit of open files".into(),
+            );
+            return (Reply::Refused(refused), None);
+        };
+        match self.core.attach(caller, hello, process::now_ms(), announce) {
+            Ok(attached) => {
+                let (slot, generation) = (attached.slot as usize, attached.generation);
+                self.offers.insert(connection, (slot, generation));
+                let watch = watch(pidfd, slot, generation, self.events.clone());
+                if let Some(before) = self.watches.insert(slot, spawn_local(watch)) {
+                    before.abort();
+                }
+                (Reply::Attached(attached), Some(object))
+            }
+            Err(refused) => (Reply::Refused(refused), None),
+        }
+    }
+
+    fn answer(&mut self, connection: u64, request: Request) -> Option<(Reply, Option<OwnedFd>)> {
+        let body = |bytes: Vec<u8>| match memfd::of_bytes(&bytes) {
+            Ok(object) => (Reply::Body { bytes: bytes.len() as u64 }, Some(object)),
+            Err(error) => (Reply::Refused(no_body(&error)), None),
+        };
+        match request {
+            Request::Confirm => {
+                if let Some((slot, generation)) = self.offers.remove(&connection) {
+                    self.core.confirm(slot, generation);
+                }
+                None
+            }
+            Request::Scrape { metrics } => Some(body(self.expose(&metrics))),
+            Request::Slots => Some(body(encode_rows(&self.core.rows()))),
+            Request::Describe => {
+                let mut description = self.description.clone();
+                description.taken = self.core.rows().len() as u64;
+                description.series = self.core.series() as u64;
+                Some((Reply::Described(description), None))
+            }
+            // `control` turns a Hello into `Event::Attach`.
+            Request::Hello(_) => None,
+        }
+    }
+
+    fn obey(&mut self, message: ToSupervisor, descriptor: Option<OwnedFd>) {
+        match (message, descriptor) {
+            (ToSupervisor::Stop, _) => {
+                let (http, events) = (Rc::clone(&self.http), self.events.clone());
+                spawn_local(async move {
+                    let _ = tokio::time::timeout(DRAIN, http.drain()).await;
+                    let _ = events.send(Event::Stopped).await;
+                });
+            }
+            (ToSupervisor::Listener { index }, Some(descriptor)) => {
+                let listener = TcpListener::from(descriptor);
+                if let Err(error) = self.listen(index as usize, listener) {
+                    tracing::error!(%error, "cannot serve metrics on a socket of the keeper");
+                }
+                self.look_outside();
+            }
+            (ToSupervisor::Listener { .. }, None) => {
+                tracing::error!("a metrics socket of the keeper did not arrive");
+            }
+        }
+    }
+
+    fn listen(&self, index: usize, listener: TcpListener) -> io::Result<()> {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        spawn_local(Rc::clone(&self.http).accept(listener));
+        if let Some(up) = self.listeners.borrow_mut().get_mut(index) {
+            *up = true;
+        }
+        Ok(())
+    }
+
+    /// Looks at what the core cannot know, so that a scrape need not.
+    fn look_outside(&mut self) {
+        let up = self.listeners.borrow();
+        let addresses = self.config.listen.iter().map(ToString::to_string);
+        let up = addresses.zip(up.iter().map(|&up| Value::Whole(up.into())));
+        let mut outside: Vec<FamilySamples> = process::own_process();
+        outside.push(own::LISTENER_UP.labelled(up));
+        outside.push(own::SUPERVISOR_STARTS.value(Value::Whole(self.starts)));
+        outside.push(own::ARENA_INFO.info(&[
+            ("arena", &self.config.name),
+            ("backing", &self.description.backing),
+            ("reason", &self.reason),
+        ]));
+        let layout = tallyboard_proto::layout::LAYOUT_VERSION.to_string();
+        outside.push(
+            own::BUILD_INFO.info(&[("layout", &layout), ("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        self.core.figures().set_outside(outside);
+    }
+}
+
+fn no_body(error: &io::Error) -> Refused {
+    refuse(RefusedReason::Memory, format!("no memory for the answer: {error}; free some"))
+}
