@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 use crate::memory::Sweep;
+use crate::models::Counting::Plainly;
 use crate::mutated::Defect::{self, *};
 use crate::{models, trace};
 
@@ -19,7 +20,7 @@ const CUTS: Proof = ("cut after every store", |defect| {
 const LOG: Proof = ("log append", |defect| _ = models::log_append(defect));
 const FOLD: Proof = ("fold and scrub", |defect| _ = models::fold_and_scrub(defect));
 const TWO_FOLDS: Proof = ("two folds", |defect| _ = models::two_folds(defect));
-const REUSED: Proof = ("reused slot", |defect| _ = models::reused_slot_plainly(defect));
+const REUSED: Proof = ("reused slot", |defect| _ = models::reused_slot(defect, Plainly, None));
 const HEADER: Proof = ("slot header", |defect| _ = models::slot_header_begun(defect));
 const ENTRY: Proof = ("slot entry", |defect| _ = models::slot_entry(defect));
 
