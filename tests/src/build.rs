@@ -55,7 +55,7 @@ fn build(what: &[&str]) -> PathBuf {
         Some(message["executable"].as_str()?.into())
     };
     // The program that was asked for is linked last.
-    messages.lines().filter_map(executable).last().expect("cargo names the program it built")
+    messages.lines().filter_map(executable).next_back().expect("cargo names the program it built")
 }
 
 /// Where the running test was built, `TARGET/PROFILE/deps/TEST`: this is TARGET, whether it comes

@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn a_page_is_read_sample_by_sample() {
-        let text = "# HELP a Words.\n# TYPE a counter\na{b=\"c\\\"\\\\\\n,}\",d=\"\"} 3\nb 0.5\nc +Inf\n";
+        let text =
+            "# HELP a Words.\n# TYPE a counter\na{b=\"c\\\"\\\\\\n,}\",d=\"\"} 3\nb 0.5\nc +Inf\n";
         let page = Page::parse(text).unwrap();
         assert_eq!(page.value("a", &[("d", ""), ("b", "c\"\\\n,}")]), Some(3.0));
         assert_eq!(page.value("b", &[]), Some(0.5));
@@ -175,9 +176,11 @@ mod tests {
     #[test]
     fn a_decrease_is_seen_where_only_increases_may_be() {
         let page = |text: &str| Page::parse(text).unwrap();
-        let before = page("# TYPE a counter\na 3\n# TYPE g gauge\ng 3\n# TYPE h histogram\nh_sum 2\n");
+        let before =
+            page("# TYPE a counter\na 3\n# TYPE g gauge\ng 3\n# TYPE h histogram\nh_sum 2\n");
         assert_eq!(before.decreases_since(&before), [""; 0]);
-        let after = page("# TYPE a counter\na 2\n# TYPE g gauge\ng 1\n# TYPE h histogram\nh_sum 1\n");
+        let after =
+            page("# TYPE a counter\na 2\n# TYPE g gauge\ng 1\n# TYPE h histogram\nh_sum 1\n");
         assert_eq!(after.decreases_since(&before).len(), 2);
         assert_eq!(page("").decreases_since(&before).len(), 2);
     }
