@@ -29,7 +29,7 @@ const DEFECTS: &[(Defect, &[Proof])] = &[
     (ScrubBeforeCommit, &[CUTS, REUSED, FOLD, TWO_FOLDS]),
     (FreeBeforeScrub, &[CUTS]),
     (ScrubOfHeaderOnly, &[CUTS, REUSED]),
-    (ScrubWithoutFence, &[REUSED, FOLD, TWO_FOLDS]),
+    (ScrubWithoutFence, &[REUSED, FOLD]),
     (ReuseWithoutFence, &[TWO_FOLDS]),
     (BeginWithoutFence, &[REUSED]),
     (ReaderWithoutFence, &[REUSED, FOLD, TWO_FOLDS]),
