@@ -1,0 +1,88 @@
+//! What counting costs beside the atomic operation that it must at least be, on the same kind of
+//! mapping.
+
+#![forbid(unsafe_code)]
+
+use std::os::fd::BorrowedFd;
+use std::process::ExitCode;
+use std::sync::LazyLock;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tallyboard::{Counter, Family, Gauge, GaugeMode, Histogram, Summary};
+use tallyboard_bench::{Race, finish};
+use tallyboard_proto::layout::{EXTENT_WORDS, slot_header};
+use tallyboard_segment::fork::{Cells, ForkPage};
+use tallyboard_segment::mapping::{Inherit, SlotMapping};
+use tallyboard_segment::{memfd, private};
+
+static IN_A_STATIC: LazyLock<Counter> =
+    LazyLock::new(|| Counter::new("static", "Counted from a static.").expect("well formed"));
+static FAMILY: LazyLock<Family<Counter>> = LazyLock::new(|| {
+    let family = Counter::builder("labelled", "Counted by label.").labels(&["route", "status"]);
+    family.family().expect("well formed")
+});
+
+/// Cells in a mapping, handed out as a client hands them out.
+fn cells(mapping: SlotMapping) -> Cells {
+    let page = ForkPage::new(Inherit::Nothing).expect("a page is mapped");
+    mapping.open(0..EXTENT_WORDS).expect("an extent is made real");
+    page.lock().publish(mapping, 1).expect("nothing was handed out that is not real");
+    page.lock().cells(slot_header::WORDS, 8)
+}
+
+fn private_cells() -> Cells {
+    cells(private::slot(EXTENT_WORDS, Inherit::Nothing).expect("private memory is mapped"))
+}
+
+fn shared_cells() -> Cells {
+    let arena = memfd::create(EXTENT_WORDS).expect("a memfd is made");
+    let object: BorrowedFd<'_> = arena.object().expect("a memfd has a descriptor");
+    cells(SlotMapping::of_object(object, 0, EXTENT_WORDS).expect("a memfd is mapped"))
+}
+
+fn main() -> ExitCode {
+    let (bare, shared) = (private_cells(), shared_cells());
+    let bare = bare.words().expect("published").at(0);
+    let bare_shared = shared.words().expect("published").at(0);
+    let counter = Counter::new("requests", "Requests.").expect("well formed");
+    let counting = Race::new("a count")
+        .enter("fetch_add, private mapping", || bare.fetch_add(1, Relaxed))
+        .enter("fetch_add, memfd mapping", || bare_shared.fetch_add(1, Relaxed))
+        .enter("cell of a slot, memfd mapping", || {
+            if let Some(words) = shared.words() {
+                words.at(1).fetch_add(1, Relaxed);
+            }
+        })
+        .at_most(1.3)
+        .enter("Counter::inc", || counter.inc())
+        .at_most(1.3)
+        .enter("Counter::inc from a static", || IN_A_STATIC.inc())
+        .enter("Counter::inc_by", || counter.inc_by(3))
+        .at_most(1.3)
+        .enter("Counter::add, whole", || counter.add(3.0))
+        .enter("Counter::add, fraction", || counter.add(0.5))
+        .enter("Family::with, 2 labels, and inc", || {
+            FAMILY.with(&["/", "200"]).map(|counter| counter.inc())
+        })
+        .run();
+    let histogram = Histogram::new("seconds", "Seconds.").expect("well formed");
+    let summary = Summary::new("bytes", "Bytes.").expect("well formed");
+    let gauge = |mode: GaugeMode| {
+        let name = format!("level_{}", mode.name());
+        Gauge::builder(&name, "Level.").mode(mode).register().expect("well formed")
+    };
+    let (all, newest) = (gauge(GaugeMode::All), gauge(GaugeMode::MostRecent));
+    let mut turn = 0_u32;
+    let others = Race::new("other instruments")
+        .enter("fetch_add, private mapping", || bare.fetch_add(1, Relaxed))
+        .enter("Histogram::observe, 14 bounds", || {
+            turn = turn.wrapping_add(1);
+            histogram.observe(f64::from(turn & 1023) * 0.01);
+        })
+        .enter("Summary::observe", || summary.observe(0.25))
+        .enter("Gauge::set, mode all", || all.set(1.0))
+        .enter("Gauge::inc, mode all", || all.inc())
+        .enter("Gauge::set, mode mostrecent", || newest.set(1.0))
+        .run();
+    finish(&[counting, others])
+}
