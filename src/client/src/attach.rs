@@ -65,9 +65,25 @@ pub enum AttachError {
     /// The slot could not be mapped or made real.
     #[error("cannot map the slot: {0}; see whether memory is short")]
     Map(io::Error),
+    /// The supervisor went away before the slot was taken.
+    #[error("the supervisor went away before the slot was taken: {0}; see whether it runs")]
+    Confirm(io::Error),
     /// The catalog's prefix does not parse.
     #[error("the catalog of the arena does not parse: {0}; use the same release on both sides")]
     Catalog(#[from] tallyboard_proto::log::LogError),
+}
+
+impl AttachError {
+    /// Whether the conversation broke off, as it does when a supervisor dies in it.
+    pub(crate) fn is_broken_off(&self) -> bool {
+        match self {
+            Self::Connect { source, .. } | Self::Answer { source, .. } | Self::Confirm(source) => {
+                use io::ErrorKind::{BrokenPipe, ConnectionReset};
+                matches!(source.kind(), BrokenPipe | ConnectionReset)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A slot that was granted and mapped, and is not confirmed yet.
@@ -85,10 +101,10 @@ pub(crate) struct Offer {
 pub(crate) fn ask(
     address: &Address,
     timeout: Duration,
+    deadline: Instant,
     attach_id: u64,
     rejoin: Option<Rejoin>,
 ) -> Result<Offer, AttachError> {
-    let deadline = Instant::now() + timeout;
     let (granted, descriptor, socket) = converse(address, timeout, deadline, attach_id, rejoin)?;
     let layout = Layout::new(Geometry::from_words(granted.geometry)?);
     let slot = usize::try_from(granted.slot).unwrap_or(usize::MAX);
@@ -118,7 +134,7 @@ impl Offer {
     /// Takes the slot. After this, and not before, the worker may store into it.
     pub(crate) fn confirm(self) -> Result<(SlotMapping, Layout, Attached), AttachError> {
         // A supervisor that has gone in between has freed the slot: then this send fails.
-        self.socket.send(&encode(&Request::Confirm), None).map_err(AttachError::Map)?;
+        self.socket.send(&encode(&Request::Confirm), None).map_err(AttachError::Confirm)?;
         Ok((self.mapping, self.layout, self.granted))
     }
 }

@@ -9,9 +9,9 @@
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tallyboard_proto::control::Rejoin;
+use tallyboard_proto::control::{Attached, Rejoin};
 use tallyboard_proto::family::{Family, FamilyError, MAX_VALUE_BYTES};
 use tallyboard_proto::layout::{
     DROP_REASONS, DropReason, EXTENT_WORDS, Geometry, Layout, LogArea, slot_header,
@@ -69,6 +69,9 @@ struct Origin {
     arena_id: u64,
     prefix: Mark,
 }
+
+/// A slot that was granted and confirmed.
+type Taken = (SlotMapping, Layout, Attached);
 
 /// The slot that this process counts in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -400,22 +403,15 @@ impl Registry {
         };
         let rejoin = self.state.lock().rejoin();
         let token = process::random_u64().map_err(AttachError::Map)?;
-        let offer = ask(&address, self.attach_timeout, token, rejoin)?;
-        let mut contents = match rejoin {
-            Some(_) => None,
-            None => Some(Contents::new(offer.layout.geometry.cells)),
+        let deadline = Instant::now() + self.attach_timeout;
+        let (contents, (mapping, layout, granted)) = loop {
+            match self.take_slot(&address, deadline, token, rejoin) {
+                // The supervisor died in between. Its successor knows the attach id, and gives the
+                // slot that the first one gave, if it did.
+                Err(error) if error.is_broken_off() && Instant::now() < deadline => {}
+                result => break result?,
+            }
         };
-        if let Some(contents) = &mut contents {
-            contents.extend(&offer.prefix)?;
-        }
-        // Whatever must be real is made so while the slot can still be given back.
-        let cells = match &contents {
-            Some(contents) => contents.end().cells,
-            None => self.state.lock().contents.end().cells,
-        };
-        let header_and_cells = 0..slot_header::WORDS + cells.min(offer.layout.geometry.cells);
-        offer.mapping.open(header_and_cells).map_err(AttachError::Map)?;
-        let (mapping, layout, granted) = offer.confirm()?;
         let mut state = self.state.lock();
         if let Some(contents) = contents {
             let prefix = contents.end();
@@ -438,6 +434,31 @@ impl Registry {
         let (slot, generation, arena_id) = (granted.slot, granted.generation, granted.arena_id);
         state.attachment = Some(Attachment { slot, generation, arena_id, token });
         Self::move_in(&mut state, mapping, prefix, token)
+    }
+
+    /// Asks for a slot, makes everything real that must be while it can still be given back, and
+    /// takes it. Gives what the prefix holds, for a client that has no handles yet.
+    fn take_slot(
+        &self,
+        address: &Address,
+        deadline: Instant,
+        attach_id: u64,
+        rejoin: Option<Rejoin>,
+    ) -> Result<(Option<Contents>, Taken), AttachError> {
+        let offer = ask(address, self.attach_timeout, deadline, attach_id, rejoin)?;
+        let limit = offer.layout.geometry.cells;
+        let (contents, cells) = match rejoin {
+            Some(_) => (None, self.state.lock().contents.end().cells),
+            None => {
+                let mut contents = Contents::new(limit);
+                contents.extend(&offer.prefix)?;
+                let cells = contents.end().cells;
+                (Some(contents), cells)
+            }
+        };
+        let cells = 0..slot_header::WORDS + cells.min(limit);
+        offer.mapping.open(cells).map_err(AttachError::Map)?;
+        Ok((contents, offer.confirm()?))
     }
 
     /// Writes the log into a mapping and publishes it.

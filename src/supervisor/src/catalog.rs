@@ -11,7 +11,7 @@ use std::ops::Range;
 use tallyboard_proto::cell::Shape;
 use tallyboard_proto::family::{Family, GaugeMode, Kind};
 use tallyboard_proto::layout::{DropReason, Layout};
-use tallyboard_proto::log::{Begun, Contents, Record, append};
+use tallyboard_proto::log::{self, Begun, Contents, LogError, Record, append};
 use tallyboard_segment::mapping::Arena;
 
 /// The catalog, as the supervisor knows it; the control segment holds a copy for others.
@@ -60,6 +60,26 @@ impl Catalog {
             label_limit,
             real: Real::default(),
         }
+    }
+
+    /// The catalog that a dead supervisor left in the control segment.
+    ///
+    /// # Errors
+    /// [`LogError`] when it does not parse: then the arena is damaged.
+    pub fn recover(arena: &Arena, layout: &Layout, label_limit: usize) -> Result<Self, LogError> {
+        let mut catalog = Self::new(layout, label_limit);
+        let mut words = Vec::new();
+        catalog.committed = log::read(arena, layout.catalog_log(), 0, &mut words)?;
+        catalog.contents.extend(&words)?;
+        let Self { contents, sample_names, all_gauges, .. } = &mut catalog;
+        for (family, ordinal) in contents.families().iter().zip(0..) {
+            sample_names.extend(family.sample_names().map(|name| (name, ordinal)));
+        }
+        let is_all =
+            |family: u32| contents.families()[family as usize].kind == Kind::Gauge(GaugeMode::All);
+        let series = contents.series().iter().zip(0..);
+        all_gauges.extend(series.filter(|(s, _)| is_all(s.family)).map(|(_, ordinal)| ordinal));
+        Ok(catalog)
     }
 
     /// What it says.

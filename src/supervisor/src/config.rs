@@ -126,6 +126,9 @@ pub struct Config {
     pub must_listen: bool,
     /// Path of the metrics.
     pub telemetry_path: String,
+    /// Whether nobody can ask for this arena again, because its name was made up for one run. Its
+    /// object is removed at the end even while workers still count in it.
+    pub is_ephemeral: bool,
     /// Whether a named object stays when the supervisor stops.
     pub keep_arena: bool,
     /// Whether a named object that was left behind is removed first.
@@ -154,6 +157,7 @@ impl Config {
             listen: Vec::new(),
             must_listen: false,
             telemetry_path: "/metrics".to_owned(),
+            is_ephemeral: false,
             keep_arena: false,
             discard_arena: false,
         }

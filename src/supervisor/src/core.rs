@@ -9,17 +9,18 @@ use std::io;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
-use tallyboard_proto::archive::Archive;
+use tallyboard_proto::archive::{Archive, ArchiveError, Turn, scrub};
 use tallyboard_proto::control::{
     Attached, Hello, MAX_SLOTS_PER_PROCESS, Refused, RefusedReason, SlotRow,
 };
 use tallyboard_proto::layout::{
     EXTENT_WORDS, FINGERPRINT, Geometry, LAYOUT_VERSION, Layout, MAGIC, entry, header, slot_header,
 };
-use tallyboard_proto::log::Mark;
+use tallyboard_proto::log::{LogError, Mark};
 use tallyboard_proto::slot::{SlotWord, State, Tenant};
 use tallyboard_proto::word::Words;
 use tallyboard_segment::mapping::{Arena, populates};
+use thiserror::Error;
 
 use crate::catalog::Catalog;
 use crate::class::{Class, Classes};
@@ -68,6 +69,24 @@ pub fn format(arena: &Arena, layout: &Layout, origin: &Origin) -> io::Result<()>
     // Release: whoever sees the magic number sees all of the above.
     arena.store(header::MAGIC, MAGIC, Release);
     Ok(())
+}
+
+/// A control segment that no supervisor wrote.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RecoverError {
+    /// The catalog does not parse.
+    #[error("the catalog of the arena is damaged: {0}; start anew with --discard-arena")]
+    Catalog(#[from] LogError),
+    /// The active bank is none.
+    #[error("the archive of the arena is damaged: {0}; start anew with --discard-arena")]
+    Archive(#[from] ArchiveError),
+    /// A slot's entry is none.
+    #[error("the entry of slot {slot} of the arena is damaged; start anew with --discard-arena")]
+    Slot {
+        /// The slot.
+        slot: usize,
+    },
 }
 
 /// A process that asks for a slot, as the kernel names it.
@@ -151,6 +170,71 @@ impl Core {
             origin,
             rules,
         }
+    }
+
+    /// The core of an arena whose supervisor has died: catalog, archive and floors as they were
+    /// committed, folds finished, and the slots of those who may still be alive. Those that are not
+    /// are for the caller to say ([`Core::exited`]).
+    ///
+    /// # Errors
+    /// [`RecoverError`] when the control segment holds what no supervisor wrote.
+    pub fn recover(
+        arena: Arena,
+        layout: Layout,
+        origin: Origin,
+        rules: Rules,
+    ) -> Result<Self, RecoverError> {
+        let catalog = Catalog::recover(&arena, &layout, rules.label_limit)?;
+        let archive = Archive::recover(&arena, &layout)?;
+        let mut floors = Vec::new();
+        arena.read(layout.floors..layout.floors + catalog.cells(), &mut floors);
+        let mut core = Self::new(arena, layout, origin, rules);
+        core.catalog = catalog;
+        core.archive = archive;
+        core.pages = Pages::with_floors(floors.into_iter().map(f64::from_bits).collect());
+        core.free.clear();
+        for slot in 0..core.slots.len() {
+            core.recover_slot(slot)?;
+        }
+        core.reclaim();
+        Ok(core)
+    }
+
+    fn recover_slot(&mut self, slot: usize) -> Result<(), RecoverError> {
+        let word = SlotWord::read(&self.arena, &self.layout, slot);
+        let word = word.ok_or(RecoverError::Slot { slot })?;
+        let tenant = Tenant::read(&self.arena, &self.layout, slot);
+        self.slots[slot].word = word;
+        match Turn::of(word, self.archive.folded(slot)) {
+            Turn::Idle => self.free.push_back(slot),
+            Turn::Folded => {
+                if word.state != State::Draining {
+                    self.go_to(slot, State::Draining);
+                }
+                let word = self.slots[slot].word;
+                self.slots[slot].word = scrub(&self.arena, &self.layout, slot, word);
+                self.free.push_back(slot);
+            }
+            Turn::Counts => {
+                let words = usize::try_from(tenant.prefix).unwrap_or(usize::MAX);
+                let prefix = self.catalog.contents().mark(words);
+                let prefix = prefix.ok_or(RecoverError::Slot { slot })?;
+                self.slots[slot].class = Some(self.classes.of_prefix(&self.catalog, prefix));
+                self.slots[slot].tenant = tenant;
+                // Whether the worker had confirmed died with the supervisor that it told.
+                if word.state == State::Assigned {
+                    self.go_to(slot, State::Live);
+                }
+                self.slots[slot].exited = word.state == State::Draining;
+            }
+        }
+        Ok(())
+    }
+
+    /// The slots that are taken: number, generation and who has them.
+    pub fn tenants(&self) -> impl Iterator<Item = (usize, u64, &Tenant)> {
+        let slot = |at: usize| (at, self.slots[at].word.generation, &self.slots[at].tenant);
+        self.taken().map(slot)
     }
 
     /// The arena.

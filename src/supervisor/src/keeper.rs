@@ -31,6 +31,12 @@ const LISTEN_RETRY: Duration = Duration::from_secs(5);
 /// How long a supervisor may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// A supervisor that dies before this age is not replaced at once.
+const SHORT_LIFE: Duration = Duration::from_millis(100);
+/// Shortest and longest time before a replacement.
+const BACKOFF_FROM: Duration = Duration::from_millis(50);
+const BACKOFF_TO: Duration = Duration::from_secs(5);
+
 /// Signals that a keeper takes as messages rather than as interruptions.
 const SIGNALS: [Signal; 11] = [
     Signal::SIGTERM,
@@ -54,6 +60,9 @@ pub struct Keeper {
     signals: SignalFd,
     supervisor: Option<Child>,
     starts: u64,
+    /// When the next supervisor is started, after one has ended.
+    restart_at: Option<Instant>,
+    backoff: Duration,
     holders: Vec<Option<Holder>>,
     retry_at: Option<Instant>,
     pending: VecDeque<Happening>,
@@ -64,6 +73,7 @@ pub struct Keeper {
 struct Child {
     pid: Pid,
     link: Socket,
+    started: Instant,
 }
 
 /// Who has a slot.
@@ -122,6 +132,8 @@ impl Keeper {
             pending: VecDeque::new(),
             supervisor: None,
             starts: 0,
+            restart_at: None,
+            backoff: Duration::ZERO,
             config,
             opened,
             signals,
@@ -166,12 +178,14 @@ impl Keeper {
                 reason: &self.opened.reason,
                 control: &self.opened.control.listener,
                 metrics: &self.opened.metrics,
+                holders: std::mem::take(&mut self.holders),
                 starts: self.starts,
             };
             supervise::run(arena, inheritance, theirs)
         })?;
         let Some(link) = mine else { return Ok(()) };
-        self.supervisor = Some(Child { pid: Pid::from_raw(pid as i32), link });
+        self.supervisor =
+            Some(Child { pid: Pid::from_raw(pid as i32), link, started: Instant::now() });
         self.retry_at = self
             .opened
             .metrics
@@ -202,6 +216,7 @@ impl Keeper {
             let ready = self.poll(readable)?;
             self.take_signals()?;
             self.take_messages();
+            self.restart();
             self.retry_listeners();
             self.pending.extend(ready.into_iter().map(Happening::Readable));
         }
@@ -214,7 +229,7 @@ impl Keeper {
         polled.extend(readable.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)));
         let link = self.supervisor.as_ref().map(|child| child.link.as_fd());
         polled.extend(link.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-        let timeout = match self.retry_at {
+        let timeout = match self.retry_at.into_iter().chain(self.restart_at).min() {
             Some(at) => {
                 let left = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
                 PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
@@ -258,12 +273,38 @@ impl Keeper {
             };
             let status = ExitStatus::from_raw(raw);
             if self.supervisor.as_ref().is_some_and(|child| child.pid == pid) {
-                self.supervisor = None;
-                tracing::error!(%status, "the supervisor has ended; workers go on counting, and nobody serves their metrics: start it again");
+                self.mourn(status);
             } else {
                 let pid = pid.as_raw() as u32;
                 self.pending.push_back(Happening::Exited { pid, status });
             }
+        }
+    }
+
+    /// Plans the next supervisor: at once, unless this one died too young.
+    fn mourn(&mut self, status: ExitStatus) {
+        // What it said before it died is still in the link: slots that it was about to assign.
+        self.take_messages();
+        let Some(child) = self.supervisor.take() else { return };
+        self.backoff = if child.started.elapsed() >= SHORT_LIFE {
+            Duration::ZERO
+        } else {
+            (self.backoff * 2).clamp(BACKOFF_FROM, BACKOFF_TO)
+        };
+        self.restart_at = Some(Instant::now() + self.backoff);
+        let backoff_ms = self.backoff.as_millis();
+        tracing::error!(%status, backoff_ms, "the supervisor has ended; starting another");
+    }
+
+    /// Starts another supervisor when it is time to.
+    fn restart(&mut self) {
+        if self.restart_at.is_none_or(|at| Instant::now() < at) {
+            return;
+        }
+        self.restart_at = None;
+        if let Err(error) = self.start() {
+            tracing::error!(%error, "cannot start another supervisor yet");
+            self.restart_at = Some(Instant::now() + BACKOFF_TO);
         }
     }
 
@@ -338,7 +379,7 @@ impl Keeper {
             stop_supervisor(&child);
         }
         self.opened.control.remove();
-        let in_use = !self.slot_holders().is_empty();
+        let in_use = !self.config.is_ephemeral && !self.slot_holders().is_empty();
         let Some(object) = &self.opened.object else { return };
         if self.config.keep_arena || in_use {
             tracing::info!(%object, in_use, "kept the arena");

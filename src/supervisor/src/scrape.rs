@@ -60,6 +60,11 @@ fn is_per_process(kind: &Kind) -> bool {
 }
 
 impl Pages {
+    /// Pages of an arena whose floats were exposed before.
+    pub(crate) fn with_floors(floors: Vec<f64>) -> Self {
+        Self { floors, ..Self::default() }
+    }
+
     /// Takes in what the catalog has begun since the last time.
     fn follow(&mut self, contents: &Contents) {
         let families = &contents.families()[self.families_taken..];

@@ -28,6 +28,7 @@ use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use crate::config::{Backing, Config};
 use crate::core::{Caller, Core, Origin, Rules, refuse};
 use crate::http::Http;
+use crate::keeper::Holder;
 use crate::link::{self, ToKeeper, ToSupervisor};
 use crate::open::MetricsSocket;
 use crate::reactor::{both, register};
@@ -42,6 +43,8 @@ pub(crate) struct Inheritance<'a> {
     pub(crate) reason: &'a str,
     pub(crate) control: &'a Listener,
     pub(crate) metrics: &'a [MetricsSocket],
+    /// Who had a slot when the last supervisor died, by slot.
+    pub(crate) holders: Vec<Option<Holder>>,
     pub(crate) starts: u64,
 }
 
@@ -107,14 +110,16 @@ fn raise_descriptor_limit() {
     }
 }
 
-async fn serve(arena: Arena, inheritance: Inheritance<'_>, link: Socket) -> io::Result<()> {
+async fn serve(arena: Arena, mut inheritance: Inheritance<'_>, link: Socket) -> io::Result<()> {
     let (events, mut happened) = mpsc::channel(1024);
     let link = Rc::new(both(link)?);
     let http = Http::new(&inheritance.config.telemetry_path, events.clone());
     spawn_local(hear_keeper(Rc::clone(&link), events.clone()));
     spawn_local(tick(events.clone()));
     let control = both(inheritance.control.try_clone()?)?;
-    let mut supervisor = Supervisor::new(arena, &inheritance, link, events.clone(), http);
+    let core = open_core(arena, &inheritance)?;
+    let mut supervisor = Supervisor::new(core, &inheritance, link, events.clone(), http);
+    supervisor.watch_tenants(std::mem::take(&mut inheritance.holders));
     for (index, socket) in inheritance.metrics.iter().enumerate() {
         if let Some(listener) = &socket.listener {
             supervisor.listen(index, listener.try_clone()?)?;
@@ -133,6 +138,19 @@ async fn serve(arena: Arena, inheritance: Inheritance<'_>, link: Socket) -> io::
         }
     }
     Ok(())
+}
+
+/// The first supervisor finds an empty arena; every later one finds what the last one left.
+fn open_core(arena: Arena, inheritance: &Inheritance<'_>) -> io::Result<Core> {
+    let config = inheritance.config;
+    let mut uids = vec![geteuid().as_raw()];
+    uids.extend(&config.worker_uids);
+    let rules = Rules { uids, label_limit: config.label_limit };
+    let (layout, origin) = (inheritance.layout, inheritance.origin);
+    if inheritance.starts == 1 {
+        return Ok(Core::new(arena, layout, origin, rules));
+    }
+    Core::recover(arena, layout, origin, rules).map_err(io::Error::other)
 }
 
 async fn hear_keeper(link: Rc<AsyncFd<Socket>>, events: Events) {
@@ -197,19 +215,16 @@ struct Supervisor {
 
 impl Supervisor {
     fn new(
-        arena: Arena,
+        core: Core,
         inheritance: &Inheritance<'_>,
         link: Rc<AsyncFd<Socket>>,
         events: Events,
         http: Rc<Http>,
     ) -> Self {
         let config = inheritance.config;
-        let mut uids = vec![geteuid().as_raw()];
-        uids.extend(&config.worker_uids);
-        let rules = Rules { uids, label_limit: config.label_limit };
         let origin = inheritance.origin;
         Self {
-            core: Core::new(arena, inheritance.layout, origin, rules),
+            core,
             link,
             events,
             http,
@@ -229,6 +244,34 @@ impl Supervisor {
             config: config.clone(),
             reason: inheritance.reason.to_owned(),
             starts: inheritance.starts,
+        }
+    }
+
+    /// Watches the workers that an earlier supervisor has left, by the pidfds that the keeper kept.
+    fn watch_tenants(&mut self, mut holders: Vec<Option<Holder>>) {
+        let tenants: Vec<_> = self
+            .core
+            .tenants()
+            .map(|(slot, generation, tenant)| (slot, generation, *tenant))
+            .collect();
+        for (slot, generation, tenant) in tenants {
+            let holder = holders.get_mut(slot).and_then(Option::take);
+            let kept = holder.filter(|holder| holder.generation == generation);
+            match kept.map(|holder| holder.pidfd) {
+                Some(pidfd) => self.watch(pidfd, slot, generation),
+                None => tracing::error!(
+                    slot,
+                    pid = tenant.pid,
+                    "nobody knows whether the worker of this slot lives; it is kept as it is"
+                ),
+            }
+        }
+    }
+
+    fn watch(&mut self, pidfd: Pidfd, slot: usize, generation: u64) {
+        let watch = watch(pidfd, slot, generation, self.events.clone());
+        if let Some(before) = self.watches.insert(slot, spawn_local(watch)) {
+            before.abort();
         }
     }
 
@@ -315,10 +358,7 @@ impl Supervisor {
             Ok(attached) => {
                 let (slot, generation) = (attached.slot as usize, attached.generation);
                 self.offers.insert(connection, (slot, generation));
-                let watch = watch(pidfd, slot, generation, self.events.clone());
-                if let Some(before) = self.watches.insert(slot, spawn_local(watch)) {
-                    before.abort();
-                }
+                self.watch(pidfd, slot, generation);
                 (Reply::Attached(attached), Some(object))
             }
             Err(refused) => (Reply::Refused(refused), None),
