@@ -1,0 +1,435 @@
+//! The command line. Each flag has an environment variable beside it: `TALLYBOARD_` and the flag's
+//! name in capitals, with dots and dashes as underscores. `TALLYBOARD` alone is no flag: it is the
+//! control address that workers attach to.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::builder::{BoolishValueParser, OsStr};
+use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use tallyboard_segment::pass::Address;
+use tallyboard_supervisor::{Backing, Config, ListenAddress};
+
+/// Metrics of prefork servers in shared memory: workers count, a supervisor adds them up, keeps
+/// what the dead have counted, and serves the whole application as one.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tallyboard",
+    version,
+    after_help = "Each flag can also be given as an environment variable, shown beside it."
+)]
+pub struct Flags {
+    /// Least severity of the lines that are logged [default: info, for demo: warn].
+    #[arg(long = "log.level", value_name = "LEVEL", global = true, hide_possible_values = false)]
+    pub log_level: Option<LogLevel>,
+    /// Form of the lines that are logged.
+    #[arg(long = "log.format", value_name = "FORMAT", global = true, default_value = "logfmt")]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Severity of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Everything.
+    Debug,
+    /// What changes.
+    Info,
+    /// What somebody should look at.
+    Warn,
+    /// What failed.
+    Error,
+}
+
+/// Form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// `key=value` pairs.
+    Logfmt,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a supervisor for workers that are started elsewhere, with TALLYBOARD set to its control
+    /// address.
+    Serve(ServeFlags),
+    /// Run a command with a supervisor of its own, and end with the command's exit status.
+    #[command(
+        after_help = "Exit status: the command's, 128+n when signal n killed it; 127 when the command is \
+        not found, 126 when it cannot be executed, 125 when the supervisor cannot be started."
+    )]
+    Exec(ExecFlags),
+    /// Write the exposition of an arena to standard output.
+    Scrape(ScrapeFlags),
+    /// List the workers of an arena.
+    Slots(SlotsFlags),
+    /// List the arenas of this user.
+    Ls(LsFlags),
+    /// Run a prefork HTTP application that is loaded, killed and scraped, and check its counts.
+    #[command(
+        after_help = "Exit status: 0 when answered <= counted <= sent and nothing ever went down, else 1."
+    )]
+    Demo(DemoFlags),
+}
+
+/// What `serve` and `exec` both take.
+#[derive(Args, Clone, Debug)]
+pub struct ArenaFlags {
+    /// What the arena is made of: auto, posix or memfd.
+    #[arg(long, value_name = "BACKING", default_value = "auto")]
+    pub backing: Backing,
+    /// How many workers can be attached at once.
+    #[arg(long, value_name = "NUMBER", default_value_t = 256)]
+    pub slots: usize,
+    /// How many series the arena has room for.
+    #[arg(long, value_name = "NUMBER", default_value_t = 65_536)]
+    pub max_series: usize,
+    /// How many label sets a metric may have.
+    #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
+    pub label_limit: usize,
+    /// A uid of workers, besides that of the supervisor; repeatable.
+    #[arg(long = "worker-uid", value_name = "UID", value_delimiter = ',')]
+    pub worker_uids: Vec<u32>,
+    /// Leave a named object behind when the supervisor stops.
+    #[arg(long)]
+    pub keep_arena: bool,
+    /// Remove a named object that was left behind, with what it counted.
+    #[arg(long)]
+    pub discard_arena: bool,
+    /// Where metrics are served, HOST:PORT or :PORT; repeatable.
+    #[arg(
+        long = "web.listen-address",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        default_value = ":9500"
+    )]
+    pub listen: Vec<ListenAddress>,
+    /// Path of the metrics.
+    #[arg(
+        long = "web.telemetry-path",
+        value_name = "PATH",
+        default_value = "/metrics",
+        value_parser = telemetry_path
+    )]
+    pub telemetry_path: String,
+}
+
+/// Flags of `serve`.
+#[derive(Args, Clone, Debug)]
+pub struct ServeFlags {
+    /// Name of the arena.
+    #[arg(long, value_name = "NAME", default_value = "default", value_parser = arena_name)]
+    pub name: String,
+    /// Where workers attach, unix:/path or unix:@name [default: unix:/run/tallyboard/NAME.sock,
+    /// else the same under $XDG_RUNTIME_DIR].
+    #[arg(long, value_name = "ADDRESS")]
+    pub control: Option<Address>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub arena: ArenaFlags,
+}
+
+/// Flags of `exec`.
+#[derive(Args, Clone, Debug)]
+pub struct ExecFlags {
+    /// Name of the arena [default: exec-PID].
+    #[arg(long, value_name = "NAME", value_parser = arena_name)]
+    pub name: Option<String>,
+    /// Where workers attach, unix:/path or unix:@name [default: a random abstract name].
+    #[arg(long, value_name = "ADDRESS")]
+    pub control: Option<Address>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub arena: ArenaFlags,
+    /// The command and its arguments.
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
+    pub command: Vec<OsString>,
+}
+
+/// Which arena is meant. The first that is given counts; without any, TALLYBOARD, else the only
+/// arena of this user, else the one called `default`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct WhichFlags {
+    /// The arena with this control address.
+    #[arg(long, value_name = "ADDRESS")]
+    pub control: Option<Address>,
+    /// The arena of this process.
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// The arena of this name.
+    #[arg(long, value_name = "NAME", value_parser = arena_name)]
+    pub name: Option<String>,
+}
+
+/// Flags of `scrape`.
+#[derive(Args, Clone, Debug)]
+pub struct ScrapeFlags {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub which: WhichFlags,
+    /// Only this metric; repeatable.
+    #[arg(long = "metric", value_name = "NAME", value_delimiter = ',')]
+    pub metrics: Vec<String>,
+}
+
+/// Flags of `slots`.
+#[derive(Args, Clone, Debug)]
+pub struct SlotsFlags {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub which: WhichFlags,
+    /// Write a JSON array instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `ls`.
+#[derive(Args, Clone, Debug)]
+pub struct LsFlags {
+    /// Write a JSON array instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `demo`.
+#[derive(Args, Clone, Debug)]
+pub struct DemoFlags {
+    /// How long requests are sent, in seconds.
+    #[arg(long, value_name = "NUMBER", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: u64,
+    /// How many workers serve at once.
+    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub workers: u32,
+    /// Port of the application on 127.0.0.1; 0 for any.
+    #[arg(long, value_name = "PORT", default_value_t = 8000)]
+    pub app_port: u16,
+    /// Where metrics are served, HOST:PORT; port 0 for any.
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:9500")]
+    pub listen: ListenAddress,
+    /// How many requests are sent a second, at most.
+    #[arg(long, value_name = "NUMBER", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub rate: u32,
+    /// How many connections send them.
+    #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub connections: u32,
+    /// How many requests a worker answers before it is replaced.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub recycle_after: u64,
+    /// Write the numbers as one JSON object in the last line, instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// Go on serving the application and its metrics until interrupted.
+    #[arg(long)]
+    pub serve_after: bool,
+    /// Falsify what the check rests on, to see it fail.
+    #[arg(long, value_name = "FAULT", hide = true)]
+    pub inject: Option<Inject>,
+}
+
+/// What `demo` falsifies to test its own check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Inject {
+    /// Workers do not count each tenth request.
+    LostCount,
+    /// Workers count each request twice.
+    DoubleCount,
+    /// The watch remembers a counter higher than it was.
+    Decrease,
+    /// The watch sees none of the samples it scrapes.
+    Blind,
+}
+
+/// How long `scrape` and `slots` wait for a supervisor.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Flags {
+    /// Reads the command line and the environment; ends the program when they cannot be read, or
+    /// when help or the version was asked for.
+    #[must_use]
+    pub fn read() -> Self {
+        let matches = command().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+impl ArenaFlags {
+    /// The configuration of an arena with this name and control address.
+    ///
+    /// # Errors
+    /// When two flags exclude each other.
+    pub fn config(&self, name: &str, control: Address, must_listen: bool) -> Result<Config> {
+        if self.keep_arena && self.backing == Backing::Memfd {
+            bail!(
+                "--keep-arena needs a named object, found --backing memfd, which ends with its \
+                 supervisor; use --backing posix, or leave --keep-arena out"
+            );
+        }
+        let mut config = Config::new(name, control);
+        config.backing = self.backing;
+        config.slots = self.slots;
+        config.max_series = self.max_series;
+        config.label_limit = self.label_limit;
+        config.worker_uids.clone_from(&self.worker_uids);
+        config.listen.clone_from(&self.listen);
+        config.must_listen = must_listen;
+        config.telemetry_path.clone_from(&self.telemetry_path);
+        config.keep_arena = self.keep_arena;
+        config.discard_arena = self.discard_arena;
+        Ok(config)
+    }
+}
+
+/// The command line with an environment variable for each of its flags.
+fn command() -> clap::Command {
+    let command = Flags::command().mut_args(with_variable);
+    command.mut_subcommands(|command| command.mut_args(with_variable))
+}
+
+fn with_variable(arg: Arg) -> Arg {
+    let Some(flag) = arg.get_long() else { return arg };
+    let variable = OsStr::from(leak(variable_of(flag)));
+    let arg = match arg.get_action() {
+        // A variable says yes and no in more words than a flag, which is there or not.
+        ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
+        _ => arg,
+    };
+    arg.env(variable)
+}
+
+/// The environment variable of a flag.
+fn variable_of(flag: &str) -> String {
+    format!("TALLYBOARD_{}", flag.to_ascii_uppercase().replace(['.', '-'], "_"))
+}
+
+/// Names of variables live as long as the command line, which is as long as the program.
+fn leak(name: String) -> &'static str {
+    name.leak()
+}
+
+fn arena_name(text: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    if (1..=64).contains(&text.len()) && !text.starts_with('.') && text.bytes().all(allowed) {
+        return Ok(text.to_owned());
+    }
+    Err("an arena's name has 1 to 64 letters, digits, dots, dashes and underscores and does not \
+         begin with a dot; choose such a name"
+        .to_owned())
+}
+
+fn telemetry_path(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#');
+    let reserved = ["/", "/-/healthy", "/-/ready"].contains(&text);
+    if text.starts_with('/') && text.bytes().all(plain) && !reserved {
+        return Ok(text.to_owned());
+    }
+    Err("the path of the metrics begins with / and is neither /, /-/healthy nor /-/ready; for \
+         example /metrics"
+        .to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &[&str]) -> Result<Flags, clap::Error> {
+        let line = std::iter::once("tallyboard").chain(line.iter().copied());
+        Flags::from_arg_matches(&command().try_get_matches_from(line)?)
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_its_environment_variable() {
+        let mut flags = 0;
+        let command = command();
+        let all = std::iter::once(&command).chain(command.get_subcommands());
+        for arg in all.flat_map(clap::Command::get_arguments) {
+            let Some(long) = arg.get_long() else { continue };
+            let variable = arg.get_env().and_then(std::ffi::OsStr::to_str);
+            assert_eq!(variable, Some(variable_of(long).as_str()));
+            flags += 1;
+        }
+        assert!(flags > 30, "{flags}");
+        for (flag, variable) in [
+            ("web.listen-address", "TALLYBOARD_WEB_LISTEN_ADDRESS"),
+            ("log.level", "TALLYBOARD_LOG_LEVEL"),
+            ("max-series", "TALLYBOARD_MAX_SERIES"),
+        ] {
+            assert_eq!(variable_of(flag), variable);
+        }
+    }
+
+    #[test]
+    fn serve_has_the_documented_defaults() {
+        let Command::Serve(flags) = read(&["serve"]).unwrap().command else { panic!() };
+        assert_eq!(flags.name, "default");
+        assert_eq!(flags.control, None);
+        let config = flags.arena.config("n", "unix:@n".parse().unwrap(), true).unwrap();
+        assert_eq!((config.slots, config.max_series, config.label_limit), (256, 65_536, 10_000));
+        assert_eq!(config.backing, Backing::Auto);
+        assert_eq!(config.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), [":9500"]);
+        assert_eq!(config.telemetry_path, "/metrics");
+        assert!(config.must_listen && !config.keep_arena && !config.discard_arena);
+    }
+
+    #[test]
+    fn listen_addresses_repeat_and_log_flags_stand_before_or_behind_the_command() {
+        let listen = ["--web.listen-address", "127.0.0.1:1", "--web.listen-address=[::1]:2"];
+        for line in [["--log.level", "debug", "serve"], ["serve", "--log.level", "debug"]] {
+            let flags = read(&[&line[..], &listen[..]].concat()).unwrap();
+            assert_eq!(flags.log_level, Some(LogLevel::Debug));
+            let Command::Serve(serve) = flags.command else { panic!() };
+            let found: Vec<String> = serve.arena.listen.iter().map(ToString::to_string).collect();
+            assert_eq!(found, ["127.0.0.1:1", "[::1]:2"]);
+        }
+    }
+
+    #[test]
+    fn the_flags_of_an_executed_command_are_left_to_it() {
+        for line in [
+            &["exec", "--slots", "8", "--", "sh", "-c", "exit", "--slots", "--", "x"][..],
+            &["exec", "--slots", "8", "sh", "-c", "exit", "--slots", "--", "x"][..],
+        ] {
+            let Command::Exec(flags) = read(line).unwrap().command else { panic!() };
+            assert_eq!(flags.command, ["sh", "-c", "exit", "--slots", "--", "x"]);
+            assert_eq!(flags.arena.slots, 8);
+        }
+        assert!(read(&["exec"]).is_err());
+        assert!(read(&["exec", "--no-such-flag", "sh"]).is_err());
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_what_was_expected() {
+        let long = "a".repeat(65);
+        for (line, expect) in [
+            (["serve", "--control", "/run/x"], "unix:/absolute/path"),
+            (["serve", "--backing", "tmpfs"], "auto, posix or memfd"),
+            (["serve", "--web.listen-address", "9500"], "HOST:PORT"),
+            (["serve", "--web.telemetry-path", "metrics"], "begins with /"),
+            (["serve", "--web.telemetry-path", "/-/ready"], "neither"),
+            (["serve", "--name", "a/b"], "letters, digits"),
+            (["serve", "--name", ""], "letters, digits"),
+            (["serve", "--name", &long], "letters, digits"),
+            (["serve", "--slots", "many"], "invalid digit"),
+            (["demo", "--seconds", "0"], "1..=86400"),
+            (["demo", "--inject", "x"], "lost-count"),
+            (["serve", "--log.format", "xml"], "logfmt"),
+        ] {
+            let error = read(&line).unwrap_err().to_string();
+            assert!(error.contains(expect), "{line:?}: {error}");
+        }
+        let keep = read(&["serve", "--keep-arena", "--backing", "memfd"]).unwrap();
+        let Command::Serve(keep) = keep.command else { panic!() };
+        let error = keep.arena.config("n", "unix:@n".parse().unwrap(), true).unwrap_err();
+        assert!(error.to_string().contains("--keep-arena needs a named object"));
+    }
+}

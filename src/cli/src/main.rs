@@ -1,0 +1,45 @@
+//! The program `tallyboard`: metrics of prefork servers in shared memory.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`flags`] | the command line and its environment variables |
+//! | [`logging`] | where log lines go, and in what form |
+//! | [`serve`] | a supervisor of its own, for workers that are started elsewhere |
+//! | [`exec`] | a supervisor around one application |
+//! | [`find`] | which arena a question is about |
+//! | [`show`] | `scrape`, `slots`, `ls` |
+//! | [`proc`] | what the kernel says of processes and sockets |
+//! | [`demo`] | a prefork application that checks its own counts |
+
+#![forbid(unsafe_code)]
+
+mod demo;
+mod exec;
+mod find;
+mod flags;
+mod logging;
+mod proc;
+mod serve;
+mod show;
+
+use std::process::ExitCode;
+
+use flags::{Command, Flags};
+
+fn main() -> ExitCode {
+    let flags = Flags::read();
+    // Before anything forks: the supervisor writes its lines through the same subscriber.
+    logging::start(&flags);
+    let outcome = match flags.command {
+        Command::Serve(flags) => serve::run(&flags),
+        Command::Exec(flags) => Ok(exec::run(&flags)),
+        Command::Scrape(flags) => show::scrape(&flags),
+        Command::Slots(flags) => show::slots(&flags),
+        Command::Ls(flags) => show::ls(&flags),
+        Command::Demo(flags) => demo::run(&flags),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("tallyboard: {error:#}");
+        ExitCode::FAILURE
+    })
+}

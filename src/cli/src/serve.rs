@@ -1,0 +1,103 @@
+//! `tallyboard serve`: a keeper and its supervisor, for workers that are started elsewhere.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use nix::libc::{SIGINT, SIGTERM};
+use nix::unistd::{AccessFlags, access};
+use tallyboard_segment::pass::Address;
+use tallyboard_supervisor::{Happening, Keeper};
+use tracing::info;
+
+use crate::flags::ServeFlags;
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the arena, the control socket or a metrics address cannot be had.
+pub fn run(flags: &ServeFlags) -> Result<ExitCode> {
+    let control = match &flags.control {
+        Some(control) => control.clone(),
+        None => {
+            let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+            default_control(&flags.name, Path::new("/run"), runtime.as_deref())?
+        }
+    };
+    let config = flags.arena.config(&flags.name, control, true)?;
+    let mut keeper = Keeper::open(config)?;
+    keeper.start().context("cannot start the supervisor")?;
+    info!(name = flags.name, "workers attach with TALLYBOARD={}", keeper.address());
+    loop {
+        let happening = keeper.wait().context("the keeper cannot wait for what happens")?;
+        if let Happening::Signal(signal @ (SIGTERM | SIGINT)) = happening {
+            info!(signal, "stopping");
+            keeper.stop();
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+}
+
+/// The socket of the arena `name` under the first of the two directories that can have it.
+fn default_control(name: &str, run: &Path, runtime: Option<&Path>) -> Result<Address> {
+    let mut refusals = Vec::new();
+    for (parent, mode) in [(Some(run), 0o755), (runtime, 0o700)] {
+        let Some(parent) = parent.filter(|parent| parent.is_absolute()) else { continue };
+        let directory = parent.join("tallyboard");
+        match usable(&directory, mode) {
+            Ok(()) => {
+                let socket = directory.join(format!("{name}.sock"));
+                return format!("unix:{}", socket.display()).parse().context("the default socket");
+            }
+            Err(error) => refusals.push(format!("{}: {error}", directory.display())),
+        }
+    }
+    if runtime.is_none() {
+        refusals.push("XDG_RUNTIME_DIR is not set".to_owned());
+    }
+    bail!(
+        "expected a directory for the control socket, found none ({}); name a socket with \
+         --control unix:/path, or one without a directory with --control unix:@name",
+        refusals.join("; ")
+    )
+}
+
+/// Makes sure that sockets can be made in `directory`.
+fn usable(directory: &Path, mode: u32) -> io::Result<()> {
+    match DirBuilder::new().mode(mode).create(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    Ok(access(directory, AccessFlags::W_OK | AccessFlags::X_OK)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_socket_is_in_the_first_directory_that_can_have_it() {
+        let base = std::env::temp_dir().join(format!("tallyboard-serve-{}", std::process::id()));
+        let (run, runtime) = (base.join("run"), base.join("user"));
+        std::fs::create_dir_all(&runtime).unwrap();
+        let found = default_control("a", &run, Some(&runtime)).unwrap();
+        assert_eq!(found.path(), Some(&*runtime.join("tallyboard/a.sock")));
+        std::fs::create_dir_all(&run).unwrap();
+        // The second time finds the directory that the first one made.
+        for _ in 0..2 {
+            let found = default_control("a", &run, Some(&runtime)).unwrap();
+            assert_eq!(found.path(), Some(&*run.join("tallyboard/a.sock")));
+        }
+        std::fs::remove_dir_all(&base).unwrap();
+        for (runtime, expect) in
+            [(None, "XDG_RUNTIME_DIR is not set"), (Some(&*runtime), "user/tallyboard: No such")]
+        {
+            let error = default_control("a", &run, runtime).unwrap_err().to_string();
+            assert!(error.contains("run/tallyboard: No such"), "{error}");
+            assert!(error.contains(expect) && error.contains("--control unix:@name"), "{error}");
+        }
+    }
+}
