@@ -46,7 +46,7 @@ pub fn run(flags: &ExecFlags) -> ExitCode {
     let (keeper, mask) = match outcome {
         Ok(opened) => opened,
         Err(error) => {
-            eprintln!("tallyboard: {error:#}");
+            eprintln!("tallyboard: {}", crate::text_of(&error));
             return ExitCode::from(FAILED);
         }
     };

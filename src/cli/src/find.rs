@@ -57,7 +57,9 @@ pub fn arenas() -> Result<Vec<Found>> {
     let left: Vec<Found> = left
         .map(|name| Found {
             address: None,
-            description: Err("no supervisor; `tallyboard serve --discard-arena` removes it".into()),
+            description: Err(format!(
+                "no supervisor; `tallyboard serve --name {name} --discard-arena` replaces it"
+            )),
             name: Some(name),
         })
         .collect();

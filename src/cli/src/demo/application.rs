@@ -39,9 +39,10 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a client may take to send its headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The instruments, made before the fork and used after it.
-#[derive(Clone, Debug)]
-pub struct Metrics {
+/// The instruments. A worker makes its own, so that the parent, which counts nothing, has no slot:
+/// an arena is not removed while a slot is held.
+#[derive(Debug)]
+struct Metrics {
     requests: Family<Counter>,
     in_flight: Gauge,
     seconds: Histogram,
@@ -54,8 +55,6 @@ pub struct Orders<'a> {
     pub listener: &'a TcpListener,
     /// Rings when workers are to leave.
     pub bell: &'a Bell,
-    /// What to count in.
-    pub metrics: &'a Metrics,
     /// How many requests to answer before leaving.
     pub recycle_after: u64,
     /// What to falsify.
@@ -71,11 +70,7 @@ struct Worker {
 }
 
 impl Metrics {
-    /// Registers them.
-    ///
-    /// # Errors
-    /// Never, unless a name is used twice in this program.
-    pub fn register() -> Result<Self, RegisterError> {
+    fn register() -> Result<Self, RegisterError> {
         Ok(Self {
             requests: Counter::builder(REQUESTS, "Requests answered, by who sent them.")
                 .labels(&["route", "status", CLIENT])
@@ -100,8 +95,12 @@ pub fn work(orders: &Orders<'_>) -> i32 {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start a runtime: {error}")),
     };
+    let metrics = match Metrics::register() {
+        Ok(metrics) => metrics,
+        Err(error) => return fail(&format!("cannot register its metrics: {error}")),
+    };
     let worker = Rc::new(Worker {
-        metrics: orders.metrics.clone(),
+        metrics,
         recycle_after: orders.recycle_after,
         inject: orders.inject,
         answered: Cell::new(0),

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use tallyboard::Registry;
 use tallyboard_segment::process::random_u64;
 
-use crate::demo::application::{self, Metrics, RECYCLED};
+use crate::demo::application::{self, RECYCLED};
 use crate::demo::family::{self, Bell, Reports};
 use crate::demo::load::{self, Loaded};
 use crate::demo::verdict::Numbers;
@@ -50,7 +50,6 @@ pub fn run(
 ) -> Result<bool> {
     let installed = Registry::builder().address(address).attach_timeout(ATTACH_TIMEOUT).install();
     installed.context("the demo's metrics")?;
-    Registry::shared().attach().context("the demo cannot attach to its own supervisor")?;
     let mut parent = Parent::new(flags, metrics, listener)?;
     let outcome = parent.live();
     parent.progress.clear();
@@ -72,7 +71,6 @@ struct Parent<'a> {
     served: SocketAddr,
     listener: TcpListener,
     application: SocketAddr,
-    instruments: Metrics,
     signals: SignalFd,
     bell: Bell,
     workers: Vec<u32>,
@@ -97,7 +95,6 @@ impl<'a> Parent<'a> {
             served,
             application: listener.local_addr()?,
             listener,
-            instruments: Metrics::register().context("the demo's metrics")?,
             signals: signals.context("cannot take signals")?,
             bell: Bell::new()?,
             workers: Vec::new(),
@@ -334,7 +331,6 @@ impl<'a> Parent<'a> {
         let orders = application::Orders {
             listener: &self.listener,
             bell: &self.bell,
-            metrics: &self.instruments,
             recycle_after: self.flags.recycle_after,
             inject: self.flags.inject,
         };
