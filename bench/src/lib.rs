@@ -116,7 +116,7 @@ impl<'a> Race<'a> {
                 median(contender.ns.iter().zip(first).map(|(own, other)| own / other).collect());
             let verdicts = [(ratio, contender.limits[0], "x"), (ns, contender.limits[1], " ns")];
             let verdict = verdicts.iter().filter_map(|(found, limit, unit)| {
-                let limit = (*limit)?;
+                let limit = (*limit).filter(|limit| limit.is_finite())?;
                 let met = if *found <= limit { "met" } else { "MISSED" };
                 if *found > limit {
                     outcome.missed.push(format!("{}: {}", self.name, contender.name));
