@@ -55,8 +55,9 @@ struct State {
     registered: Vec<u32>,
     /// The arena that the prefix was taken from; `None` while there was none.
     origin: Option<Origin>,
-    /// How far the log of the published mapping is committed, in words.
-    committed: usize,
+    /// This client's own log, word for word: what stands behind the prefix. A child writes the
+    /// same words as its parent, and so shares its layout class.
+    own_log: Vec<u64>,
     /// Layout of the published mapping.
     layout: Layout,
     label_limit: usize,
@@ -247,7 +248,7 @@ impl State {
             contents: Contents::new(layout.geometry.cells),
             registered: Vec::new(),
             origin: None,
-            committed: 0,
+            own_log: Vec::new(),
             layout,
             label_limit: DEFAULT_LABEL_LIMIT,
             attachment: None,
@@ -258,16 +259,18 @@ impl State {
         self.layout.log_of_slot_at(0)
     }
 
-    /// Makes the cells up to `cells` and room in the log real, then appends and commits `record`.
+    /// Makes the cells up to `cells` and room in the log real, then appends `records` behind the
+    /// first `committed` words of the log and commits them.
     fn write(
-        &mut self,
+        &self,
         mapping: &SlotMapping,
-        record: &[u64],
+        committed: usize,
+        records: &[u64],
         cells: usize,
     ) -> Result<(), DropReason> {
         let log = self.log();
-        let start = log.start + self.committed;
-        let end = start + record.len();
+        let start = log.start + committed;
+        let end = start + records.len();
         if cells > self.layout.geometry.cells || end > log.start + log.words {
             return Err(DropReason::Full);
         }
@@ -275,8 +278,7 @@ impl State {
             .open(0..slot_header::WORDS + cells)
             .and_then(|()| mapping.open(start..end))
             .map_err(|_| DropReason::Memory)?;
-        let appended = append(mapping, log, self.committed, record);
-        self.committed = appended.map_err(|_| DropReason::Full)?;
+        append(mapping, log, committed, records).map_err(|_| DropReason::Full)?;
         Ok(())
     }
 
@@ -284,8 +286,15 @@ impl State {
     fn begin(&mut self, mapping: &SlotMapping, record: Record) -> Result<Begun, DropReason> {
         let words = record.to_words();
         let cells = self.contents.end().cells + self.contents.cells_of(&record);
-        self.write(mapping, &words, cells)?;
+        self.write(mapping, self.own_log.len(), &words, cells)?;
+        self.own_log.extend_from_slice(&words);
         self.contents.push(record, words.len()).map_err(|_| DropReason::Full)
+    }
+
+    /// Makes all that stands behind `prefix` this client's own log, at the same cells.
+    fn own_from(&mut self, prefix: Mark) {
+        let records = self.contents.records_after(prefix);
+        self.own_log = records.flat_map(|record| record.to_words()).collect();
     }
 
     /// Where the handles of this client have their cells already; `None` while there are none.
@@ -297,15 +306,6 @@ impl State {
             None if self.contents.end().words == 0 => None,
             None => Some(Rejoin { arena_id: 0, prefix: 0 }),
         }
-    }
-
-    /// Writes all that stands behind `prefix` into the log of a fresh slot, at the same cells.
-    fn rewrite(&mut self, mapping: &SlotMapping, prefix: Mark) -> Result<(), DropReason> {
-        self.committed = 0;
-        let cells = self.contents.end().cells;
-        self.write(mapping, &[], cells)?;
-        let records: Vec<Record> = self.contents.records_after(prefix).collect();
-        records.iter().try_for_each(|record| self.write(mapping, &record.to_words(), cells))
     }
 }
 
@@ -416,9 +416,11 @@ impl Registry {
         if let Some(contents) = contents {
             let prefix = contents.end();
             state.contents = contents;
+            state.own_log.clear();
             state.origin = Some(Origin { arena_id: granted.arena_id, prefix });
         } else if state.origin.is_none_or(|origin| origin.arena_id != granted.arena_id) {
             let prefix = Mark::default();
+            state.own_from(prefix);
             state.origin = Some(Origin { arena_id: granted.arena_id, prefix });
         }
         state.layout = layout;
@@ -433,7 +435,7 @@ impl Registry {
         header.write(&mapping, 0);
         let (slot, generation, arena_id) = (granted.slot, granted.generation, granted.arena_id);
         state.attachment = Some(Attachment { slot, generation, arena_id, token });
-        Self::move_in(&mut state, mapping, prefix, token)
+        Self::move_in(&state, mapping, token)
     }
 
     /// Asks for a slot, makes everything real that must be while it can still be given back, and
@@ -463,16 +465,17 @@ impl Registry {
 
     /// Writes the log into a mapping and publishes it.
     fn move_in(
-        state: &mut ForkMutexGuard<'_, State>,
+        state: &ForkMutexGuard<'_, State>,
         mapping: SlotMapping,
-        prefix: Mark,
         token: u64,
     ) -> Result<(), AttachError> {
         let no_room = |reason: DropReason| {
             let text = format!("no room for the series of this process ({})", reason.name());
             AttachError::Map(std::io::Error::other(text))
         };
-        state.rewrite(&mapping, prefix).map_err(no_room)?;
+        // The prefix owns cells too: all of them are real before the base is published.
+        let cells = state.contents.end().cells;
+        state.write(&mapping, 0, &state.own_log, cells).map_err(no_room)?;
         let published = state.page().publish(mapping, token);
         published.map_err(|_| no_room(DropReason::Memory))
     }
@@ -485,11 +488,9 @@ impl Registry {
         let cells = state.layout.geometry.cells;
         state.contents.set_cell_limit(cells);
         state.attachment = None;
-        let prefix = state.origin.map_or(Mark::default(), |origin| origin.prefix);
         let mapping = private::slot(state.layout.slot_words, inherit);
-        let moved = mapping
-            .map_err(AttachError::Map)
-            .and_then(|mapping| Self::move_in(&mut state, mapping, prefix, 1));
+        let moved =
+            mapping.map_err(AttachError::Map).and_then(|mapping| Self::move_in(&state, mapping, 1));
         drop(state);
         if let Err(error) = moved {
             self.warn(&format!("{error}; this process counts nothing"));

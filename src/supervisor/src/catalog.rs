@@ -238,7 +238,9 @@ impl Catalog {
             }
             self.real.cells = end;
         }
+        // A row keeps the gauges that fit; a fold counts the others as dropped.
         let row_cells = (self.all_gauges.len() + 1) * tallyboard_proto::cell::GAUGE_CELLS;
+        let row_cells = row_cells.min(geometry.row_cells);
         if row_cells > self.real.row_cells {
             let end = step(row_cells, geometry.row_cells);
             for bank in [0, 1] {

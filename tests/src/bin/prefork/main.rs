@@ -1,0 +1,51 @@
+//! A prefork server under test: a parent with one thread, workers that it forks, and no mercy.
+//!
+//! Each part prints one JSON object and ends with status 0 when what it found is what must be.
+//! The tests run it as a process of its own, because a test binary has threads and cannot fork.
+
+#![forbid(unsafe_code)]
+
+mod board;
+mod grandchildren;
+mod ledger;
+mod preload;
+mod torture;
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+/// The value of the flag `--name`, or `otherwise`.
+fn flag(name: &str, otherwise: u64) -> u64 {
+    let mut words = std::env::args().skip_while(|word| *word != format!("--{name}"));
+    words.nth(1).map_or(otherwise, |word| {
+        word.parse().unwrap_or_else(|_| panic!("--{name} is a number, found {word:?}"))
+    })
+}
+
+/// The text of the flag `--name`, or `otherwise`.
+fn text_flag(name: &str, otherwise: &str) -> String {
+    let mut words = std::env::args().skip_while(|word| *word != format!("--{name}"));
+    words.nth(1).unwrap_or_else(|| otherwise.to_owned())
+}
+
+fn main() -> ExitCode {
+    let part = std::env::args().nth(1).unwrap_or_default();
+    let found: Result<Value, String> = match part.as_str() {
+        "torture" => torture::run(),
+        "preload" => preload::run(),
+        "forks" => preload::forks(),
+        "grandchildren" => grandchildren::run(),
+        other => Err(format!("expected torture, preload, forks or grandchildren, found {other:?}")),
+    };
+    match found {
+        Ok(found) => {
+            println!("{found}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            println!("{}", json!({ "error": error }));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! SIGKILL at random: workers that count as fast as they can are killed at whatever instruction
+//! they are at, replaced at once, and every increment is accounted for.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use tallyboard::{Counter, Family, Histogram, Registry};
+use tallyboard_segment::pass::Address;
+use tallyboard_supervisor::ask;
+use tallyboard_tests::child::until;
+use tallyboard_tests::page::Page;
+
+use crate::board::{fork, scrape, scrape_when_taken, spawn};
+use crate::flag;
+use crate::ledger::{Ledger, What};
+
+/// What is observed each time: a power of two, so that sums of it are exact.
+const OBSERVATION: f64 = 0.5;
+
+/// An age that is no longer short for a supervisor.
+const SETTLED: Duration = Duration::from_millis(120);
+/// How often a worker counts between two rests.
+const BURST: usize = 2000;
+
+struct Torture {
+    ledger: Ledger,
+    own: Family<Counter>,
+    shared: Counter,
+    seconds: Histogram,
+    random: u64,
+    born: usize,
+    /// Pid and number of each living worker.
+    living: Vec<(u32, usize)>,
+}
+
+pub(crate) fn run() -> Result<Value, String> {
+    let workers = flag("workers", 16) as usize;
+    let kills = flag("kills", 1000);
+    let supervisor_kills = flag("supervisor-kills", 0);
+    let early_ms = flag("early-ms", 0);
+    let seed = flag("seed", u64::from(std::process::id())) | 1;
+    eprintln!("seed {seed}");
+    let handle = spawn(256)?;
+    let metrics = handle.metrics()[0];
+    let address: Address = handle.address().parse().map_err(|e| format!("{e}"))?;
+    let mut torture = Torture::new(workers, kills + 8 * supervisor_kills, seed)?;
+    let scraper = fork(|| watch(&torture.ledger, metrics))?;
+    for _ in 0..workers {
+        torture.bear()?;
+    }
+    for _ in 0..kills {
+        torture.kill_one(early_ms)?;
+    }
+    for _ in 0..supervisor_kills {
+        let supervisor = settled_supervisor(&address)?;
+        (0..4).try_for_each(|_| torture.kill_one(early_ms))?;
+        send_kill(supervisor)?;
+        (0..4).try_for_each(|_| torture.kill_one(early_ms))?;
+    }
+    torture.end_all()?;
+    torture.ledger.stop();
+    wait_for(scraper)?;
+    // This process has a slot too: it registered the metrics.
+    let page = scrape_when_taken(metrics, 1.0)?;
+    let found = torture.judge(&page, kills, supervisor_kills)?;
+    handle.stop();
+    Ok(found)
+}
+
+impl Torture {
+    fn new(workers: usize, kills: u64, seed: u64) -> Result<Self, String> {
+        let text = |error: tallyboard::RegisterError| error.to_string();
+        let own = Counter::builder("torture_own_total", "Counted by one worker.");
+        Ok(Self {
+            ledger: Ledger::new(workers + kills as usize)?,
+            own: own.labels(&["worker"]).family().map_err(text)?,
+            shared: Counter::new("torture_shared_total", "Counted by all.").map_err(text)?,
+            seconds: Histogram::new("torture_seconds", "Observed by all.").map_err(text)?,
+            random: seed,
+            born: 0,
+            living: Vec::new(),
+        })
+    }
+
+    fn random(&mut self, below: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % below
+    }
+
+    fn bear(&mut self) -> Result<(), String> {
+        let number = self.born;
+        let pid = fork(|| self.work(number))?;
+        self.born += 1;
+        self.living.push((pid, number));
+        Ok(())
+    }
+
+    /// A worker's life: it ends by SIGKILL only.
+    fn work(&self, number: usize) -> i32 {
+        if let Err(error) = Registry::shared().attach() {
+            eprintln!("worker {number} is not attached: {error}");
+            return 3;
+        }
+        let Ok(own) = self.own.with(&[number.to_string()]) else { return 4 };
+        self.ledger.set_attached(number);
+        loop {
+            for _ in 0..BURST {
+                self.ledger.count(number, What::Own, || own.inc());
+                self.ledger.count(number, What::Shared, || self.shared.inc());
+                self.ledger.count(number, What::Observation, || self.seconds.observe(OBSERVATION));
+            }
+            // Many workers on few processors: those that are not about to die make room.
+            if !self.ledger.is_hunted(number) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// Kills one worker and bears another before the first is even reaped. With `early_ms` the
+    /// youngest is killed within that many milliseconds of its birth, attached or not.
+    fn kill_one(&mut self, early_ms: u64) -> Result<(), String> {
+        let at = if early_ms == 0 {
+            let at = self.random(self.living.len() as u64) as usize;
+            let number = self.living[at].1;
+            self.until_attached(at)?;
+            self.ledger.hunt(number);
+            // A random instant, so that the signal finds it at a random instruction.
+            std::thread::sleep(Duration::from_micros(self.random(2000)));
+            at
+        } else {
+            let pause = Duration::from_micros(self.random(early_ms * 1000));
+            std::thread::sleep(pause);
+            self.living.len() - 1
+        };
+        let (pid, _) = self.living.swap_remove(at);
+        send_kill(pid)?;
+        self.bear()?;
+        expect_killed(pid)
+    }
+
+    /// Waits until a living worker is attached; one that ended instead is an error.
+    fn until_attached(&self, at: usize) -> Result<(), String> {
+        let (pid, number) = self.living[at];
+        let pid = Pid::from_raw(pid as i32);
+        until(|| {
+            if self.ledger.is_attached(number) {
+                return Some(Ok(()));
+            }
+            match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) => None,
+                other => Some(Err(format!("expected an attached worker, found {other:?}"))),
+            }
+        })
+    }
+
+    fn end_all(&mut self) -> Result<(), String> {
+        for (pid, _) in std::mem::take(&mut self.living) {
+            send_kill(pid)?;
+            expect_killed(pid)?;
+        }
+        Ok(())
+    }
+
+    /// Compares what was counted with what was intended and acknowledged.
+    fn judge(&self, page: &Page, kills: u64, supervisor_kills: u64) -> Result<Value, String> {
+        let mut own_sum = 0;
+        for worker in 0..self.born {
+            let number = worker.to_string();
+            let counted = page.value("torture_own_total", &[("worker", &number)]).unwrap_or(0.0);
+            let (acknowledged, intended) = self.ledger.bounds(worker, What::Own);
+            within(&format!("worker {worker}"), counted, acknowledged, intended)?;
+            own_sum += counted as u64;
+        }
+        let shared = page.value("torture_shared_total", &[]).unwrap_or(0.0);
+        let (acknowledged, intended) = self.ledger.sums(self.born, What::Shared);
+        within("the shared series", shared, acknowledged, intended)?;
+        // Each worker counts its own series first, and may die between the two.
+        within("the shared series", shared, own_sum - self.born as u64, own_sum)?;
+        let count = page.value("torture_seconds_count", &[]).unwrap_or(0.0);
+        let (acknowledged, intended) = self.ledger.sums(self.born, What::Observation);
+        within("the histogram's count", count, acknowledged, intended)?;
+        let sum = page.value("torture_seconds_sum", &[]).unwrap_or(0.0) / OBSERVATION;
+        within("the histogram's sum", sum, count as u64 - self.born as u64, count as u64)?;
+        let [scrapes, failures, decreases] = self.ledger.scrapes();
+        let own = |name| page.sum(name);
+        let found = json!({
+            "born": self.born, "kills": kills,
+            "supervisor_kills": supervisor_kills, "own": own_sum, "shared": shared,
+            "observations": count, "scrapes": scrapes, "failures": failures,
+            "decreases": decreases,
+            "reclaims": own("tallyboard_reclaims_total"),
+            "quarantines": own("tallyboard_quarantines_total"),
+            "dropped": own("tallyboard_dropped_total"),
+            "refused": own("tallyboard_attaches_refused_total"),
+            "floors_applied": own("tallyboard_floors_applied_total"),
+            "supervisor_starts": own("tallyboard_supervisor_starts_total"),
+        });
+        // A supervisor that is killed takes the answer under way with it, and no other.
+        let is_clean = failures <= supervisor_kills && decreases == 0 && scrapes > 0;
+        if is_clean { Ok(found) } else { Err(found.to_string()) }
+    }
+}
+
+fn within(what: &str, counted: f64, least: u64, most: u64) -> Result<(), String> {
+    if (least as f64..=most as f64).contains(&counted) {
+        return Ok(());
+    }
+    Err(format!("{what}: counted {counted}, expected from {least} to {most}"))
+}
+
+fn send_kill(pid: u32) -> Result<(), String> {
+    kill(Pid::from_raw(pid as i32), Signal::SIGKILL).map_err(|error| error.to_string())
+}
+
+fn wait_for(pid: u32) -> Result<WaitStatus, String> {
+    waitpid(Pid::from_raw(pid as i32), None).map_err(|error| error.to_string())
+}
+
+/// A worker that ended by itself was not attached.
+fn expect_killed(pid: u32) -> Result<(), String> {
+    match wait_for(pid)? {
+        WaitStatus::Signaled(_, Signal::SIGKILL, _) => Ok(()),
+        other => Err(format!("expected a worker that was killed, found {other:?}")),
+    }
+}
+
+/// The pid of a supervisor that has lived long enough for its keeper to replace it at once.
+fn settled_supervisor(address: &Address) -> Result<u32, String> {
+    let described = ask::describe(address, Duration::from_secs(60));
+    let pid = described.map_err(|error| error.to_string())?.supervisor_pid;
+    let born = std::fs::metadata(format!("/proc/{pid}")).and_then(|found| found.created());
+    // Where the birth of a directory in /proc is not known, it counts as now.
+    let age = born.ok().and_then(|born| born.elapsed().ok()).unwrap_or_default();
+    std::thread::sleep(SETTLED.saturating_sub(age));
+    Ok(pid)
+}
+
+/// Scrapes without a pause until the ledger says stop, and looks for anything that went down.
+fn watch(ledger: &Ledger, metrics: SocketAddr) -> i32 {
+    let mut last = Page::default();
+    while !ledger.is_stopped() {
+        match scrape(metrics) {
+            Ok(page) => {
+                // The supervisor's own counters begin anew with each supervisor.
+                let mut decreases = page.decreases_since(&last);
+                decreases.retain(|series| series.starts_with("torture_"));
+                decreases.iter().for_each(|series| eprintln!("{series}"));
+                ledger.add_scrape(false, decreases.len() as u64);
+                last = page;
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                ledger.add_scrape(true, 0);
+            }
+        }
+    }
+    0
+}

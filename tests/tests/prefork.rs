@@ -1,0 +1,89 @@
+//! Real processes, forked and killed: what was counted is what was done.
+//!
+//! With `TALLYBOARD_LONG=1` the same tests run a hundred times as many kills.
+
+use std::process::Command;
+
+use serde_json::Value;
+use tallyboard_tests::child::{Running, Watchdog};
+
+fn times() -> u64 {
+    if std::env::var("TALLYBOARD_LONG").is_ok_and(|long| long == "1") { 100 } else { 1 }
+}
+
+/// Runs a part of the program `prefork` and gives what it found.
+fn prefork(words: &[&str]) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_prefork"));
+    let ended = Running::start(command.args(words)).end();
+    let line = ended.stdout.lines().last().unwrap_or_default();
+    println!("{words:?}: {line}");
+    assert!(ended.status.success(), "{}: {line}\n{}", ended.status, ended.stderr);
+    serde_json::from_str(line).expect("the last line is JSON")
+}
+
+fn torture(backing: &str, workers: u64, kills: u64, more: &[&str]) -> Value {
+    let (workers, kills) = (workers.to_string(), (kills * times()).to_string());
+    let words = ["torture", "--backing", backing, "--workers", &workers, "--kills", &kills];
+    let found = prefork(&[&words[..], more].concat());
+    assert!(found["failures"].as_u64() <= found["supervisor_kills"].as_u64(), "{found}");
+    for nothing in ["decreases", "quarantines", "dropped", "refused"] {
+        assert_eq!(found[nothing].as_f64(), Some(0.0), "{nothing}");
+    }
+    found
+}
+
+#[test]
+fn every_increment_of_killed_workers_is_counted_once_on_memfd() {
+    let _watchdog = Watchdog::new("torture on memfd");
+    torture("memfd", 16, 1000, &[]);
+}
+
+#[test]
+fn every_increment_of_killed_workers_is_counted_once_on_posix() {
+    let _watchdog = Watchdog::new("torture on posix");
+    torture("posix", 16, 1000, &[]);
+}
+
+#[test]
+fn sixty_four_workers_are_counted_as_sixteen_are() {
+    let _watchdog = Watchdog::new("torture of 64");
+    torture("memfd", 64, 300, &[]);
+}
+
+#[test]
+fn every_scrape_answers_while_workers_die_in_their_first_milliseconds() {
+    let _watchdog = Watchdog::new("early deaths");
+    torture("memfd", 16, 1000, &["--early-ms", "5"]);
+}
+
+#[test]
+fn a_supervisor_that_is_killed_under_load_loses_and_doubles_nothing() {
+    let _watchdog = Watchdog::new("supervisor killed");
+    let found = torture("memfd", 16, 100, &["--supervisor-kills", &(50 * times()).to_string()]);
+    assert_eq!(found["supervisor_kills"], 50 * times());
+    assert!(found["supervisor_starts"].as_f64() >= Some(50.0), "{found}");
+}
+
+#[test]
+fn handles_made_before_a_fork_count_in_every_child() {
+    let _watchdog = Watchdog::new("preload");
+    let found = prefork(&["preload", "--children", "8"]);
+    assert_eq!(found["requests_living"], 8010.0);
+    assert_eq!(found["requests_dead"], 8010.0);
+    assert_eq!(found["seconds"], 8001.0);
+    assert_eq!(found["bytes"], 16002.0);
+    assert_eq!(found["busy_living"], 9.0);
+    assert_eq!(found["busy_dead"], 1.0);
+    assert_eq!(found["slots"], 9);
+    assert_eq!(found["classes"], 1.0);
+}
+
+#[test]
+fn a_parent_that_spawned_a_keeper_has_one_thread_after_a_thousand_forks() {
+    let _watchdog = Watchdog::new("forks");
+    let found = prefork(&["forks", "--count", "1000"]);
+    assert_eq!(found["threads"], 1);
+    assert_eq!(found["counted"], 1000.0);
+    let refusal = found["refusal"].as_str().unwrap_or_default();
+    assert!(refusal.contains("1 thread, found 2"), "{refusal}");
+}
