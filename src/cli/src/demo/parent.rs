@@ -378,7 +378,7 @@ impl<'a> Parent<'a> {
             now,
             &format!(
                 "{}/{} s  sent {}  answered {}  born {}  killed {}  scrapes {}  down {}",
-                self.started.elapsed().as_secs(),
+                self.started.elapsed().as_secs_f64().round(),
                 self.flags.seconds,
                 load.sent,
                 load.answered,
