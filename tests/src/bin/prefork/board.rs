@@ -24,9 +24,15 @@ pub(crate) fn spawn(slots: usize) -> Result<Handle, String> {
     Ok(handle)
 }
 
-/// Forks a child that runs `body`.
+/// Forks a child that runs `body`, and that does not outlive this process.
 pub(crate) fn fork(body: impl FnOnce() -> i32) -> Result<u32, String> {
-    fork_child(body).map_err(|error| error.to_string())
+    let tied = || if end_with_parent().is_ok() { body() } else { 1 };
+    fork_child(tied).map_err(|error| error.to_string())
+}
+
+/// Has the kernel kill this process when its parent dies.
+pub(crate) fn end_with_parent() -> nix::Result<()> {
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
 }
 
 /// Scrapes the page.

@@ -30,6 +30,9 @@ fn text_flag(name: &str, otherwise: &str) -> String {
 }
 
 fn main() -> ExitCode {
+    if let Err(error) = board::end_with_parent() {
+        eprintln!("a test that is killed leaves this process behind: {error}");
+    }
     let part = std::env::args().nth(1).unwrap_or_default();
     let found: Result<Value, String> = match part.as_str() {
         "torture" => torture::run(),
