@@ -59,7 +59,9 @@ fn open(flags: &ExecFlags) -> Result<Keeper> {
         Some(control) => control.clone(),
         None => random_address().context("cannot make a control address")?,
     };
-    let mut keeper = Keeper::open(flags.arena.config(&name, control, false)?)?;
+    let mut config = flags.arena.config(&name, control, false)?;
+    config.is_ephemeral = flags.name.is_none();
+    let mut keeper = Keeper::open(config)?;
     if let Err(error) = keeper.start() {
         keeper.stop();
         return Err(error).context("cannot start the supervisor");
