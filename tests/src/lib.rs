@@ -16,3 +16,8 @@ pub mod build;
 pub mod child;
 pub mod http;
 pub mod page;
+
+/// The example of the project's README, which must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
