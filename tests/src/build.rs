@@ -11,16 +11,8 @@ use std::sync::OnceLock;
 /// When it does not build.
 pub fn tallyboard() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| build(&["--package", "tallyboard-cli", "--bin", "tallyboard"]))
-}
-
-/// The example `name` of this package: a program that only a test runs.
-///
-/// # Panics
-/// When it does not build.
-#[must_use]
-pub fn example(name: &str) -> PathBuf {
-    build(&["--package", "tallyboard-tests", "--example", name])
+    // Of the whole workspace, so that cargo takes the features that the tests were built with.
+    PROGRAM.get_or_init(|| build(&["--workspace", "--bin", "tallyboard"]))
 }
 
 /// The root of the workspace.

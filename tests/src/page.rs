@@ -47,7 +47,8 @@ impl Page {
     /// The sum over all samples called `name`; 0 when there are none.
     #[must_use]
     pub fn sum(&self, name: &str) -> f64 {
-        self.of(name).map(|(_, value)| value).sum()
+        // The sum of nothing is -0.
+        self.of(name).fold(0.0, |sum, (_, value)| sum + value)
     }
 
     /// All samples called `name`.

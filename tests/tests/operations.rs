@@ -5,7 +5,6 @@
 use std::process::Command;
 
 use tallyboard::{Counter, Gauge, GaugeMode, Histogram, Summary};
-use tallyboard_tests::build::example;
 use tallyboard_tests::child::{Running, Watchdog};
 
 /// Allocations that `operation` makes once it has been used.
@@ -60,7 +59,7 @@ fn no_operation_calls_the_system() {
         "expected the program strace, found none; apt-get install strace"
     );
     let mut command = Command::new("strace");
-    command.args(["-f", "-o"]).arg(&trace).arg(example("operate")).arg("1000");
+    command.args(["-f", "-o"]).arg(&trace).arg(env!("CARGO_BIN_EXE_operate")).arg("1000");
     let ended = Running::start(command.env_remove("TALLYBOARD")).end();
     assert!(ended.status.success(), "{ended:?}");
     let text = std::fs::read_to_string(&trace).unwrap();

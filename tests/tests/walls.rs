@@ -107,9 +107,8 @@ fn wrong_edges(edges: &[Edge]) -> Vec<String> {
         }
         let of = allowed.get(edge.from.as_str()).copied().unwrap_or_default();
         let optional = (edge.from.as_str(), edge.to.as_str());
-        !of.contains(&"*")
-            && !of.contains(&edge.to.as_str())
-            && !(edge.is_optional && OPTIONAL_EDGES.contains(&optional))
+        let is_allowed = of.contains(&"*") || of.contains(&edge.to.as_str());
+        !is_allowed && !(edge.is_optional && OPTIONAL_EDGES.contains(&optional))
     };
     let edges = edges.iter().filter(is_wrong);
     edges.map(|edge| format!("{} must not depend on {}", edge.from, edge.to)).collect()
