@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let done = Counter::builder("app_done", "Things done.").labels(&["by"]).family();
-    let done = done.and_then(|family| Ok(family.with(&["worker"]).expect("one label, one value")));
+    let done = done.map(|family| family.with(&["worker"]).expect("one label, one value"));
     let seconds = Histogram::new("app_seconds", "Time that things took.");
     let (Ok(done), Ok(seconds)) = (done, seconds) else { return ExitCode::FAILURE };
     for _ in 0..times {

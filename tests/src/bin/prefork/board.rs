@@ -1,12 +1,14 @@
 //! What the parts have in common: a keeper beside this process, and the page that it serves.
 
 use std::net::SocketAddr;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use tallyboard::Registry;
+use tallyboard_segment::pass::Address;
 use tallyboard_segment::process::fork_child;
-use tallyboard_supervisor::{Builder, Handle};
-use tallyboard_tests::child::until;
+use tallyboard_supervisor::{Builder, Handle, ask};
+use tallyboard_tests::child::{free_address, until};
 use tallyboard_tests::http::get;
 use tallyboard_tests::page::Page;
 
@@ -18,10 +20,83 @@ pub(crate) fn spawn(slots: usize) -> Result<Handle, String> {
     let listen = "127.0.0.1:0".parse().map_err(|e| format!("{e}"))?;
     let handle = Builder::new().listen(listen).backing(backing).slots(slots).spawn();
     let handle = handle.map_err(|error| error.to_string())?;
-    let registry = Registry::builder().address(handle.address());
-    let installed = registry.attach_timeout(Duration::from_secs(10)).install();
-    installed.map_err(|error| error.to_string())?;
+    install(handle.address())?;
     Ok(handle)
+}
+
+/// Somebody who serves: a keeper beside this process, or with `--program` a `tallyboard serve` that
+/// can be killed and started again.
+pub(crate) enum Board {
+    Spawned(Handle),
+    Served { program: Box<Command>, child: Child, address: Address, metrics: SocketAddr },
+}
+
+impl Board {
+    pub(crate) fn open() -> Result<Self, String> {
+        let program = text_flag("program", "");
+        if program.is_empty() {
+            return Ok(Self::Spawned(spawn(256)?));
+        }
+        let name = format!("prefork-{}", std::process::id());
+        let address = Address::Abstract(format!("tallyboard/test/{name}"));
+        let metrics = free_address();
+        let mut program = Box::new(Command::new(program));
+        program.args(["serve", "--log.level", "error", "--name", &name]);
+        program.args(["--backing", &text_flag("backing", "auto")]);
+        program.args(["--control", &address.to_string()]);
+        program.args(["--web.listen-address", &metrics.to_string()]);
+        let child = program.spawn().map_err(|error| error.to_string())?;
+        until(|| ask::describe(&address, WAIT).ok());
+        install(&address.to_string())?;
+        Ok(Self::Served { program, child, address, metrics })
+    }
+
+    pub(crate) fn metrics(&self) -> SocketAddr {
+        match self {
+            Self::Spawned(handle) => handle.metrics()[0],
+            Self::Served { metrics, .. } => *metrics,
+        }
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        match self {
+            Self::Spawned(handle) => handle.address().parse().expect("a handle has an address"),
+            Self::Served { address, .. } => address.clone(),
+        }
+    }
+
+    /// Starts another `tallyboard serve` after the last one was killed.
+    pub(crate) fn serve_again(&mut self) -> Result<(), String> {
+        let Self::Served { program, child, address, .. } = self else {
+            return Err("expected --program, found none".to_owned());
+        };
+        child.wait().map_err(|error| error.to_string())?;
+        *child = program.spawn().map_err(|error| error.to_string())?;
+        until(|| match child.try_wait() {
+            Ok(None) => ask::describe(address, WAIT).ok().map(|_| Ok(())),
+            other => Some(Err(format!("expected a server, found {other:?}"))),
+        })
+    }
+
+    pub(crate) fn stop(self) {
+        match self {
+            Self::Spawned(handle) => handle.stop(),
+            Self::Served { mut child, .. } => {
+                let pid = nix::unistd::Pid::from_raw(child.id() as i32);
+                // A server that is gone already has nothing to be told.
+                let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+                let _ = child.wait();
+            }
+        }
+    }
+}
+
+const WAIT: Duration = Duration::from_secs(10);
+
+fn install(address: &str) -> Result<(), String> {
+    let registry = Registry::builder().address(address);
+    let installed = registry.attach_timeout(WAIT).install();
+    installed.map_err(|error| error.to_string())
 }
 
 /// Forks a child that runs `body`, and that does not outlive this process.

@@ -14,7 +14,7 @@ use tallyboard_supervisor::ask;
 use tallyboard_tests::child::until;
 use tallyboard_tests::page::Page;
 
-use crate::board::{fork, scrape, scrape_when_taken, spawn};
+use crate::board::{Board, fork, scrape, scrape_when_taken};
 use crate::flag;
 use crate::ledger::{Ledger, What};
 
@@ -44,10 +44,10 @@ pub(crate) fn run() -> Result<Value, String> {
     let early_ms = flag("early-ms", 0);
     let seed = flag("seed", u64::from(std::process::id())) | 1;
     eprintln!("seed {seed}");
-    let handle = spawn(256)?;
-    let metrics = handle.metrics()[0];
-    let address: Address = handle.address().parse().map_err(|e| format!("{e}"))?;
-    let mut torture = Torture::new(workers, kills + 8 * supervisor_kills, seed)?;
+    let keeper_kills = flag("keeper-kills", 0);
+    let mut board = Board::open()?;
+    let (metrics, address) = (board.metrics(), board.address());
+    let mut torture = Torture::new(workers, kills + 8 * supervisor_kills + 2 * keeper_kills, seed)?;
     let scraper = fork(|| watch(&torture.ledger, metrics))?;
     for _ in 0..workers {
         torture.bear()?;
@@ -61,14 +61,24 @@ pub(crate) fn run() -> Result<Value, String> {
         send_kill(supervisor)?;
         (0..4).try_for_each(|_| torture.kill_one(early_ms))?;
     }
+    for _ in 0..keeper_kills {
+        torture.kill_keeper(&mut board, &address)?;
+    }
     torture.end_all()?;
     torture.ledger.stop();
     wait_for(scraper)?;
     // This process has a slot too: it registered the metrics.
     let page = scrape_when_taken(metrics, 1.0)?;
-    let found = torture.judge(&page, kills, supervisor_kills)?;
-    handle.stop();
-    Ok(found)
+    let mut found = torture.judge(&page, kills)?;
+    found["supervisor_kills"] = supervisor_kills.into();
+    found["keeper_kills"] = keeper_kills.into();
+    board.stop();
+    let [scrapes, failures, decreases] = torture.ledger.scrapes();
+    // A supervisor that is killed takes the answer under way with it, and no other; while there is
+    // no keeper, nobody answers.
+    let may_fail = if keeper_kills > 0 { u64::MAX } else { supervisor_kills };
+    let is_clean = failures <= may_fail && decreases == 0 && scrapes > 0;
+    if is_clean { Ok(found) } else { Err(found.to_string()) }
 }
 
 impl Torture {
@@ -144,6 +154,31 @@ impl Torture {
         expect_killed(pid)
     }
 
+    /// Kills keeper and supervisor together, a worker before and a worker while nobody watches, and
+    /// has somebody else serve the arena. The dead are replaced when there is somebody to ask.
+    fn kill_keeper(&mut self, board: &mut Board, address: &Address) -> Result<(), String> {
+        for at in 0..self.living.len() {
+            self.until_attached(at)?;
+        }
+        let described = ask::describe(address, Duration::from_secs(60));
+        let described = described.map_err(|error| error.to_string())?;
+        self.kill_without_heir()?;
+        // The keeper first, so that it cannot replace its supervisor.
+        send_kill(described.keeper_pid)?;
+        send_kill(described.supervisor_pid)?;
+        self.kill_without_heir()?;
+        board.serve_again()?;
+        self.bear()?;
+        self.bear()
+    }
+
+    fn kill_without_heir(&mut self) -> Result<(), String> {
+        let at = self.random(self.living.len() as u64) as usize;
+        let (pid, _) = self.living.swap_remove(at);
+        send_kill(pid)?;
+        expect_killed(pid)
+    }
+
     /// Waits until a living worker is attached; one that ended instead is an error.
     fn until_attached(&self, at: usize) -> Result<(), String> {
         let (pid, number) = self.living[at];
@@ -168,7 +203,7 @@ impl Torture {
     }
 
     /// Compares what was counted with what was intended and acknowledged.
-    fn judge(&self, page: &Page, kills: u64, supervisor_kills: u64) -> Result<Value, String> {
+    fn judge(&self, page: &Page, kills: u64) -> Result<Value, String> {
         let mut own_sum = 0;
         for worker in 0..self.born {
             let number = worker.to_string();
@@ -189,9 +224,8 @@ impl Torture {
         within("the histogram's sum", sum, count as u64 - self.born as u64, count as u64)?;
         let [scrapes, failures, decreases] = self.ledger.scrapes();
         let own = |name| page.sum(name);
-        let found = json!({
-            "born": self.born, "kills": kills,
-            "supervisor_kills": supervisor_kills, "own": own_sum, "shared": shared,
+        Ok(json!({
+            "born": self.born, "kills": kills, "own": own_sum, "shared": shared,
             "observations": count, "scrapes": scrapes, "failures": failures,
             "decreases": decreases,
             "reclaims": own("tallyboard_reclaims_total"),
@@ -200,10 +234,7 @@ impl Torture {
             "refused": own("tallyboard_attaches_refused_total"),
             "floors_applied": own("tallyboard_floors_applied_total"),
             "supervisor_starts": own("tallyboard_supervisor_starts_total"),
-        });
-        // A supervisor that is killed takes the answer under way with it, and no other.
-        let is_clean = failures <= supervisor_kills && decreases == 0 && scrapes > 0;
-        if is_clean { Ok(found) } else { Err(found.to_string()) }
+        }))
     }
 }
 
