@@ -97,7 +97,12 @@ impl Application {
                 return report(command, &error);
             }
         };
-        let (group, executable) = (Pid::from_raw(pid as i32), Executable::of(pid));
+        let group = Pid::from_raw(pid as i32);
+        // A command that has ended already no longer says what it executed.
+        let executable = Executable::of(pid).or_else(|| {
+            let search = std::env::var_os("PATH").unwrap_or_default();
+            Executable::resolve(command.first()?, &search)
+        });
         let mut application = Self { keeper, followed: pid, executable, group, terminal };
         let status = application.follow();
         take_back(application.terminal);

@@ -1,7 +1,8 @@
 //! What the kernel says of processes and sockets. Parsers take text, so that tests own it.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -76,6 +77,22 @@ impl Executable {
         Some(Self { path: without_deleted(&path), file: (metadata.dev(), metadata.ino()) })
     }
 
+    /// What executing `program` with this search path comes to: the file itself, or its interpreter
+    /// when it is a script.
+    #[must_use]
+    pub fn resolve(program: &OsStr, search: &OsStr) -> Option<Self> {
+        let runs = |path: &PathBuf| {
+            path.is_file() && nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
+        };
+        let found = match program.as_bytes().contains(&b'/') {
+            true => Some(PathBuf::from(program)).filter(runs),
+            false => std::env::split_paths(search).map(|path| path.join(program)).find(runs),
+        };
+        let path = fs::canonicalize(interpreter(&found?)?).ok()?;
+        let metadata = fs::metadata(&path).ok()?;
+        Some(Self { path, file: (metadata.dev(), metadata.ino()) })
+    }
+
     /// Whether both are the same program: the same file, or one that replaced it under its name.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
@@ -83,11 +100,24 @@ impl Executable {
     }
 }
 
+/// The file that the kernel executes for `path`: the interpreter of a script, else itself.
+fn interpreter(path: &Path) -> Option<PathBuf> {
+    // As much of the first line as the kernel reads (execve(2)).
+    let mut line = [0; 256];
+    let length = fs::File::open(path).and_then(|mut file| file.read(&mut line));
+    let Some(line) = line[..length.unwrap_or(0)].strip_prefix(b"#!") else {
+        return Some(path.to_owned());
+    };
+    let line = line.split(|&byte| byte == b'\n').next()?;
+    let mut words = line.split(|byte| matches!(byte, b' ' | b'\t'));
+    words.find(|word| !word.is_empty()).map(|word| PathBuf::from(OsStr::from_bytes(word)))
+}
+
 /// A path as it was before its file was replaced.
 fn without_deleted(path: &Path) -> PathBuf {
     let bytes = path.as_os_str().as_bytes();
     let bytes = bytes.strip_suffix(b" (deleted)").unwrap_or(bytes);
-    PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
+    PathBuf::from(OsStr::from_bytes(bytes))
 }
 
 /// Names of the SEQPACKET sockets that are listened on, from the text of `/proc/net/unix`. Abstract
@@ -122,6 +152,8 @@ pub fn variable<'a>(environ: &'a [u8], name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -152,6 +184,31 @@ mod tests {
         let found = children_of(std::process::id()).unwrap();
         assert!(!found.iter().any(|stat| stat.pid == child.id()));
         assert!(Executable::of(child.id()).is_none());
+    }
+
+    #[test]
+    fn a_command_is_resolved_to_what_the_kernel_executes() {
+        let search = std::env::var_os("PATH").unwrap();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let running = Executable::of(child.id()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let resolve = |name: &str| Executable::resolve(OsStr::new(name), &search);
+        assert!(resolve("sleep").unwrap().is(&running));
+        assert!(!resolve("sh").unwrap().is(&running));
+        for (missing, why) in [("no-such-command", "none"), ("/", "a directory"), ("", "no name")] {
+            assert!(resolve(missing).is_none(), "{why}");
+        }
+        let script = std::env::temp_dir().join(format!("tallyboard-script-{}", std::process::id()));
+        for (text, name) in [("#! /bin/sh -e\nexit\n", "/bin/sh"), ("#!/bin/sh", "/bin/sh")] {
+            fs::write(&script, text).unwrap();
+            fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+            let found = resolve(script.to_str().unwrap()).unwrap();
+            assert!(found.is(&resolve(name).unwrap()), "{text:?}: {found:?}");
+        }
+        fs::set_permissions(&script, PermissionsExt::from_mode(0o644)).unwrap();
+        assert!(resolve(script.to_str().unwrap()).is_none(), "not executable");
+        fs::remove_file(&script).unwrap();
     }
 
     #[test]

@@ -20,7 +20,7 @@ use tallyboard::{Counter, Family, Gauge, GaugeMode, Histogram, RegisterError};
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
-use crate::demo::family::Bell;
+use crate::demo::children::Bell;
 use crate::flags::Inject;
 
 /// Status of a worker that left because it has answered its share.

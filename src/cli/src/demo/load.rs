@@ -19,7 +19,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use crate::demo::application::{CLIENT_HEADER, LOAD};
-use crate::demo::family::{Bell, Reporter};
+use crate::demo::children::{Bell, Reporter};
 
 /// How many requests a client sends over one connection, so that workers born later get some too.
 const REQUESTS_PER_CONNECTION: usize = 50;

@@ -4,7 +4,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `parent` | the single-threaded parent: forks, reaps, kills, and the order of a run |
-//! | [`family`] | what passes between the parent and its children: pipes, signals, endings |
+//! | [`children`] | what passes between the parent and its children: pipes, signals, endings |
 //! | [`application`] | a worker: an HTTP server that counts |
 //! | [`load`] | the clients: what was sent, and what was answered |
 //! | [`watch`] | the scrapes, and what went down between them |
@@ -16,7 +16,7 @@
 //! load process, the shared memory, and the load process again; the parent only compares them.
 
 mod application;
-mod family;
+mod children;
 mod load;
 mod page;
 mod parent;

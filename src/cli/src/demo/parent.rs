@@ -21,7 +21,7 @@ use tallyboard::Registry;
 use tallyboard_segment::process::random_u64;
 
 use crate::demo::application::{self, RECYCLED};
-use crate::demo::family::{self, Bell, Reports};
+use crate::demo::children::{self, Bell, Reports};
 use crate::demo::load::{self, Loaded};
 use crate::demo::verdict::Numbers;
 use crate::demo::watch::{self, Watched};
@@ -334,7 +334,7 @@ impl<'a> Parent<'a> {
             recycle_after: self.flags.recycle_after,
             inject: self.flags.inject,
         };
-        let pid = family::fork(|| application::work(&orders))?;
+        let pid = children::fork(|| application::work(&orders))?;
         self.workers.push(pid);
         self.numbers.born += 1;
         Ok(())
@@ -342,7 +342,7 @@ impl<'a> Parent<'a> {
 
     fn start_load(&self) -> Result<Side<Loaded>> {
         let bell = Bell::new()?;
-        let (reporter, reports) = family::line()?;
+        let (reporter, reports) = children::line()?;
         let orders = load::Orders {
             application: self.application,
             bell: &bell,
@@ -350,20 +350,20 @@ impl<'a> Parent<'a> {
             rate: self.flags.rate,
             connections: self.flags.connections,
         };
-        let pid = family::fork(|| load::run(&orders))?;
+        let pid = children::fork(|| load::run(&orders))?;
         Ok(Side { name: "the load process", pid, ended: false, bell, reports })
     }
 
     fn start_watch(&self) -> Result<Side<Watched>> {
         let bell = Bell::new()?;
-        let (reporter, reports) = family::line()?;
+        let (reporter, reports) = children::line()?;
         let orders = watch::Orders {
             metrics: self.served,
             bell: &bell,
             reporter: &reporter,
             inject: self.flags.inject,
         };
-        let pid = family::fork(|| watch::run(&orders))?;
+        let pid = children::fork(|| watch::run(&orders))?;
         Ok(Side { name: "the watch", pid, ended: false, bell, reports })
     }
 
@@ -437,6 +437,8 @@ fn end_now(pid: u32) {
 /// elsewhere.
 struct Progress {
     is_terminal: bool,
+    /// Whether the line on the terminal is ours.
+    is_shown: bool,
     every: Duration,
     next: Instant,
 }
@@ -445,11 +447,12 @@ impl Progress {
     fn new() -> Self {
         let is_terminal = std::io::stderr().is_terminal();
         let every = Duration::from_millis(if is_terminal { 200 } else { 1000 });
-        Self { is_terminal, every, next: Instant::now() + every }
+        Self { is_terminal, is_shown: false, every, next: Instant::now() + every }
     }
 
     fn show(&mut self, now: Instant, line: &str) {
         self.next = now + self.every;
+        self.is_shown = self.is_terminal;
         match self.is_terminal {
             true => eprint!("\r{line}\x1b[K"),
             false => eprintln!("{line}"),
@@ -457,8 +460,8 @@ impl Progress {
     }
 
     /// Leaves an empty line for what comes next.
-    fn clear(&self) {
-        if self.is_terminal {
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.is_shown) {
             eprint!("\r\x1b[K");
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::demo::METRICS;
-use crate::demo::family::{Bell, Reporter};
+use crate::demo::children::{Bell, Reporter};
 use crate::demo::page::{self, Page};
 use crate::flags::Inject;
 
