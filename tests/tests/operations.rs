@@ -46,7 +46,7 @@ fn calls_between_marks(trace: &str) -> Option<Vec<&str>> {
     let mut own = trace.lines().filter(|line| line.split(' ').next() == Some(thread));
     own.find(is_mark)?;
     let own: Vec<&str> = own.collect();
-    let end = own.iter().position(|line| is_mark(&line))?;
+    let end = own.iter().position(is_mark)?;
     Some(own[..end].to_vec())
 }
 
