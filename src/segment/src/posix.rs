@@ -18,7 +18,7 @@ use nix::unistd::geteuid;
 use shared_memory::{ShmemConf, ShmemError};
 use thiserror::Error;
 
-use crate::mapping::Arena;
+use crate::mapping::{Arena, pread};
 
 /// Where named objects are.
 pub const MOUNT: &str = "/dev/shm";
@@ -129,6 +129,106 @@ pub fn create(name: &ObjectName, words: usize) -> Result<(Arena, ArenaLock), Cre
     let lock = lock(name).map_err(system)?.ok_or_else(|| Taken::Held { name: name.clone() })?;
     let arena = Arena::new(base, words, Some(object));
     Ok((arena, lock))
+}
+
+/// An object that cannot be opened again.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReopenError {
+    /// Somebody has it, or it is not ours.
+    #[error(transparent)]
+    Taken(#[from] Taken),
+    /// What it holds is no arena of this release.
+    #[error(
+        "{name} is no arena that can be gone on with: expected {what} {expected}, found {found}; --discard-arena removes it with what it counted"
+    )]
+    Header {
+        /// The object.
+        name: ObjectName,
+        /// What was looked at.
+        what: &'static str,
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
+    /// The system refused.
+    #[error("cannot open {name} again: {source}; --discard-arena removes it with what it counted")]
+    System {
+        /// The object.
+        name: ObjectName,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A named object that is locked and was not mapped yet: its first words can be looked at.
+#[derive(Debug)]
+pub struct Left {
+    name: ObjectName,
+    object: File,
+    lock: ArenaLock,
+}
+
+impl Left {
+    /// Takes an object of this user that no supervisor holds.
+    ///
+    /// # Errors
+    /// [`ReopenError`] when it is somebody else's, is held, or cannot be opened.
+    pub fn take(name: &ObjectName) -> Result<Self, ReopenError> {
+        let system = |source| ReopenError::System { name: name.clone(), source };
+        let object = File::from(open(name).map_err(system)?);
+        let (expected, found) = (geteuid().as_raw(), object.metadata().map_err(system)?.uid());
+        if expected != found {
+            return Err(Taken::Foreign { name: name.clone(), expected, found }.into());
+        }
+        let lock = lock(name).map_err(system)?.ok_or_else(|| Taken::Held { name: name.clone() })?;
+        Ok(Self { name: name.clone(), object, lock })
+    }
+
+    /// Its first words, by pread: nothing is mapped before they have been believed.
+    ///
+    /// # Errors
+    /// What `pread` says.
+    pub fn header(&self, words: usize) -> Result<Vec<u64>, ReopenError> {
+        let system = |source| ReopenError::System { name: self.name.clone(), source };
+        pread(&self.object, 0..words).map_err(system)
+    }
+
+    /// The error that the header is not what was expected.
+    pub fn refuse(
+        &self,
+        what: &'static str,
+        expected: impl fmt::Display,
+        found: impl fmt::Display,
+    ) -> ReopenError {
+        let (expected, found) = (expected.to_string(), found.to_string());
+        ReopenError::Header { name: self.name.clone(), what, expected, found }
+    }
+
+    /// Maps it as an arena of `words` words.
+    ///
+    /// # Errors
+    /// [`ReopenError`] when it has another size or cannot be mapped.
+    pub fn map(self, words: usize) -> Result<(Arena, ArenaLock), ReopenError> {
+        let system = |source| ReopenError::System { name: self.name.clone(), source };
+        let found = self.object.metadata().map_err(system)?.len();
+        let expected = (words * size_of::<u64>()) as u64;
+        if found != expected {
+            return Err(self.refuse("bytes", expected, found));
+        }
+        let opened = ShmemConf::new().os_id(self.name.posix()).open();
+        let mut shmem = opened.map_err(|error| system(io::Error::other(error.to_string())))?;
+        shmem.set_owner(false);
+        // As in `create`: an arena is never unmapped (rule 2).
+        let shmem = ManuallyDrop::new(shmem);
+        if shmem.len() as u64 != expected {
+            return Err(self.refuse("bytes", expected, shmem.len()));
+        }
+        let base = NonNull::new(shmem.as_ptr().cast::<u64>());
+        let base = base.ok_or_else(|| system(Errno::EFAULT.into()))?;
+        Ok((Arena::new(base, words, Some(self.object.into())), self.lock))
+    }
 }
 
 /// Removes the name of an object. Processes that mapped it keep it.

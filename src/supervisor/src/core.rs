@@ -71,6 +71,13 @@ pub fn format(arena: &Arena, layout: &Layout, origin: &Origin) -> io::Result<()>
     Ok(())
 }
 
+impl Origin {
+    /// Says who keeps the arena from now on.
+    pub(crate) fn write_keeper(&self, arena: &Arena) {
+        arena.store(header::KEEPER_PID, self.keeper_pid, Relaxed);
+    }
+}
+
 /// A control segment that no supervisor wrote.
 #[derive(Debug, Error)]
 #[non_exhaustive]

@@ -127,7 +127,7 @@ impl Keeper {
             "opened the arena"
         );
         Ok(Self {
-            holders: (0..config.slots).map(|_| None).collect(),
+            holders: (0..opened.layout.geometry.slots).map(|_| None).collect(),
             retry_at: None,
             pending: VecDeque::new(),
             supervisor: None,
@@ -180,6 +180,7 @@ impl Keeper {
                 metrics: &self.opened.metrics,
                 holders: std::mem::take(&mut self.holders),
                 starts: self.starts,
+                is_reopened: self.opened.is_reopened,
             };
             supervise::run(arena, inheritance, theirs)
         })?;

@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::geteuid;
-use tallyboard_proto::layout::{GeometryError, Layout};
+use tallyboard_proto::layout::{
+    EXTENT_WORDS, FINGERPRINT, Geometry, GeometryError, LAYOUT_VERSION, Layout, MAGIC, header,
+};
 use tallyboard_segment::mapping::Arena;
 use tallyboard_segment::pass::{Address, Listener, Socket};
-use tallyboard_segment::posix::{ArenaLock, CreateError, ObjectName};
+use tallyboard_segment::posix::{ArenaLock, CreateError, Left, ObjectName, ReopenError, Taken};
 use tallyboard_segment::process::random_u64;
 use tallyboard_segment::{memfd, pidfd, posix};
 use thiserror::Error;
@@ -40,6 +42,9 @@ pub enum OpenError {
     /// The named object cannot be created.
     #[error(transparent)]
     Object(#[from] CreateError),
+    /// The named object that was left cannot be gone on with.
+    #[error(transparent)]
+    Reopen(#[from] ReopenError),
     /// The anonymous object cannot be created.
     #[error(
         "cannot create the arena in anonymous memory: {0}; check the memory limits of this host or container"
@@ -86,6 +91,8 @@ pub(crate) struct Opened {
     pub(crate) backing: Backing,
     pub(crate) reason: String,
     pub(crate) object: Option<ObjectName>,
+    /// Whether an earlier keeper's arena is gone on with.
+    pub(crate) is_reopened: bool,
     pub(crate) control: Control,
     pub(crate) metrics: Vec<MetricsSocket>,
     _lock: Option<ArenaLock>,
@@ -115,27 +122,116 @@ pub(crate) fn open(config: &Config) -> Result<Opened, OpenError> {
         .iter()
         .map(|address| MetricsSocket::open(address, config.must_listen))
         .collect::<Result<Vec<_>, _>>()?;
-    let control = Control::bind(&config.control, !config.worker_uids.is_empty())?;
-    let (arena, backing, reason, object, lock) = match create(config, &layout) {
-        Ok(created) => created,
+    let deadline = Instant::now() + SUCCESSION;
+    let control =
+        once_free(deadline, || Control::bind(&config.control, !config.worker_uids.is_empty()))?;
+    match once_free(deadline, || made(config, layout)) {
+        Ok(made) => Ok(Opened {
+            arena: Some(made.arena),
+            layout: made.layout,
+            origin: made.origin,
+            backing: made.backing,
+            reason: made.reason,
+            object: made.object,
+            is_reopened: made.is_reopened,
+            control,
+            metrics,
+            _lock: made.lock,
+        }),
         Err(error) => {
             control.remove();
-            return Err(error);
+            Err(error)
         }
-    };
+    }
+}
+
+/// How long what is held is waited for: a supervisor whose keeper was killed ends within this.
+const SUCCESSION: Duration = Duration::from_millis(500);
+
+/// Tries again while somebody holds what is wanted, until the deadline.
+fn once_free<T>(
+    deadline: Instant,
+    attempt: impl Fn() -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
+    loop {
+        match attempt() {
+            Err(error) if error.is_held() && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            result => return result,
+        }
+    }
+}
+
+impl OpenError {
+    /// Whether another supervisor has what is wanted.
+    fn is_held(&self) -> bool {
+        matches!(
+            self,
+            Self::ControlHeld { .. }
+                | Self::Object(CreateError::Taken(Taken::Held { .. }))
+                | Self::Reopen(ReopenError::Taken(Taken::Held { .. }))
+        )
+    }
+}
+
+/// An arena that is ready for its supervisor.
+struct Made {
+    arena: Arena,
+    layout: Layout,
+    origin: Origin,
+    backing: Backing,
+    reason: String,
+    object: Option<ObjectName>,
+    is_reopened: bool,
+    lock: Option<ArenaLock>,
+}
+
+/// Creates the arena, or goes on with the one that a supervisor of this name has left.
+fn made(config: &Config, layout: Layout) -> Result<Made, OpenError> {
     let origin = origin()?;
-    format(&arena, &layout, &origin).map_err(OpenError::Memory)?;
-    Ok(Opened {
-        arena: Some(arena),
-        layout,
-        origin,
-        backing,
-        reason,
-        object,
-        control,
-        metrics,
-        _lock: lock,
-    })
+    match create(config, &layout) {
+        Ok((arena, backing, reason, object, lock)) => {
+            format(&arena, &layout, &origin).map_err(OpenError::Memory)?;
+            let is_reopened = false;
+            Ok(Made { arena, layout, origin, backing, reason, object, is_reopened, lock })
+        }
+        Err(OpenError::Object(CreateError::Taken(Taken::Left { name }))) => reopen(name, origin),
+        Err(error) => Err(error),
+    }
+}
+
+/// Goes on with a named object, once its header has been believed word by word.
+fn reopen(name: ObjectName, mut origin: Origin) -> Result<Made, OpenError> {
+    let left = Left::take(&name)?;
+    let words = left.header(header::WORDS)?;
+    let word = |at: usize| words[at];
+    let hex = |word: u64| format!("{word:#018x}");
+    for (what, at, expected) in [
+        ("magic number", header::MAGIC, MAGIC),
+        ("layout version", header::VERSION, LAYOUT_VERSION),
+        ("layout fingerprint", header::FINGERPRINT, FINGERPRINT),
+        ("boot id", header::BOOT_ID_HIGH, origin.boot_id[0]),
+        ("boot id", header::BOOT_ID_LOW, origin.boot_id[1]),
+        ("pid namespace", header::PID_NAMESPACE, origin.pid_namespace),
+        ("uid", header::UID, origin.uid),
+    ] {
+        if word(at) != expected {
+            return Err(left.refuse(what, hex(expected), hex(word(at))).into());
+        }
+    }
+    let sizes = std::array::from_fn(|at| word(header::GEOMETRY + at));
+    let geometry = Geometry::from_words(sizes)?;
+    if geometry.unit != EXTENT_WORDS {
+        return Err(left.refuse("unit", EXTENT_WORDS, geometry.unit).into());
+    }
+    let layout = Layout::new(geometry);
+    origin.arena_id = word(header::ARENA_ID);
+    let (arena, lock) = left.map(layout.arena_words())?;
+    origin.write_keeper(&arena);
+    let reason = "left by an earlier supervisor".to_owned();
+    let (backing, object, lock) = (Backing::Posix, Some(name), Some(lock));
+    Ok(Made { arena, layout, origin, backing, reason, object, is_reopened: true, lock })
 }
 
 fn check_name(name: &str) -> Result<(), OpenError> {

@@ -114,7 +114,8 @@ impl Builder {
     /// [`SpawnError`] when this process has threads, or the arena cannot be opened.
     pub fn spawn(self) -> Result<Handle, SpawnError> {
         let mut config = Config::new("", random_address()?);
-        config.is_ephemeral = self.name.is_none();
+        // Its address is made up, so nobody finds the arena again whatever its name.
+        config.is_ephemeral = true;
         config.name = self.name.unwrap_or_else(|| format!("spawn-{}", std::process::id()));
         config.listen = self.listen;
         config.must_listen = true;

@@ -31,6 +31,7 @@ use crate::http::Http;
 use crate::keeper::Holder;
 use crate::link::{self, ToKeeper, ToSupervisor};
 use crate::open::MetricsSocket;
+use crate::process::Found;
 use crate::reactor::{both, register};
 use crate::{control, own, process};
 
@@ -46,6 +47,7 @@ pub(crate) struct Inheritance<'a> {
     /// Who had a slot when the last supervisor died, by slot.
     pub(crate) holders: Vec<Option<Holder>>,
     pub(crate) starts: u64,
+    pub(crate) is_reopened: bool,
 }
 
 /// Everything that can happen to a supervisor.
@@ -140,14 +142,14 @@ async fn serve(arena: Arena, mut inheritance: Inheritance<'_>, link: Socket) -> 
     Ok(())
 }
 
-/// The first supervisor finds an empty arena; every later one finds what the last one left.
+/// The first supervisor of a new arena finds it empty; every other finds what the last one left.
 fn open_core(arena: Arena, inheritance: &Inheritance<'_>) -> io::Result<Core> {
     let config = inheritance.config;
     let mut uids = vec![geteuid().as_raw()];
     uids.extend(&config.worker_uids);
     let rules = Rules { uids, label_limit: config.label_limit };
     let (layout, origin) = (inheritance.layout, inheritance.origin);
-    if inheritance.starts == 1 {
+    if inheritance.starts == 1 && !inheritance.is_reopened {
         return Ok(Core::new(arena, layout, origin, rules));
     }
     Core::recover(arena, layout, origin, rules).map_err(io::Error::other)
@@ -237,7 +239,7 @@ impl Supervisor {
                 arena_id: origin.arena_id,
                 keeper_pid: origin.keeper_pid as u32,
                 supervisor_pid: std::process::id(),
-                slots: config.slots as u64,
+                slots: inheritance.layout.geometry.slots as u64,
                 taken: 0,
                 series: 0,
             },
@@ -247,7 +249,8 @@ impl Supervisor {
         }
     }
 
-    /// Watches the workers that an earlier supervisor has left, by the pidfds that the keeper kept.
+    /// Watches the workers that an earlier supervisor has left: by the pidfds that the keeper
+    /// kept, else by what the slot table says of them.
     fn watch_tenants(&mut self, mut holders: Vec<Option<Holder>>) {
         let tenants: Vec<_> = self
             .core
@@ -257,15 +260,17 @@ impl Supervisor {
         for (slot, generation, tenant) in tenants {
             let holder = holders.get_mut(slot).and_then(Option::take);
             let kept = holder.filter(|holder| holder.generation == generation);
-            match kept.map(|holder| holder.pidfd) {
-                Some(pidfd) => self.watch(pidfd, slot, generation),
-                None => tracing::error!(
+            match kept.map_or_else(|| process::find(&tenant), |kept| Found::Alive(kept.pidfd)) {
+                Found::Alive(pidfd) => self.watch(pidfd, slot, generation),
+                Found::Dead => self.core.exited(slot, generation),
+                Found::Unknown => tracing::error!(
                     slot,
                     pid = tenant.pid,
                     "nobody knows whether the worker of this slot lives; it is kept as it is"
                 ),
             }
         }
+        self.core.reclaim();
     }
 
     fn watch(&mut self, pidfd: Pidfd, slot: usize, generation: u64) {
