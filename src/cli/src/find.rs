@@ -58,7 +58,7 @@ pub fn arenas() -> Result<Vec<Found>> {
         .map(|name| Found {
             address: None,
             description: Err(format!(
-                "no supervisor; `tallyboard serve --name {name} --discard-arena` replaces it"
+                "no supervisor; `tallyboard serve --name {name}` goes on with it, --discard-arena replaces it"
             )),
             name: Some(name),
         })

@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 mod board;
-mod grandchildren;
 mod ledger;
 mod preload;
 mod torture;
@@ -38,8 +37,7 @@ fn main() -> ExitCode {
         "torture" => torture::run(),
         "preload" => preload::run(),
         "forks" => preload::forks(),
-        "grandchildren" => grandchildren::run(),
-        other => Err(format!("expected torture, preload, forks or grandchildren, found {other:?}")),
+        other => Err(format!("expected torture, preload or forks, found {other:?}")),
     };
     match found {
         Ok(found) => {
