@@ -1,0 +1,6 @@
+//! The supervisor's core over private memory, with the test as its workers: they write words into
+//! their slots, good ones and bad ones.
+
+mod board;
+mod page;
+mod refusals;
