@@ -14,7 +14,8 @@ use tallyboard_proto::control::{
     Attached, Hello, MAX_SLOTS_PER_PROCESS, Refused, RefusedReason, SlotRow,
 };
 use tallyboard_proto::layout::{
-    EXTENT_WORDS, FINGERPRINT, Geometry, LAYOUT_VERSION, Layout, MAGIC, entry, header, slot_header,
+    DROP_REASONS, EXTENT_WORDS, FINGERPRINT, Geometry, LAYOUT_VERSION, Layout, MAGIC, entry,
+    header, slot_header,
 };
 use tallyboard_proto::log::{LogError, Mark};
 use tallyboard_proto::slot::{SlotWord, State, Tenant};
@@ -118,6 +119,11 @@ pub(crate) struct Slot {
     pub(crate) class: Option<Rc<Class>>,
     /// Its cells when they were last read and found good.
     pub(crate) row: Vec<u64>,
+    /// What its worker could not count when it was last read and found good.
+    pub(crate) dropped: [u64; DROP_REASONS],
+    /// Whether `row` says how much there was before: not so until an earlier supervisor's slot has
+    /// been read once.
+    pub(crate) has_baseline: bool,
     pub(crate) quarantine: Option<Quarantine>,
     pub(crate) exited: bool,
 }
@@ -160,6 +166,8 @@ impl Core {
             tenant: Tenant::default(),
             class: None,
             row: Vec::new(),
+            dropped: [0; DROP_REASONS],
+            has_baseline: true,
             quarantine: None,
             exited: false,
         };
@@ -204,6 +212,7 @@ impl Core {
             core.recover_slot(slot)?;
         }
         core.reclaim();
+        core.read_rows(None);
         Ok(core)
     }
 
@@ -214,11 +223,13 @@ impl Core {
         self.slots[slot].word = word;
         match Turn::of(word, self.archive.folded(slot)) {
             Turn::Idle => self.free.push_back(slot),
+            // Draining comes before the fold of the dead, so this one was quarantined: its worker
+            // may live, and the archive has its last good row.
+            Turn::Folded if word.state != State::Draining => {
+                self.slots[slot].tenant = tenant;
+                self.slots[slot].quarantine = Some(Quarantine::Earlier);
+            }
             Turn::Folded => {
-                if word.state != State::Draining {
-                    self.go_to(slot, State::Draining);
-                }
-                let word = self.slots[slot].word;
                 self.slots[slot].word = scrub(&self.arena, &self.layout, slot, word);
                 self.free.push_back(slot);
             }
@@ -228,6 +239,7 @@ impl Core {
                 let prefix = prefix.ok_or(RecoverError::Slot { slot })?;
                 self.slots[slot].class = Some(self.classes.of_prefix(&self.catalog, prefix));
                 self.slots[slot].tenant = tenant;
+                self.slots[slot].has_baseline = false;
                 // Whether the worker had confirmed died with the supervisor that it told.
                 if word.state == State::Assigned {
                     self.go_to(slot, State::Live);
@@ -416,6 +428,8 @@ impl Core {
         };
         taken.class = Some(self.classes.of_prefix(&self.catalog, prefix));
         taken.row = Vec::new();
+        taken.dropped = [0; DROP_REASONS];
+        taken.has_baseline = true;
         taken.quarantine = None;
         taken.exited = false;
         taken.tenant.write(&self.arena, &self.layout, slot);
@@ -506,7 +520,7 @@ impl Core {
                 attached_at_ms: taken.tenant.attached_at_ms,
                 series: class.map_or(0, |class| class.own_series as u64),
                 cells: class.map_or(0, |class| class.cells as u64),
-                dropped: self.dropped_of(slot).iter().sum(),
+                dropped: taken.dropped.iter().fold(0, |sum: u64, &n| sum.saturating_add(n)),
                 quarantined: taken.quarantine.is_some(),
             }
         };

@@ -20,27 +20,36 @@ impl Core {
             // The dead cannot write, so this read is exact.
             self.read_row(slot, None);
         }
-        self.fold(&batch);
+        // A slot that was quarantined is in the archive already.
+        let counts = |slot: &usize| !self.is_folded(*slot);
+        let unfolded: Vec<usize> = batch.iter().copied().filter(counts).collect();
+        if !unfolded.is_empty() {
+            self.fold(&unfolded);
+            self.figures.folds += 1;
+        }
         for &slot in &batch {
             let word = self.slots[slot].word;
             self.slots[slot].word = scrub(&self.arena, &self.layout, slot, word);
             self.vacate(slot);
         }
         self.figures.reclaims += batch.len() as u64;
-        self.figures.folds += 1;
         self.classes.prune();
         batch.len()
     }
 
-    fn fold(&mut self, batch: &[usize]) {
+    /// Whether the archive counts the slot in its present generation.
+    pub(crate) fn is_folded(&self, slot: usize) -> bool {
+        self.archive.folded(slot) >= self.slots[slot].word.generation
+    }
+
+    pub(crate) fn fold(&mut self, batch: &[usize]) {
         let gauges: Vec<Option<DeadRow>> =
             batch.iter().map(|&slot| self.all_gauges_of(slot)).collect();
-        let drops: Vec<_> = batch.iter().map(|&slot| self.dropped_of(slot)).collect();
         let slots = &self.slots;
         let dead: Vec<Dead<'_>> = batch
             .iter()
-            .zip(gauges.into_iter().zip(drops))
-            .map(|(&slot, (gauges, dropped))| {
+            .zip(gauges)
+            .map(|(&slot, gauges)| {
                 let taken = &slots[slot];
                 // A slot that was quarantined before its first good read has an empty row.
                 let class = taken.class.as_deref().filter(|class| taken.row.len() == class.cells);
@@ -50,7 +59,7 @@ impl Core {
                     row: &taken.row,
                     runs: class.map_or(&[], |class| &class.runs),
                     gauges,
-                    dropped,
+                    dropped: taken.dropped,
                 }
             })
             .collect();

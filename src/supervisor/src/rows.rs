@@ -28,6 +28,8 @@ pub enum Quarantine {
     Fell,
     /// A cell rose by more than 2^53 between two reads.
     Jumped,
+    /// An earlier supervisor quarantined it.
+    Earlier,
 }
 
 impl Quarantine {
@@ -39,6 +41,7 @@ impl Quarantine {
             Self::Log => "log",
             Self::Fell => "fell",
             Self::Jumped => "jumped",
+            Self::Earlier => "earlier",
         }
     }
 }
@@ -63,27 +66,45 @@ impl Core {
             None => Ok(()),
         });
         if let Err(reason) = read {
-            let taken = &mut self.slots[slot];
-            taken.quarantine = Some(reason);
-            // Cells that were never read as good count as 0.
-            let cells = taken.class.as_ref().map_or(0, |class| class.cells);
-            taken.row.resize(cells, 0);
-            self.figures.quarantined += 1;
-            tracing::error!(
-                slot,
-                pid = self.slots[slot].tenant.pid,
-                reason = reason.name(),
-                "quarantined a slot: its last good values count from now on; look for stray writes in the worker"
-            );
+            self.quarantine(slot, reason);
         }
+    }
+
+    /// Quarantines a slot. Its last good row exists in this process only, so it goes into the
+    /// archive at once: a later supervisor must not count what the slot says now. What only the
+    /// living count stays in the row.
+    fn quarantine(&mut self, slot: usize, reason: Quarantine) {
+        let taken = &mut self.slots[slot];
+        taken.quarantine = Some(reason);
+        // Cells that were never read as good count as 0.
+        let cells = taken.class.as_ref().map_or(0, |class| class.cells);
+        taken.row.resize(cells, 0);
+        self.fold(&[slot]);
+        let taken = &mut self.slots[slot];
+        for run in taken.class.iter().flat_map(|class| &class.runs) {
+            if !matches!(run.shape, Shape::Gauge(mode) if !mode.outlives_its_process()) {
+                taken.row[run.from..run.from + run.cells()].fill(0);
+            }
+        }
+        self.figures.quarantined += 1;
+        tracing::error!(
+            slot,
+            pid = self.slots[slot].tenant.pid,
+            reason = reason.name(),
+            "quarantined a slot: its last good values count from now on; look for stray writes in the worker"
+        );
     }
 
     /// Reads what is new in a slot's log; gives the slot's class, or nothing when its worker has
     /// not begun to write.
     fn read_log(&mut self, slot: usize) -> Result<Option<Rc<Class>>, Quarantine> {
         let base = self.layout.slot(slot);
-        let Some(header) = SlotHeader::read(&self.arena, base) else { return Ok(None) };
         let taken = &self.slots[slot];
+        let Some(header) = SlotHeader::read(&self.arena, base) else {
+            // A header that has been written does not become empty while its worker has the slot.
+            let is_unread = taken.row.is_empty() && taken.dropped == [0; DROP_REASONS];
+            return if is_unread { Ok(None) } else { Err(Quarantine::Header) };
+        };
         let expected = SlotHeader {
             generation: taken.word.generation,
             arena_id: self.origin.arena_id,
@@ -93,6 +114,7 @@ impl Core {
         if header != expected {
             return Err(Quarantine::Header);
         }
+        self.read_dropped(slot)?;
         let mut words = Vec::new();
         let area = self.layout.slot_log(slot);
         let quarantine = |error: log::LogError| {
@@ -135,9 +157,10 @@ impl Core {
             }
         }
         let before = &self.slots[slot].row;
+        let most_rise = self.most_rise(slot);
         let runs = class.runs.iter().zip(&class.families);
         for (run, _) in runs.filter(|(_, family)| is_selected(**family)) {
-            check_run(run, before, &row, || {
+            check_run(run, before, &row, most_rise, || {
                 // Acquire fence: a sum that fell was marked odd before it fell; see it now.
                 fence(Acquire);
                 let mut again = Vec::with_capacity(run.cells());
@@ -146,15 +169,24 @@ impl Core {
             })?;
         }
         self.slots[slot].row = row;
+        self.slots[slot].has_baseline |= selected.is_none();
         Ok(())
     }
 
-    /// What the worker of `slot` could not count, as far as its header can be believed.
-    pub(crate) fn dropped_of(&self, slot: usize) -> [u64; DROP_REASONS] {
-        let base = self.layout.slot(slot);
-        let begun = SlotHeader::read(&self.arena, base)
-            .is_some_and(|header| header.generation == self.slots[slot].word.generation);
-        if begun { dropped(&self.arena, base) } else { [0; DROP_REASONS] }
+    /// By how much a counting cell of `slot` may have risen since it was last read.
+    fn most_rise(&self, slot: usize) -> u64 {
+        if self.slots[slot].has_baseline { MOST_RISE } else { u64::MAX }
+    }
+
+    /// Reads what the worker of `slot` could not count, which only rises as other counts do.
+    fn read_dropped(&mut self, slot: usize) -> Result<(), Quarantine> {
+        let now = dropped(&self.arena, self.layout.slot(slot));
+        let most_rise = self.most_rise(slot);
+        for (now, was) in now.iter().zip(self.slots[slot].dropped) {
+            check_whole(was, *now, most_rise)?;
+        }
+        self.slots[slot].dropped = now;
+        Ok(())
     }
 }
 
@@ -164,6 +196,7 @@ fn check_run(
     run: &Run,
     before: &[u64],
     row: &[u64],
+    most_rise: u64,
     again: impl Fn() -> Vec<u64>,
 ) -> Result<(), Quarantine> {
     let now = &row[run.from..run.from + run.cells()];
@@ -174,8 +207,7 @@ fn check_run(
     for (at, &now_is) in now.iter().enumerate() {
         let (was, in_series) = (was(at), at % width);
         match run.shape.cell(in_series) {
-            CellKind::Whole if now_is < was => return Err(Quarantine::Fell),
-            CellKind::Whole if now_is - was > MOST_RISE => return Err(Quarantine::Jumped),
+            CellKind::Whole => check_whole(was, now_is, most_rise)?,
             CellKind::Float if float_fell(was, now_is) => {
                 let odd = at - in_series + width - 1;
                 let may_fall = run.shape != Shape::Counter && again()[odd] != 0;
@@ -187,6 +219,14 @@ fn check_run(
         }
     }
     Ok(())
+}
+
+fn check_whole(was: u64, now: u64, most_rise: u64) -> Result<(), Quarantine> {
+    match now.checked_sub(was) {
+        None => Err(Quarantine::Fell),
+        Some(rise) if rise > most_rise => Err(Quarantine::Jumped),
+        Some(_) => Ok(()),
+    }
 }
 
 fn float_fell(was: u64, now: u64) -> bool {
@@ -202,7 +242,7 @@ mod tests {
 
     fn check(shape: Shape, before: &[u64], row: &[u64]) -> Result<(), Quarantine> {
         let run = Run { shape, series: row.len() / shape.width(), from: 0, to: 0 };
-        check_run(&run, before, row, || row.to_vec())
+        check_run(&run, before, row, MOST_RISE, || row.to_vec())
     }
 
     #[test]

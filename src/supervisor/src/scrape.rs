@@ -326,8 +326,8 @@ impl Core {
     /// What all workers, dead or alive, could not count.
     fn dropped(&self) -> [u64; DROP_REASONS] {
         let mut total = *self.archive.dropped();
-        for slot in self.taken() {
-            for (total, dropped) in total.iter_mut().zip(self.dropped_of(slot)) {
+        for slot in self.taken().filter(|&slot| !self.is_folded(slot)) {
+            for (total, dropped) in total.iter_mut().zip(self.slots[slot].dropped) {
                 *total = total.saturating_add(dropped);
             }
         }

@@ -2,5 +2,6 @@
 //! their slots, good ones and bad ones.
 
 mod board;
+mod hostile;
 mod page;
 mod refusals;

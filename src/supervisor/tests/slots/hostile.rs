@@ -1,0 +1,219 @@
+//! Slots whose words are none that a worker wrote: they never bring the supervisor down, never
+//! change what others count, and count with their last good row, across restarts too.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use tallyboard_proto::family::GaugeMode;
+use tallyboard_proto::layout::slot_header;
+use tallyboard_proto::log::Record;
+use tallyboard_proto::word::Words;
+
+use crate::board::{Board, Random, Worker, counter, gauge, histogram, summary};
+
+/// A good worker with 10, and a bad one with 100, both scraped once.
+fn two() -> (Board, Worker, Worker, usize) {
+    let mut board = Board::new();
+    let (mut good, mut bad) = (board.worker(1), board.worker(2));
+    let cell = board.series(&mut good, &counter("c"), "x");
+    board.add(&good, cell, 10);
+    let cell = board.series(&mut bad, &counter("c"), "x");
+    board.add(&bad, cell, 100);
+    board.set_dropped(&bad, 3, 7);
+    assert_eq!(board.page().get(r#"c_total{l="x"}"#), Some(110.0));
+    (board, good, bad, cell)
+}
+
+/// Expects 110 from now on: at once, after a restart, after the death of the bad worker, and once
+/// more after a restart; what the good worker counts is added to it.
+fn expect_last_good(mut board: Board, good: &Worker, bad: &Worker, context: &str) {
+    let key = r#"c_total{l="x"}"#;
+    let dropped = r#"tallyboard_dropped_total{reason="amount"}"#;
+    let mut expected = 110.0;
+    let mut check = |board: &mut Board, quarantined: f64, step: &str| {
+        board.add(good, 0, 1);
+        expected += 1.0;
+        let page = board.page();
+        assert_eq!(page.get(key), Some(expected), "{context}, {step}");
+        assert_eq!(page.get(dropped), Some(7.0), "{context}, {step}");
+        let found = page.get("tallyboard_quarantined_slots");
+        assert_eq!(found, Some(quarantined), "{context}, {step}");
+    };
+    check(&mut board, 1.0, "at once");
+    check(&mut board, 1.0, "again");
+    let mut board = board.restart();
+    check(&mut board, 1.0, "after a restart");
+    board.kill(bad);
+    check(&mut board, 0.0, "after its death");
+    let mut board = board.restart();
+    check(&mut board, 0.0, "after another restart");
+}
+
+fn slot_word(board: &Board, worker: &Worker, word: usize, value: u64) {
+    board.core.arena().store(board.layout.slot(worker.slot) + word, value, Relaxed);
+}
+
+#[test]
+fn a_counter_that_falls_counts_as_before_across_restarts() {
+    let (board, good, bad, cell) = two();
+    board.set(&bad, cell, 4);
+    expect_last_good(board, &good, &bad, "fell");
+}
+
+#[test]
+fn a_counter_that_jumps_counts_as_before_across_restarts() {
+    let (board, good, bad, cell) = two();
+    board.set(&bad, cell, u64::MAX);
+    expect_last_good(board, &good, &bad, "jumped");
+}
+
+#[test]
+fn a_header_that_changes_or_vanishes_leaves_the_last_good_row() {
+    for (word, value) in [
+        (slot_header::GENERATION, 0),
+        (slot_header::GENERATION, 9),
+        (slot_header::ARENA_ID, 0),
+        (slot_header::PREFIX, u64::MAX),
+    ] {
+        let (board, good, bad, _) = two();
+        slot_word(&board, &bad, word, value);
+        expect_last_good(board, &good, &bad, &format!("word {word} = {value}"));
+    }
+}
+
+#[test]
+fn drop_counts_that_fall_or_jump_do_not_make_the_total_fall() {
+    for value in [0, 6, u64::MAX] {
+        let (board, good, bad, _) = two();
+        board.set_dropped(&bad, 3, value);
+        expect_last_good(board, &good, &bad, &format!("dropped = {value}"));
+    }
+}
+
+#[test]
+fn a_commit_word_that_leads_anywhere_leaves_the_last_good_row() {
+    for commit in [0, 1, 511, 512, 513, 1 << 40, u64::MAX] {
+        let (board, good, bad, _) = two();
+        slot_word(&board, &bad, slot_header::LOG_COMMIT, commit);
+        expect_last_good(board, &good, &bad, &format!("commit {commit}"));
+    }
+}
+
+#[test]
+fn the_death_of_a_worker_whose_slot_is_damaged_since_the_last_scrape_loses_only_what_was_damaged() {
+    let (mut board, _good, bad, cell) = two();
+    board.set(&bad, cell, 3);
+    board.kill(&bad);
+    assert_eq!(board.page().get(r#"c_total{l="x"}"#), Some(110.0));
+    assert_eq!(board.restart().page().get(r#"c_total{l="x"}"#), Some(110.0));
+}
+
+#[test]
+fn a_counter_above_two_to_the_53_survives_a_restart() {
+    let mut board = Board::new();
+    let mut worker = board.worker(1);
+    let cell = board.series(&mut worker, &counter("nanoseconds"), "x");
+    for _ in 0..3 {
+        board.add(&worker, cell, 1 << 53);
+        board.page();
+    }
+    let before = board.page();
+    let mut board = board.restart();
+    let after = board.page();
+    after.assert_not_below(&before, "restart");
+    assert_eq!(after.get("tallyboard_quarantined_slots"), Some(0.0));
+    board.add(&worker, cell, 1 << 54);
+    assert_eq!(board.page().get("tallyboard_quarantined_slots"), Some(1.0));
+}
+
+#[test]
+fn a_log_with_the_same_series_twice_makes_no_second_sample() {
+    let mut board = Board::new();
+    let mut worker = board.worker(1);
+    let count = board.series(&mut worker, &counter("c"), "x");
+    let value = board.series(&mut worker, &gauge("g", GaugeMode::All), "x");
+    for family in [0, 1] {
+        board.append(&mut worker, Record::Series { family, values: [("x").into()].into() });
+    }
+    for cell in [count, value + 2] {
+        board.add(&worker, cell, 3);
+    }
+    for cell in [value, value + 4] {
+        board.set_gauge(&worker, cell, 1.0, 1);
+    }
+    board.page();
+    board.kill(&worker);
+    board.page();
+    board.restart().page();
+}
+
+/// Damages one or more words of a slot at random. `spares_log` leaves alone what a supervisor has
+/// read of the log, which only its successor reads again.
+fn damage(board: &Board, worker: &Worker, random: &mut Random, spares_log: bool) {
+    let words = board.layout.slot_words;
+    let log = board.layout.log_of_slot_at(0);
+    for _ in 0..=random.below(4) {
+        let at = match random.below(5) {
+            0 => random.below(20) as usize,
+            1 => slot_header::LOG_COMMIT,
+            2 => slot_header::WORDS + random.below(40) as usize,
+            3 => log.start + random.below(60) as usize,
+            _ => random.below(words as u64) as usize,
+        };
+        if spares_log && (log.start..log.start + worker.log_words).contains(&at) {
+            continue;
+        }
+        let was = board.core.arena().load(board.layout.slot(worker.slot) + at, Relaxed);
+        let value = match random.below(6) {
+            0 => 0,
+            1 => u64::MAX,
+            2 => was ^ 1 << random.below(64),
+            3 => was.wrapping_add(random.below(3)),
+            4 => random.below(1 << 20),
+            _ => random.word(),
+        };
+        slot_word(board, worker, at, value);
+    }
+}
+
+/// One worker that is damaged at random beside one that is not.
+fn damaged_life(seed: u64) {
+    let mut random = Random(seed);
+    let mut board = Board::new();
+    let (mut good, mut bad) = (board.worker(1), board.worker(2));
+    let own = board.series(&mut good, &counter("own"), "x");
+    let families = [counter("c"), summary("s"), histogram("h"), gauge("g", GaugeMode::Max)];
+    for family in &families {
+        let cell = board.series(&mut bad, family, "x");
+        board.add(&bad, cell, 5);
+        board.series(&mut good, family, "x");
+    }
+    let (mut before, mut counted) = (board.page(), 0);
+    for step in 0..12 {
+        let context = format!("seed {seed}, step {step}");
+        damage(&board, &bad, &mut random, seed.is_multiple_of(2));
+        board.add(&good, own, 2);
+        counted += 2;
+        let page = board.page();
+        assert_eq!(page.get(r#"own_total{l="x"}"#), Some(f64::from(counted)), "{context}");
+        page.assert_not_below(&before, &context);
+        before = page;
+        match random.below(5) {
+            0 if seed.is_multiple_of(2) => board = board.restart(),
+            1 => {
+                board.kill(&bad);
+                bad = board.worker_without_prefix(100 + step);
+            }
+            _ => {}
+        }
+        let page = board.page();
+        page.assert_not_below(&before, &context);
+        before = page;
+    }
+}
+
+#[test]
+fn random_damage_never_panics_never_lowers_a_count_and_never_reaches_another_slot() {
+    let first = u64::from(std::process::id()) << 16;
+    println!("seeds from {first}");
+    (first..first + 1500).for_each(damaged_life);
+}
