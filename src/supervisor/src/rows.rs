@@ -57,6 +57,17 @@ impl Core {
         taken.into_iter().for_each(|slot| self.read_row(slot, selected));
     }
 
+    /// Reads what is new in every log, for whoever must know all families before any cell.
+    pub(crate) fn read_logs(&mut self) {
+        let good = |slot: &usize| self.slots[*slot].quarantine.is_none();
+        let taken: Vec<usize> = self.taken().filter(good).collect();
+        for slot in taken {
+            if let Err(reason) = self.read_log(slot) {
+                self.quarantine(slot, reason);
+            }
+        }
+    }
+
     pub(crate) fn read_row(&mut self, slot: usize, selected: Option<&[bool]>) {
         if self.slots[slot].quarantine.is_some() {
             return;
@@ -141,7 +152,10 @@ impl Core {
     ) -> Result<(), Quarantine> {
         let cells = self.layout.slot_cells(slot);
         let mut row = Vec::with_capacity(class.cells);
-        let is_selected = |family: u32| selected.is_none_or(|selected| selected[family as usize]);
+        // A log may have begun a family since the selection was made.
+        let is_selected = |family: u32| {
+            selected.is_none_or(|all| all.get(family as usize).copied().unwrap_or(false))
+        };
         if selected.is_none() {
             self.arena.read(cells..cells + class.cells, &mut row);
             self.figures.scrape_cells += class.cells as u64;

@@ -134,7 +134,10 @@ impl Core {
     /// their own name or that of a sample.
     pub fn expose(&mut self, metrics: &[String]) -> Vec<u8> {
         self.figures.scrape_cells = 0;
-        let selected = (!metrics.is_empty()).then(|| self.selection(metrics));
+        let selected = (!metrics.is_empty()).then(|| {
+            self.read_logs();
+            self.selection(metrics)
+        });
         self.read_rows(selected.as_deref());
         self.pages.follow(self.catalog.contents());
         let mut totals = vec![0; self.catalog.cells()];

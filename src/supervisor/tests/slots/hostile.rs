@@ -126,6 +126,21 @@ fn a_counter_above_two_to_the_53_survives_a_restart() {
 }
 
 #[test]
+fn a_filtered_scrape_reads_logs_that_have_begun_families_since_the_last_one() {
+    let mut board = Board::new();
+    let mut worker = board.worker(1);
+    let cell = board.series(&mut worker, &counter("a"), "x");
+    board.add(&worker, cell, 5);
+    let page = board.core.expose(&["a".into()]);
+    assert!(String::from_utf8_lossy(&page).contains("a_total{l=\"x\"} 5\n"));
+    let cell = board.series(&mut worker, &counter("b"), "x");
+    board.add(&worker, cell, 6);
+    let page = board.core.expose(&["b_total".into()]);
+    assert!(String::from_utf8_lossy(&page).contains("b_total{l=\"x\"} 6\n"));
+    assert!(!String::from_utf8_lossy(&page).contains("a_total"));
+}
+
+#[test]
 fn a_log_with_the_same_series_twice_makes_no_second_sample() {
     let mut board = Board::new();
     let mut worker = board.worker(1);
@@ -193,6 +208,9 @@ fn damaged_life(seed: u64) {
         damage(&board, &bad, &mut random, seed.is_multiple_of(2));
         board.add(&good, own, 2);
         counted += 2;
+        if random.below(6) == 0 {
+            board.core.expose(&["own".into(), "c".into()]);
+        }
         let page = board.page();
         assert_eq!(page.get(r#"own_total{l="x"}"#), Some(f64::from(counted)), "{context}");
         page.assert_not_below(&before, &context);
