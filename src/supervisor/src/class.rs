@@ -192,6 +192,12 @@ impl Classes {
         Ok(longer)
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.by_words.len()
+    }
+
     /// Forgets the classes that no slot is of; gives how many are left.
     pub fn prune(&mut self) -> usize {
         self.by_words.retain(|_, class| Rc::strong_count(class) > 1);

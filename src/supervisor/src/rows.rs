@@ -55,6 +55,8 @@ impl Core {
     pub(crate) fn read_rows(&mut self, selected: Option<&[bool]>) {
         let taken: Vec<usize> = self.taken().collect();
         taken.into_iter().for_each(|slot| self.read_row(slot, selected));
+        // Every log that has grown has left a class behind that no slot is of.
+        self.classes.prune();
     }
 
     /// Reads what is new in every log, for whoever must know all families before any cell.
@@ -252,7 +254,42 @@ fn float_fell(was: u64, now: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tallyboard_proto::control::Hello;
+    use tallyboard_proto::family::{Family, Kind};
+    use tallyboard_proto::layout::{FINGERPRINT, Geometry, Layout};
+    use tallyboard_proto::log::Record;
+
     use super::*;
+    use crate::core::{Caller, Origin, Rules, format};
+
+    #[test]
+    fn a_log_that_grows_leaves_no_classes_behind() {
+        let geometry =
+            Geometry { slots: 1, cells: 256, log_words: 512, ring_rows: 1, row_cells: 2, unit: 1 };
+        let layout = Layout::new(geometry);
+        let arena = tallyboard_segment::private::arena(layout.arena_words()).unwrap();
+        let origin = Origin { arena_id: 5, ..Origin::default() };
+        format(&arena, &layout, &origin).unwrap();
+        let rules = Rules { uids: vec![0], label_limit: 1000 };
+        let mut core = Core::new(arena, layout, origin, rules);
+        let hello =
+            Hello { layout: 1, fingerprint: FINGERPRINT, image: 1, attach_id: 1, rejoin: None };
+        core.attach(&Caller::default(), &hello, 0, |_, _| Ok(())).unwrap();
+        core.confirm(0, 1);
+        let header = SlotHeader { generation: 1, arena_id: 5, prefix: 0 };
+        header.write(&core.arena, layout.slot(0));
+        let family = Family::new(Kind::Counter, "c", "", "", &["l"]).unwrap();
+        let series = |l: usize| Record::Series { family: 0, values: [l.to_string().into()].into() };
+        let records = [Record::Family(family)].into_iter().chain((0..60).map(series));
+        let mut committed = 0;
+        for record in records {
+            let words = record.to_words();
+            committed = log::append(&core.arena, layout.slot_log(0), committed, &words).unwrap();
+            core.read_rows(None);
+            assert_eq!(core.classes.count(), 1);
+        }
+        assert_eq!(core.series(), 60);
+    }
 
     fn check(shape: Shape, before: &[u64], row: &[u64]) -> Result<(), Quarantine> {
         let run = Run { shape, series: row.len() / shape.width(), from: 0, to: 0 };
