@@ -303,9 +303,8 @@ impl Supervisor {
                 }
                 Event::Refused(reason) => self.core.figures().refuse(reason),
                 Event::HungUp { connection } => {
-                    if let Some((slot, generation)) = self.offers.remove(&connection) {
-                        self.core.release(slot, generation);
-                    }
+                    let offer = self.offers.remove(&connection);
+                    self.withdraw(offer);
                 }
                 Event::Scrape { answer } => scrapes.push(answer),
                 Event::Keeper(message, descriptor) => self.obey(message, descriptor),
@@ -320,6 +319,16 @@ impl Supervisor {
         }
         self.answer_scrapes(scrapes);
         Next::GoOn
+    }
+
+    /// Takes back a slot that a connection was offered. A client that asked again on another
+    /// connection was offered the same one there, and may take it yet.
+    fn withdraw(&mut self, offer: Option<(usize, u64)>) {
+        if let Some((slot, generation)) = offer
+            && !self.offers.values().any(|other| *other == (slot, generation))
+        {
+            self.core.release(slot, generation);
+        }
     }
 
     fn answer_scrapes(&mut self, scrapes: Vec<oneshot::Sender<Bytes>>) {
@@ -362,7 +371,9 @@ impl Supervisor {
         match self.core.attach(caller, hello, process::now_ms(), announce) {
             Ok(attached) => {
                 let (slot, generation) = (attached.slot as usize, attached.generation);
-                self.offers.insert(connection, (slot, generation));
+                // A connection takes one slot: the last one that it asked for.
+                let before = self.offers.insert(connection, (slot, generation));
+                self.withdraw(before);
                 self.watch(pidfd, slot, generation);
                 (Reply::Attached(attached), Some(object))
             }
