@@ -392,6 +392,8 @@ extern "C" fn after_fork_child() {
             wiped.token.store(0, Relaxed);
             wiped.pending.iter().for_each(|pending| pending.store(0, Relaxed));
         }
+        // The thread that ran a copied page's first use is not here to end it.
+        let _ = wiped.phase.compare_exchange(RUNNING, IDLE, Relaxed, Relaxed);
         wiped.lock.store(0, Release);
     }
 }
@@ -489,6 +491,29 @@ mod tests {
         let code = in_child(|| cells.words().unwrap().at(0).fetch_add(1, Relaxed) as i32);
         assert_eq!(code, 5);
         assert_eq!(cells.words().unwrap().at(0).load(Relaxed), 5);
+    }
+
+    #[test]
+    fn a_child_forked_during_a_first_use_runs_its_own() {
+        let page = ForkPage::new(Inherit::Copy).unwrap();
+        let (begun, has_begun) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let runner = std::thread::spawn(move || {
+            let FirstUse::Run(turn) = page.first_use() else { panic!("nobody ran it before") };
+            begun.send(()).unwrap();
+            let _ = ended.recv();
+            drop(turn);
+        });
+        has_begun.recv().unwrap();
+        let code = in_child(|| {
+            // A child that waits for a thread it does not have is ended by this signal.
+            // SAFETY: only sets a timer of this process.
+            unsafe { libc::alarm(20) };
+            i32::from(!matches!(page.first_use(), FirstUse::Run(_)))
+        });
+        drop(end);
+        runner.join().unwrap();
+        assert_eq!(code, 0);
     }
 
     #[test]
