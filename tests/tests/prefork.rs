@@ -76,6 +76,20 @@ fn an_arena_whose_keeper_and_supervisor_were_killed_is_gone_on_with_by_name() {
 }
 
 #[test]
+fn what_was_counted_before_a_supervisor_started_is_moved_into_its_slots() {
+    let _watchdog = Watchdog::new("late supervisor");
+    let program = tallyboard().to_str().expect("a path of this project is text");
+    for _ in 0..times() {
+        let found = prefork(&["late", "--program", program, "--before-ms", "2000"]);
+        assert!(found["own"].as_f64() > Some(0.0), "{found}");
+        let observations = found["observations"].as_f64().unwrap_or_default();
+        assert_eq!(found["sum"].as_f64(), Some(observations / 2.0), "{found}");
+        assert_eq!(found["highest"], 7.0);
+        assert!(found["died_with_them"].as_u64() > Some(0), "{found}");
+    }
+}
+
+#[test]
 fn handles_made_before_a_fork_count_in_every_child() {
     let _watchdog = Watchdog::new("preload");
     let found = prefork(&["preload", "--children", "8"]);

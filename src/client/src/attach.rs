@@ -74,6 +74,16 @@ pub enum AttachError {
 }
 
 impl AttachError {
+    /// Whether asking again cannot help.
+    pub(crate) fn is_final(&self) -> bool {
+        use tallyboard_proto::control::RefusedReason::{Layout, Protocol, Uid};
+        match self {
+            Self::Refused(refused) => matches!(refused.reason, Layout | Protocol | Uid),
+            Self::Connect { .. } | Self::Answer { .. } | Self::Confirm(_) => false,
+            _ => true,
+        }
+    }
+
     /// Whether the conversation broke off, as it does when a supervisor dies in it.
     pub(crate) fn is_broken_off(&self) -> bool {
         match self {

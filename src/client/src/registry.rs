@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tallyboard_proto::control::{Attached, Rejoin};
 use tallyboard_proto::family::{Family, FamilyError, MAX_VALUE_BYTES};
 use tallyboard_proto::layout::{
-    DROP_REASONS, DropReason, EXTENT_WORDS, Geometry, Layout, LogArea, slot_header,
+    DROP_REASONS, DropReason, EXTENT_WORDS, Geometry, Layout, slot_header,
 };
 use tallyboard_proto::log::{Begun, Contents, Mark, Record, append};
 use tallyboard_proto::slot::SlotHeader;
@@ -25,12 +25,15 @@ use tallyboard_segment::{private, process};
 use thiserror::Error;
 
 use crate::attach::{AttachError, ask};
+use crate::detached::{Pump, attach_later};
 
 /// How long the first use in a process waits for the supervisor, unless
 /// `TALLYBOARD_ATTACH_TIMEOUT_MS` or [`RegistryBuilder::attach_timeout`] says otherwise.
 pub const DEFAULT_ATTACH_TIMEOUT: Duration = Duration::from_millis(250);
 /// How many label sets a family of a process without supervisor may have.
 pub const DEFAULT_LABEL_LIMIT: usize = 10_000;
+/// Number of every attachment to private memory; the others are random.
+const PRIVATE_TOKEN: u64 = 1;
 /// How many series a process without supervisor has room for.
 const PRIVATE_SERIES: usize = 65_536;
 
@@ -255,23 +258,19 @@ impl State {
         }
     }
 
-    fn log(&self) -> LogArea {
-        self.layout.log_of_slot_at(0)
-    }
-
     /// Makes the cells up to `cells` and room in the log real, then appends `records` behind the
     /// first `committed` words of the log and commits them.
     fn write(
-        &self,
+        layout: &Layout,
         mapping: &SlotMapping,
         committed: usize,
         records: &[u64],
         cells: usize,
     ) -> Result<(), DropReason> {
-        let log = self.log();
+        let log = layout.log_of_slot_at(0);
         let start = log.start + committed;
         let end = start + records.len();
-        if cells > self.layout.geometry.cells || end > log.start + log.words {
+        if cells > layout.geometry.cells || end > log.start + log.words {
             return Err(DropReason::Full);
         }
         mapping
@@ -286,7 +285,7 @@ impl State {
     fn begin(&mut self, mapping: &SlotMapping, record: Record) -> Result<Begun, DropReason> {
         let words = record.to_words();
         let cells = self.contents.end().cells + self.contents.cells_of(&record);
-        self.write(mapping, self.own_log.len(), &words, cells)?;
+        Self::write(&self.layout, mapping, self.own_log.len(), &words, cells)?;
         self.own_log.extend_from_slice(&words);
         self.contents.push(record, words.len()).map_err(|_| DropReason::Full)
     }
@@ -307,6 +306,11 @@ impl State {
             None => Some(Rejoin { arena_id: 0, prefix: 0 }),
         }
     }
+}
+
+fn no_room(reason: DropReason) -> AttachError {
+    let text = format!("no room for the series of this process ({})", reason.name());
+    AttachError::Map(std::io::Error::other(text))
 }
 
 fn private_layout() -> Layout {
@@ -368,7 +372,7 @@ impl Registry {
         self.state.lock().attachment.filter(|attachment| attachment.token == token && token != 0)
     }
 
-    fn warn(&self, warning: &str) {
+    pub(crate) fn warn(&self, warning: &str) {
         if !self.warned.swap(true, Relaxed) {
             (self.warn)(warning);
         }
@@ -386,56 +390,75 @@ impl Registry {
             FirstUse::Run(_turn) => {
                 let attached = self.find_slot();
                 if let Err(error) = &attached {
-                    if self.address.is_some() {
-                        self.warn(&format!("{error}; this process counts privately"));
-                    }
                     self.count_privately();
+                    self.detach(error);
                 }
                 Some(attached)
             }
         }
     }
 
+    /// Says once why this process counts privately, and asks again in the background where that
+    /// can help.
+    fn detach(&'static self, error: &AttachError) {
+        if self.address.is_none() {
+            return;
+        }
+        if error.is_final() {
+            self.warn(&format!("{error}; this process counts privately"));
+            return;
+        }
+        self.warn(&format!("{error}; this process counts privately until a supervisor answers"));
+        if let Err(error) = attach_later(self) {
+            self.warn(&format!("no thread to ask again with: {error}"));
+        }
+    }
+
     fn find_slot(&'static self) -> Result<(), AttachError> {
-        let address = match &self.address {
-            None => return Err(AttachError::NoAddress),
-            Some(address) => address.clone()?,
-        };
         let rejoin = self.state.lock().rejoin();
-        let token = process::random_u64().map_err(AttachError::Map)?;
-        let deadline = Instant::now() + self.attach_timeout;
-        let (contents, (mapping, layout, granted)) = loop {
-            match self.take_slot(&address, deadline, token, rejoin) {
-                // The supervisor died in between. Its successor knows the attach id, and gives the
-                // slot that the first one gave, if it did.
-                Err(error) if error.is_broken_off() && Instant::now() < deadline => {}
-                result => break result?,
-            }
-        };
+        let (contents, taken, token) = self.take_slot_in_time(rejoin)?;
         let mut state = self.state.lock();
         if let Some(contents) = contents {
             let prefix = contents.end();
             state.contents = contents;
             state.own_log.clear();
-            state.origin = Some(Origin { arena_id: granted.arena_id, prefix });
-        } else if state.origin.is_none_or(|origin| origin.arena_id != granted.arena_id) {
-            let prefix = Mark::default();
-            state.own_from(prefix);
-            state.origin = Some(Origin { arena_id: granted.arena_id, prefix });
+            state.origin = Some(Origin { arena_id: taken.2.arena_id, prefix });
         }
-        state.layout = layout;
-        state.contents.set_cell_limit(layout.geometry.cells);
-        state.label_limit = usize::try_from(granted.label_limit).unwrap_or(usize::MAX);
-        let prefix = state.origin.map_or(Mark::default(), |origin| origin.prefix);
-        let header = SlotHeader {
-            generation: granted.generation,
-            arena_id: granted.arena_id,
-            prefix: prefix.words as u64,
+        Self::move_in(&mut state, taken, token).map(drop)
+    }
+
+    /// Tries once more for a process that counts privately. Gives the pump that moves what comes
+    /// late, or nothing when there is nothing to move it from.
+    pub(crate) fn attach_detached(
+        &'static self,
+    ) -> Result<Option<(Pump, &'static SlotMapping)>, AttachError> {
+        // Handles may be made meanwhile, so their cells are this client's own from the first on.
+        let rejoin = self.state.lock().rejoin().unwrap_or(Rejoin { arena_id: 0, prefix: 0 });
+        let (_, taken, token) = self.take_slot_in_time(Some(rejoin))?;
+        let mut state = self.state.lock();
+        let pump = Self::move_in(&mut state, taken, token)?;
+        Ok(pump.zip(state.page().mapping()))
+    }
+
+    /// Asks for a slot until the deadline of this attempt.
+    fn take_slot_in_time(
+        &self,
+        rejoin: Option<Rejoin>,
+    ) -> Result<(Option<Contents>, Taken, u64), AttachError> {
+        let address = match &self.address {
+            None => return Err(AttachError::NoAddress),
+            Some(address) => address.clone()?,
         };
-        header.write(&mapping, 0);
-        let (slot, generation, arena_id) = (granted.slot, granted.generation, granted.arena_id);
-        state.attachment = Some(Attachment { slot, generation, arena_id, token });
-        Self::move_in(&state, mapping, token)
+        let token = process::random_u64().map_err(AttachError::Map)?;
+        let deadline = Instant::now() + self.attach_timeout;
+        loop {
+            match self.take_slot(&address, deadline, token, rejoin) {
+                // The supervisor died in between. Its successor knows the attach id, and gives the
+                // slot that the first one gave, if it did.
+                Err(error) if error.is_broken_off() && Instant::now() < deadline => {}
+                result => return result.map(|(contents, taken)| (contents, taken, token)),
+            }
+        }
     }
 
     /// Asks for a slot, makes everything real that must be while it can still be given back, and
@@ -463,21 +486,40 @@ impl Registry {
         Ok((contents, offer.confirm()?))
     }
 
-    /// Writes the log into a mapping and publishes it.
+    /// Writes header and log into a slot that was taken, copies into it what was counted
+    /// privately, and publishes it. Gives the pump for what comes late.
     fn move_in(
-        state: &ForkMutexGuard<'_, State>,
-        mapping: SlotMapping,
+        state: &mut ForkMutexGuard<'_, State>,
+        (mapping, layout, granted): Taken,
         token: u64,
-    ) -> Result<(), AttachError> {
-        let no_room = |reason: DropReason| {
-            let text = format!("no room for the series of this process ({})", reason.name());
-            AttachError::Map(std::io::Error::other(text))
+    ) -> Result<Option<Pump>, AttachError> {
+        if state.origin.is_none_or(|origin| origin.arena_id != granted.arena_id) {
+            let prefix = Mark::default();
+            state.own_from(prefix);
+            state.origin = Some(Origin { arena_id: granted.arena_id, prefix });
+        }
+        let prefix = state.origin.map_or(Mark::default(), |origin| origin.prefix);
+        let header = SlotHeader {
+            generation: granted.generation,
+            arena_id: granted.arena_id,
+            prefix: prefix.words as u64,
         };
+        header.write(&mapping, 0);
         // The prefix owns cells too: all of them are real before the base is published.
         let cells = state.contents.end().cells;
-        state.write(&mapping, 0, &state.own_log, cells).map_err(no_room)?;
-        let published = state.page().publish(mapping, token);
-        published.map_err(|_| no_room(DropReason::Memory))
+        State::write(&layout, &mapping, 0, &state.own_log, cells).map_err(no_room)?;
+        let old = state.page().mapping();
+        let mut pump = old.map(|old| Pump::new(&state.contents, old));
+        if let Some(pump) = &mut pump {
+            pump.turn(&mapping);
+        }
+        state.page().publish(mapping, token).map_err(|_| no_room(DropReason::Memory))?;
+        let Attached { slot, generation, arena_id, .. } = granted;
+        state.attachment = Some(Attachment { slot, generation, arena_id, token });
+        state.layout = layout;
+        state.contents.set_cell_limit(layout.geometry.cells);
+        state.label_limit = usize::try_from(granted.label_limit).unwrap_or(usize::MAX);
+        Ok(pump)
     }
 
     /// Gives this process private memory with the same cells.
@@ -485,12 +527,16 @@ impl Registry {
         let inherit = if self.address.is_some() { Inherit::Nothing } else { Inherit::Copy };
         let mut state = self.state.lock();
         state.layout = private_layout();
-        let cells = state.layout.geometry.cells;
-        state.contents.set_cell_limit(cells);
+        let limit = state.layout.geometry.cells;
+        state.contents.set_cell_limit(limit);
         state.attachment = None;
-        let mapping = private::slot(state.layout.slot_words, inherit);
-        let moved =
-            mapping.map_err(AttachError::Map).and_then(|mapping| Self::move_in(&state, mapping, 1));
+        let cells = state.contents.end().cells;
+        let mapping = private::slot(state.layout.slot_words, inherit).map_err(AttachError::Map);
+        let moved = mapping.and_then(|mapping| {
+            State::write(&state.layout, &mapping, 0, &state.own_log, cells).map_err(no_room)?;
+            let published = state.page().publish(mapping, PRIVATE_TOKEN);
+            published.map_err(|_| no_room(DropReason::Memory))
+        });
         drop(state);
         if let Err(error) = moved {
             self.warn(&format!("{error}; this process counts nothing"));

@@ -199,7 +199,8 @@ impl ForkGuard {
         }
         let wiped = self.page.wiped();
         for (reason, pending) in wiped.pending.iter().enumerate() {
-            mapping.add(slot_header::DROPPED + reason, pending.swap(0, Relaxed));
+            let dropped = mapping.word(slot_header::DROPPED + reason);
+            dropped.fetch_add(pending.swap(0, Relaxed), Relaxed);
         }
         let mapping: &'static SlotMapping = Box::leak(Box::new(mapping));
         self.page.current.store((mapping as *const SlotMapping).cast_mut(), Release);

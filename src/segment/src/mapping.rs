@@ -223,7 +223,12 @@ impl SlotMapping {
         self.base
     }
 
-    fn word(&self, at: usize) -> &AtomicU64 {
+    /// A word that has been opened.
+    ///
+    /// # Panics
+    /// When the word has not been opened.
+    #[must_use]
+    pub fn word(&self, at: usize) -> &AtomicU64 {
         assert!(self.is_open(at..at + 1), "word {at} of {} is not open", self.words);
         // SAFETY: `at` is inside the mapping and open by the assertion above.
         let pointer = unsafe { self.base.as_ptr().add(at) };
@@ -247,16 +252,6 @@ impl Words for SlotMapping {
 
     fn fence(&self, order: Ordering) {
         fence(order);
-    }
-}
-
-impl SlotMapping {
-    /// Adds to a word that has been opened.
-    ///
-    /// # Panics
-    /// When the word has not been opened.
-    pub fn add(&self, at: usize, amount: u64) {
-        self.word(at).fetch_add(amount, Ordering::Relaxed);
     }
 }
 

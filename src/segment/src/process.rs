@@ -65,6 +65,19 @@ pub fn threads() -> io::Result<usize> {
     Ok(std::fs::read_dir("/proc/self/task")?.count())
 }
 
+/// Starts a thread that no signal is delivered to, so that the application's handlers never run on
+/// it.
+///
+/// # Errors
+/// What the system says when it has no thread to give.
+pub fn spawn_quiet(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    // The thread inherits the mask that its maker has while it makes it.
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+    before.thread_set_mask()?;
+    spawned.map(drop)
+}
+
 /// A process that cannot be forked.
 #[derive(Debug, Error)]
 #[non_exhaustive]

@@ -157,7 +157,7 @@ pub struct Core {
 }
 
 impl Core {
-    /// The core of an arena that [`format`] has just made.
+    /// The core of an arena that [`format()`] has just made.
     #[must_use]
     pub fn new(arena: Arena, layout: Layout, origin: Origin, rules: Rules) -> Self {
         let slots = layout.geometry.slots;

@@ -18,7 +18,7 @@
 //! | `http`, `control`, `process`, `reactor` | what the loop is asked over sockets, and what /proc says |
 //! | [`ask`] | the control conversation from the other side |
 //!
-//! Rules: sockets, pidfds and timers only push an [`Event`](supervise); the loop alone changes
+//! Rules: sockets, pidfds and timers only push an event; the loop alone changes
 //! state. Nothing read from a slot is used before it was copied out and checked. The keeper parses
 //! nothing and serves nothing.
 

@@ -117,12 +117,12 @@ pub(crate) struct MetricsSocket {
 pub(crate) fn open(config: &Config) -> Result<Opened, OpenError> {
     let layout = Layout::new(config.geometry()?);
     check_name(&config.name)?;
+    let deadline = Instant::now() + SUCCESSION;
     let metrics = config
         .listen
         .iter()
-        .map(|address| MetricsSocket::open(address, config.must_listen))
+        .map(|address| once_free(deadline, || MetricsSocket::open(address, config.must_listen)))
         .collect::<Result<Vec<_>, _>>()?;
-    let deadline = Instant::now() + SUCCESSION;
     let control =
         once_free(deadline, || Control::bind(&config.control, !config.worker_uids.is_empty()))?;
     match once_free(deadline, || made(config, layout)) {
@@ -146,7 +146,7 @@ pub(crate) fn open(config: &Config) -> Result<Opened, OpenError> {
 }
 
 /// How long what is held is waited for: a supervisor whose keeper was killed ends within this.
-const SUCCESSION: Duration = Duration::from_millis(500);
+const SUCCESSION: Duration = Duration::from_secs(1);
 
 /// Tries again while somebody holds what is wanted, until the deadline.
 fn once_free<T>(
@@ -164,8 +164,11 @@ fn once_free<T>(
 }
 
 impl OpenError {
-    /// Whether another supervisor has what is wanted.
+    /// Whether another process has what is wanted.
     fn is_held(&self) -> bool {
+        if let Self::Listen { source, .. } = self {
+            return source.kind() == io::ErrorKind::AddrInUse;
+        }
         matches!(
             self,
             Self::ControlHeld { .. }

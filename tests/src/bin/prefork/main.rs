@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod board;
+mod late;
 mod ledger;
 mod preload;
 mod torture;
@@ -37,7 +38,8 @@ fn main() -> ExitCode {
         "torture" => torture::run(),
         "preload" => preload::run(),
         "forks" => preload::forks(),
-        other => Err(format!("expected torture, preload or forks, found {other:?}")),
+        "late" => late::run(),
+        other => Err(format!("expected torture, preload, forks or late, found {other:?}")),
     };
     match found {
         Ok(found) => {

@@ -1,0 +1,122 @@
+//! Counting without a slot, and moving what was counted there into the slot that is got later.
+//!
+//! A process that finds no supervisor at its first use counts in private memory at once, and a
+//! thread asks again with growing pauses. When it gets a slot, what was counted is copied into it
+//! before it is published, and what threads still added through the old base is moved after, until
+//! nothing comes any more. A process that dies in between takes the private memory with it: what
+//! had been moved counts, once.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tallyboard_proto::cell::{CellKind, Shape, add_float, stamp};
+use tallyboard_proto::layout::{DROP_REASONS, slot_header};
+use tallyboard_proto::log::Contents;
+use tallyboard_segment::mapping::SlotMapping;
+use tallyboard_segment::process::spawn_quiet;
+
+use crate::registry::Registry;
+
+/// Shortest and longest pause before the supervisor is asked again.
+const PAUSE_FROM: Duration = Duration::from_millis(50);
+const PAUSE_TO: Duration = Duration::from_secs(1);
+/// How long the pump looks for late additions, in rounds of growing pauses: a thread that was
+/// stopped between finding the old base and adding to it needs that long at most.
+const ROUNDS: u32 = 12;
+
+/// Moves what is counted through an old base into the slot.
+pub(crate) struct Pump {
+    from: &'static SlotMapping,
+    cells: Vec<Moved>,
+}
+
+/// One cell: how it moves, and how much of it has.
+struct Moved {
+    at: usize,
+    how: How,
+    moved: u64,
+}
+
+#[derive(Clone, Copy)]
+enum How {
+    /// An integer that is added.
+    Whole,
+    /// A float that is added.
+    Float,
+    /// A stamp, of which the newest counts.
+    Stamp,
+}
+
+impl Pump {
+    /// A pump out of `from` for all series of `contents`, which has moved nothing yet.
+    pub(crate) fn new(contents: &Contents, from: &'static SlotMapping) -> Self {
+        let cell = |at, how| Moved { at, how, moved: 0 };
+        let mut cells: Vec<Moved> = (0..DROP_REASONS)
+            .map(|reason| cell(slot_header::DROPPED + reason, How::Whole))
+            .collect();
+        for series in contents.series() {
+            let shape = contents.shape(series);
+            cells.extend((0..shape.width()).map(|at| {
+                let how = match (shape.cell(at), shape) {
+                    (CellKind::Whole, _) => How::Whole,
+                    (CellKind::Free, Shape::Gauge(_)) if at == 1 => How::Stamp,
+                    (CellKind::Float | CellKind::Free, _) => How::Float,
+                };
+                cell(slot_header::WORDS + series.cell + at, how)
+            }));
+        }
+        // A series that the private memory has no cells for was never counted there.
+        cells.retain(|cell| from.is_open(cell.at..cell.at + 1));
+        Self { from, cells }
+    }
+
+    /// Moves what has come since the last time; says whether anything had.
+    pub(crate) fn turn(&mut self, to: &SlotMapping) -> bool {
+        let mut any = false;
+        for cell in &mut self.cells {
+            let now = self.from.word(cell.at).load(Relaxed);
+            if now == cell.moved {
+                continue;
+            }
+            any = true;
+            let into = to.word(cell.at);
+            match cell.how {
+                How::Whole => {
+                    into.fetch_add(now.wrapping_sub(cell.moved), Relaxed);
+                }
+                How::Float => add_float(into, f64::from_bits(now) - f64::from_bits(cell.moved)),
+                How::Stamp => stamp(into, now),
+            }
+            cell.moved = now;
+        }
+        any
+    }
+
+    /// Turns until nothing has come for a while.
+    fn run_dry(&mut self, to: &SlotMapping) {
+        let mut pause = Duration::from_millis(1);
+        let mut round = 0;
+        while round < ROUNDS {
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(PAUSE_TO);
+            round = if self.turn(to) { 0 } else { round + 1 };
+        }
+    }
+}
+
+/// Asks for a slot in the background until there is one, then pumps.
+pub(crate) fn attach_later(registry: &'static Registry) -> std::io::Result<()> {
+    spawn_quiet("tallyboard", move || {
+        let mut pause = PAUSE_FROM;
+        loop {
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(PAUSE_TO);
+            match registry.attach_detached() {
+                Ok(Some((mut pump, to))) => return pump.run_dry(to),
+                Ok(None) => return,
+                Err(error) if error.is_final() => return registry.warn(&error.to_string()),
+                Err(_) => {}
+            }
+        }
+    })
+}
