@@ -27,7 +27,8 @@ pub fn run(flags: &ServeFlags) -> Result<ExitCode> {
             default_control(&flags.name, Path::new("/run"), runtime.as_deref())?
         }
     };
-    let config = flags.arena.config(&flags.name, control, true)?;
+    let mut config = flags.arena.config(&flags.name, control, true)?;
+    config.is_service = true;
     let mut keeper = Keeper::open(config)?;
     keeper.start().context("cannot start the supervisor")?;
     info!(name = flags.name, "workers attach with TALLYBOARD={}", keeper.address());

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
+use std::ptr::NonNull;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -19,10 +20,15 @@ pub fn create(words: usize) -> io::Result<Arena> {
     ftruncate(&object, (words * size_of::<u64>()) as i64)?;
     let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
     fcntl(&object, FcntlArg::F_ADD_SEALS(seals))?;
+    let base = map(&object, words)?;
+    Ok(Arena::new(base, words, Some(object)))
+}
+
+/// Maps an object read-write.
+pub(crate) fn map(object: &impl AsRawFd, words: usize) -> io::Result<NonNull<u64>> {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_SHARED | libc::MAP_NORESERVE;
-    let base = map_with(words, protection, flags, object.as_raw_fd(), 0)?;
-    Ok(Arena::new(base, words, Some(object)))
+    map_with(words, protection, flags, object.as_raw_fd(), 0)
 }
 
 /// Puts `bytes` into an anonymous object that is passed once and then forgotten.

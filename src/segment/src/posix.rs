@@ -1,10 +1,10 @@
 //! The backing `posix`: a named object that survives its supervisor.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
@@ -19,6 +19,7 @@ use shared_memory::{ShmemConf, ShmemError};
 use thiserror::Error;
 
 use crate::mapping::{Arena, pread};
+use crate::memfd;
 
 /// Where named objects are.
 pub const MOUNT: &str = "/dev/shm";
@@ -144,7 +145,7 @@ pub enum ReopenError {
     )]
     Header {
         /// The object.
-        name: ObjectName,
+        name: String,
         /// What was looked at.
         what: &'static str,
         /// What was expected.
@@ -156,19 +157,22 @@ pub enum ReopenError {
     #[error("cannot open {name} again: {source}; --discard-arena removes it with what it counted")]
     System {
         /// The object.
-        name: ObjectName,
+        name: String,
         /// What the system said.
         source: io::Error,
     },
 }
 
-/// A named object that is locked and was not mapped yet: its first words can be looked at.
+/// An object that is locked and was not mapped yet: its first words can be looked at.
 #[derive(Debug)]
 pub struct Left {
-    name: ObjectName,
+    name: Option<ObjectName>,
     object: File,
     lock: ArenaLock,
 }
+
+/// What an object without a name is called.
+const ANONYMOUS: &str = "the anonymous object that was kept";
 
 impl Left {
     /// Takes an object of this user that no supervisor holds.
@@ -176,14 +180,37 @@ impl Left {
     /// # Errors
     /// [`ReopenError`] when it is somebody else's, is held, or cannot be opened.
     pub fn take(name: &ObjectName) -> Result<Self, ReopenError> {
-        let system = |source| ReopenError::System { name: name.clone(), source };
+        let system = |source| ReopenError::System { name: name.to_string(), source };
         let object = File::from(open(name).map_err(system)?);
         let (expected, found) = (geteuid().as_raw(), object.metadata().map_err(system)?.uid());
         if expected != found {
             return Err(Taken::Foreign { name: name.clone(), expected, found }.into());
         }
         let lock = lock(name).map_err(system)?.ok_or_else(|| Taken::Held { name: name.clone() })?;
-        Ok(Self { name: name.clone(), object, lock })
+        Ok(Self { name: Some(name.clone()), object, lock })
+    }
+
+    /// Takes an object without a name that somebody kept the descriptor of.
+    ///
+    /// # Errors
+    /// [`ReopenError`] when it is held or cannot be opened again.
+    pub fn kept(object: OwnedFd) -> Result<Self, ReopenError> {
+        let name = || ANONYMOUS.to_owned();
+        let system = |source| ReopenError::System { name: name(), source };
+        // A lock belongs to an open of the object, and this one is everybody's who was passed it.
+        let path = format!("/proc/self/fd/{}", object.as_raw_fd());
+        let own = OpenOptions::new().read(true).write(true).open(path).map_err(system)?;
+        let lock = try_lock(own).map_err(system)?;
+        let held = || system(io::Error::other("another supervisor holds it"));
+        Ok(Self { name: None, object: object.into(), lock: lock.ok_or_else(held)? })
+    }
+
+    fn called(&self) -> String {
+        self.name.as_ref().map_or_else(|| ANONYMOUS.to_owned(), ToString::to_string)
+    }
+
+    fn system(&self, source: io::Error) -> ReopenError {
+        ReopenError::System { name: self.called(), source }
     }
 
     /// Its first words, by pread: nothing is mapped before they have been believed.
@@ -191,8 +218,7 @@ impl Left {
     /// # Errors
     /// What `pread` says.
     pub fn header(&self, words: usize) -> Result<Vec<u64>, ReopenError> {
-        let system = |source| ReopenError::System { name: self.name.clone(), source };
-        pread(&self.object, 0..words).map_err(system)
+        pread(&self.object, 0..words).map_err(|source| self.system(source))
     }
 
     /// The error that the header is not what was expected.
@@ -203,7 +229,7 @@ impl Left {
         found: impl fmt::Display,
     ) -> ReopenError {
         let (expected, found) = (expected.to_string(), found.to_string());
-        ReopenError::Header { name: self.name.clone(), what, expected, found }
+        ReopenError::Header { name: self.called(), what, expected, found }
     }
 
     /// Maps it as an arena of `words` words.
@@ -211,22 +237,27 @@ impl Left {
     /// # Errors
     /// [`ReopenError`] when it has another size or cannot be mapped.
     pub fn map(self, words: usize) -> Result<(Arena, ArenaLock), ReopenError> {
-        let system = |source| ReopenError::System { name: self.name.clone(), source };
-        let found = self.object.metadata().map_err(system)?.len();
+        let found = self.object.metadata().map_err(|source| self.system(source))?.len();
         let expected = (words * size_of::<u64>()) as u64;
         if found != expected {
             return Err(self.refuse("bytes", expected, found));
         }
-        let opened = ShmemConf::new().os_id(self.name.posix()).open();
-        let mut shmem = opened.map_err(|error| system(io::Error::other(error.to_string())))?;
-        shmem.set_owner(false);
-        // As in `create`: an arena is never unmapped (rule 2).
-        let shmem = ManuallyDrop::new(shmem);
-        if shmem.len() as u64 != expected {
-            return Err(self.refuse("bytes", expected, shmem.len()));
-        }
-        let base = NonNull::new(shmem.as_ptr().cast::<u64>());
-        let base = base.ok_or_else(|| system(Errno::EFAULT.into()))?;
+        let base = match &self.name {
+            None => memfd::map(&self.object, words).map_err(|source| self.system(source))?,
+            Some(name) => {
+                let opened = ShmemConf::new().os_id(name.posix()).open();
+                let mut shmem =
+                    opened.map_err(|error| self.system(io::Error::other(error.to_string())))?;
+                shmem.set_owner(false);
+                // As in `create`: an arena is never unmapped (rule 2).
+                let shmem = ManuallyDrop::new(shmem);
+                if shmem.len() as u64 != expected {
+                    return Err(self.refuse("bytes", expected, shmem.len()));
+                }
+                let base = NonNull::new(shmem.as_ptr().cast::<u64>());
+                base.ok_or_else(|| self.system(Errno::EFAULT.into()))?
+            }
+        };
         Ok((Arena::new(base, words, Some(self.object.into())), self.lock))
     }
 }
@@ -263,7 +294,11 @@ fn open(name: &ObjectName) -> io::Result<OwnedFd> {
 
 /// Takes the lock, on a separate open of the object; `None` when somebody has it.
 fn lock(name: &ObjectName) -> io::Result<Option<ArenaLock>> {
-    match Flock::lock(File::from(open(name)?), FlockArg::LockExclusiveNonblock) {
+    try_lock(File::from(open(name)?))
+}
+
+fn try_lock(file: File) -> io::Result<Option<ArenaLock>> {
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(file) => Ok(Some(ArenaLock { _file: file })),
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),
         Err((_, error)) => Err(error.into()),

@@ -1,7 +1,7 @@
 //! What a process knows of itself, and how it makes others.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -76,6 +76,17 @@ pub fn spawn_quiet(name: &str, body: impl FnOnce() + Send + 'static) -> io::Resu
     let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(body);
     before.thread_set_mask()?;
     spawned.map(drop)
+}
+
+/// Takes over a descriptor that a service manager passed by its number, closed on exec.
+///
+/// # Errors
+/// EBADF when the number is no open descriptor.
+pub fn passed_descriptor(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: duplicating takes integers and gives a new descriptor or -1.
+    let fd = Errno::result(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) })?;
+    // SAFETY: the descriptor was made above and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// A process that cannot be forked.

@@ -129,6 +129,9 @@ pub struct Config {
     /// Whether nobody can ask for this arena again, because its name was made up for one run. Its
     /// object is removed at the end even while workers still count in it.
     pub is_ephemeral: bool,
+    /// Whether the service manager is told of this keeper, and keeps its arena: it is the service's
+    /// main process.
+    pub is_service: bool,
     /// Whether a named object stays when the supervisor stops.
     pub keep_arena: bool,
     /// Whether a named object that was left behind is removed first.
@@ -158,6 +161,7 @@ impl Config {
             must_listen: false,
             telemetry_path: "/metrics".to_owned(),
             is_ephemeral: false,
+            is_service: false,
             keep_arena: false,
             discard_arena: false,
         }

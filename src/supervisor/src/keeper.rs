@@ -16,6 +16,8 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use sd_notify::NotifyState;
+use tallyboard_segment::mapping::Arena;
 use tallyboard_segment::pass::{Address, Socket};
 use tallyboard_segment::pidfd::Pidfd;
 use tallyboard_segment::posix;
@@ -24,6 +26,7 @@ use tallyboard_segment::process::{ForkError, fork_child};
 use crate::config::Config;
 use crate::link::{self, ToKeeper, ToSupervisor};
 use crate::open::{OpenError, Opened, open};
+use crate::service;
 use crate::supervise::{self, Inheritance};
 
 /// How often an address that is taken is tried again.
@@ -126,6 +129,12 @@ impl Keeper {
             control = %config.control,
             "opened the arena"
         );
+        if config.is_service
+            && opened.object.is_none()
+            && let Some(object) = opened.arena.as_ref().and_then(Arena::object)
+        {
+            service::keep(object);
+        }
         Ok(Self {
             holders: (0..opened.layout.geometry.slots).map(|_| None).collect(),
             retry_at: None,
@@ -321,7 +330,10 @@ impl Keeper {
                         *place = Some(holder);
                     }
                 }
-                Ok(Some((ToKeeper::Ready, _))) => tracing::info!("the supervisor is ready"),
+                Ok(Some((ToKeeper::Ready, _))) => {
+                    tracing::info!("the supervisor is ready");
+                    self.say(NotifyState::Ready);
+                }
                 Ok(Some(_)) => tracing::error!("the supervisor sent a pidfd that did not arrive"),
                 Ok(None) => return,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -330,6 +342,13 @@ impl Keeper {
                     return;
                 }
             }
+        }
+    }
+
+    /// Tells the service manager, when this is its service.
+    fn say(&self, state: NotifyState<'_>) {
+        if self.config.is_service {
+            service::say(state);
         }
     }
 
@@ -376,12 +395,18 @@ impl Keeper {
     /// Stops the supervisor and removes what nobody needs any more: the socket file, and the named
     /// object unless workers still count in it or it is to be kept.
     pub fn stop(mut self) {
+        self.say(NotifyState::Stopping);
         if let Some(child) = self.supervisor.take() {
             stop_supervisor(&child);
         }
         self.opened.control.remove();
         let in_use = !self.config.is_ephemeral && !self.slot_holders().is_empty();
-        let Some(object) = &self.opened.object else { return };
+        let Some(object) = &self.opened.object else {
+            if self.config.is_service {
+                service::forget();
+            }
+            return;
+        };
         if self.config.keep_arena || in_use {
             tracing::info!(%object, in_use, "kept the arena");
         } else if let Err(error) = posix::unlink(object) {

@@ -15,6 +15,7 @@
 //! | `reclaim` | the dead: drain, fold, scrub, free |
 //! | [`scrape`] | totals, floors, and the page |
 //! | [`own`] | the table of the supervisor's own metrics |
+//! | `service` | what systemd is told, and what it keeps |
 //! | `http`, `control`, `process`, `reactor` | what the loop is asked over sockets, and what /proc says |
 //! | [`ask`] | the control conversation from the other side |
 //!
@@ -40,6 +41,7 @@ mod reactor;
 mod reclaim;
 mod rows;
 pub mod scrape;
+mod service;
 pub mod spawn;
 mod supervise;
 

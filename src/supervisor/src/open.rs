@@ -23,6 +23,7 @@ use thiserror::Error;
 
 use crate::config::{Backing, Config, ListenAddress};
 use crate::core::{Origin, format};
+use crate::service;
 
 /// An arena that cannot be opened.
 #[derive(Debug, Error)]
@@ -193,20 +194,28 @@ struct Made {
 /// Creates the arena, or goes on with the one that a supervisor of this name has left.
 fn made(config: &Config, layout: Layout) -> Result<Made, OpenError> {
     let origin = origin()?;
+    if config.is_service
+        && config.backing != Backing::Posix
+        && !config.discard_arena
+        && let Some(object) = service::kept()
+    {
+        return reopen(Left::kept(object)?, None, origin);
+    }
     match create(config, &layout) {
         Ok((arena, backing, reason, object, lock)) => {
             format(&arena, &layout, &origin).map_err(OpenError::Memory)?;
             let is_reopened = false;
             Ok(Made { arena, layout, origin, backing, reason, object, is_reopened, lock })
         }
-        Err(OpenError::Object(CreateError::Taken(Taken::Left { name }))) => reopen(name, origin),
+        Err(OpenError::Object(CreateError::Taken(Taken::Left { name }))) => {
+            reopen(Left::take(&name)?, Some(name), origin)
+        }
         Err(error) => Err(error),
     }
 }
 
-/// Goes on with a named object, once its header has been believed word by word.
-fn reopen(name: ObjectName, mut origin: Origin) -> Result<Made, OpenError> {
-    let left = Left::take(&name)?;
+/// Goes on with an object that was left, once its header has been believed word by word.
+fn reopen(left: Left, object: Option<ObjectName>, mut origin: Origin) -> Result<Made, OpenError> {
     let words = left.header(header::WORDS)?;
     let word = |at: usize| words[at];
     let hex = |word: u64| format!("{word:#018x}");
@@ -233,7 +242,8 @@ fn reopen(name: ObjectName, mut origin: Origin) -> Result<Made, OpenError> {
     let (arena, lock) = left.map(layout.arena_words())?;
     origin.write_keeper(&arena);
     let reason = "left by an earlier supervisor".to_owned();
-    let (backing, object, lock) = (Backing::Posix, Some(name), Some(lock));
+    let backing = if object.is_some() { Backing::Posix } else { Backing::Memfd };
+    let lock = Some(lock);
     Ok(Made { arena, layout, origin, backing, reason, object, is_reopened: true, lock })
 }
 
