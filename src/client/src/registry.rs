@@ -30,6 +30,8 @@ use crate::detached::{Pump, attach_later};
 /// How long the first use in a process waits for the supervisor, unless
 /// `TALLYBOARD_ATTACH_TIMEOUT_MS` or [`RegistryBuilder::attach_timeout`] says otherwise.
 pub const DEFAULT_ATTACH_TIMEOUT: Duration = Duration::from_millis(250);
+/// Longer ones, such as `Duration::MAX`, end beyond what a clock can say.
+const LONGEST_ATTACH_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many label sets a family of a process without supervisor may have.
 pub const DEFAULT_LABEL_LIMIT: usize = 10_000;
 /// Number of every attachment to private memory; the others are random.
@@ -181,7 +183,7 @@ impl RegistryBuilder {
         self
     }
 
-    /// How long the first use in a process may wait for the supervisor.
+    /// How long the first use in a process may wait for the supervisor; a day at most.
     #[must_use]
     pub fn attach_timeout(mut self, timeout: Duration) -> Self {
         self.attach_timeout = Some(timeout);
@@ -227,7 +229,8 @@ impl RegistryBuilder {
                 Some((Ok(ms), _)) => Some(Duration::from_millis(*ms)),
                 _ => None,
             }
-            .unwrap_or(DEFAULT_ATTACH_TIMEOUT),
+            .unwrap_or(DEFAULT_ATTACH_TIMEOUT)
+            .min(LONGEST_ATTACH_TIMEOUT),
             warn: self.warn,
             warned: AtomicBool::new(false),
             page,
