@@ -6,10 +6,14 @@ use std::process::Command;
 
 use serde_json::Value;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{Running, Watchdog};
+use tallyboard_tests::child::{HANG, Running, Watchdog};
 
 fn times() -> u64 {
     if std::env::var("TALLYBOARD_LONG").is_ok_and(|long| long == "1") { 100 } else { 1 }
+}
+
+fn watchdog(test: &'static str) -> Watchdog {
+    Watchdog::with_limit(test, HANG * times() as u32)
 }
 
 /// Runs a part of the program `prefork` and gives what it found.
@@ -34,31 +38,31 @@ fn torture(backing: &str, workers: u64, kills: u64, more: &[&str]) -> Value {
 
 #[test]
 fn every_increment_of_killed_workers_is_counted_once_on_memfd() {
-    let _watchdog = Watchdog::new("torture on memfd");
+    let _watchdog = watchdog("torture on memfd");
     torture("memfd", 16, 1000, &[]);
 }
 
 #[test]
 fn every_increment_of_killed_workers_is_counted_once_on_posix() {
-    let _watchdog = Watchdog::new("torture on posix");
+    let _watchdog = watchdog("torture on posix");
     torture("posix", 16, 1000, &[]);
 }
 
 #[test]
 fn sixty_four_workers_are_counted_as_sixteen_are() {
-    let _watchdog = Watchdog::new("torture of 64");
+    let _watchdog = watchdog("torture of 64");
     torture("memfd", 64, 300, &[]);
 }
 
 #[test]
 fn every_scrape_answers_while_workers_die_in_their_first_milliseconds() {
-    let _watchdog = Watchdog::new("early deaths");
+    let _watchdog = watchdog("early deaths");
     torture("memfd", 16, 1000, &["--early-ms", "5"]);
 }
 
 #[test]
 fn a_supervisor_that_is_killed_under_load_loses_and_doubles_nothing() {
-    let _watchdog = Watchdog::new("supervisor killed");
+    let _watchdog = watchdog("supervisor killed");
     let found = torture("memfd", 16, 100, &["--supervisor-kills", &(50 * times()).to_string()]);
     assert_eq!(found["supervisor_kills"], 50 * times());
     assert!(found["supervisor_starts"].as_f64() >= Some(50.0), "{found}");
@@ -66,7 +70,7 @@ fn a_supervisor_that_is_killed_under_load_loses_and_doubles_nothing() {
 
 #[test]
 fn an_arena_whose_keeper_and_supervisor_were_killed_is_gone_on_with_by_name() {
-    let _watchdog = Watchdog::new("keeper killed");
+    let _watchdog = watchdog("keeper killed");
     let program = tallyboard();
     let program = program.to_str().expect("a path of this project is text");
     let kills = (20 * times().min(25)).to_string();
@@ -77,7 +81,7 @@ fn an_arena_whose_keeper_and_supervisor_were_killed_is_gone_on_with_by_name() {
 
 #[test]
 fn what_was_counted_before_a_supervisor_started_is_moved_into_its_slots() {
-    let _watchdog = Watchdog::new("late supervisor");
+    let _watchdog = watchdog("late supervisor");
     let program = tallyboard().to_str().expect("a path of this project is text");
     for _ in 0..times() {
         let found = prefork(&["late", "--program", program, "--before-ms", "2000"]);
@@ -91,7 +95,7 @@ fn what_was_counted_before_a_supervisor_started_is_moved_into_its_slots() {
 
 #[test]
 fn handles_made_before_a_fork_count_in_every_child() {
-    let _watchdog = Watchdog::new("preload");
+    let _watchdog = watchdog("preload");
     let found = prefork(&["preload", "--children", "8"]);
     assert_eq!(found["requests_living"], 8010.0);
     assert_eq!(found["requests_dead"], 8010.0);
@@ -105,7 +109,7 @@ fn handles_made_before_a_fork_count_in_every_child() {
 
 #[test]
 fn a_parent_that_spawned_a_keeper_has_one_thread_after_a_thousand_forks() {
-    let _watchdog = Watchdog::new("forks");
+    let _watchdog = watchdog("forks");
     let found = prefork(&["forks", "--count", "1000"]);
     assert_eq!(found["threads"], 1);
     assert_eq!(found["counted"], 1000.0);
