@@ -203,7 +203,9 @@ fn made(config: &Config, layout: Layout) -> Result<Made, OpenError> {
     }
     match create(config, &layout) {
         Ok((arena, backing, reason, object, lock)) => {
-            format(&arena, &layout, &origin).map_err(OpenError::Memory)?;
+            if let Err(source) = format(&arena, &layout, &origin) {
+                return Err(unmade(object, source));
+            }
             let is_reopened = false;
             Ok(Made { arena, layout, origin, backing, reason, object, is_reopened, lock })
         }
@@ -212,6 +214,14 @@ fn made(config: &Config, layout: Layout) -> Result<Made, OpenError> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Removes an arena that has no memory for its first words, and says what to do.
+fn unmade(object: Option<ObjectName>, source: io::Error) -> OpenError {
+    let Some(name) = object else { return OpenError::Memory(source) };
+    // What cannot be removed is told apart from an arena by its first word.
+    let _ = posix::unlink(&name);
+    CreateError::System { name, source }.into()
 }
 
 /// Goes on with an object that was left, once its header has been believed word by word.
