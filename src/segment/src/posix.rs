@@ -16,6 +16,7 @@ use nix::sys::stat::Mode;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::geteuid;
 use shared_memory::{ShmemConf, ShmemError};
+use tallyboard_proto::layout::header;
 use thiserror::Error;
 
 use crate::mapping::{Arena, pread};
@@ -86,10 +87,14 @@ pub enum Taken {
         found: u32,
     },
     /// Ours, and a supervisor has it.
-    #[error("{name} is held by another supervisor; stop that one, or choose another --name")]
+    #[error(
+        "{name} is held by another supervisor, with pid {pid}; stop that one, or choose another --name"
+    )]
     Held {
         /// The object.
         name: ObjectName,
+        /// The pid that its keeper wrote into the arena; 0 when it cannot be read.
+        pid: u64,
     },
     /// Ours, and nobody has it any more.
     #[error(
@@ -127,7 +132,7 @@ pub fn create(name: &ObjectName, words: usize) -> Result<(Arena, ArenaLock), Cre
     let base = NonNull::new(shmem.as_ptr().cast::<u64>());
     let base = base.ok_or_else(|| system(Errno::EFAULT.into()))?;
     let object = open(name).map_err(system)?;
-    let lock = lock(name).map_err(system)?.ok_or_else(|| Taken::Held { name: name.clone() })?;
+    let lock = lock(name).map_err(system)?.ok_or_else(|| held(name))?;
     let arena = Arena::new(base, words, Some(object));
     Ok((arena, lock))
 }
@@ -186,7 +191,7 @@ impl Left {
         if expected != found {
             return Err(Taken::Foreign { name: name.clone(), expected, found }.into());
         }
-        let lock = lock(name).map_err(system)?.ok_or_else(|| Taken::Held { name: name.clone() })?;
+        let lock = lock(name).map_err(system)?.ok_or_else(|| held(name))?;
         Ok(Self { name: Some(name.clone()), object, lock })
     }
 
@@ -307,7 +312,13 @@ fn try_lock(file: File) -> io::Result<Option<ArenaLock>> {
 
 fn taken(name: &ObjectName) -> Taken {
     // An object that vanished between the two looks was held until now.
-    taken_or_gone(name).unwrap_or(Taken::Held { name: name.clone() })
+    taken_or_gone(name).unwrap_or_else(|| held(name))
+}
+
+fn held(name: &ObjectName) -> Taken {
+    let at = header::KEEPER_PID;
+    let word = open(name).and_then(|object| pread(&File::from(object), at..at + 1));
+    Taken::Held { name: name.clone(), pid: word.map_or(0, |word| word[0]) }
 }
 
 fn taken_or_gone(name: &ObjectName) -> Option<Taken> {
@@ -318,7 +329,7 @@ fn taken_or_gone(name: &ObjectName) -> Option<Taken> {
     }
     Some(match lock(&name) {
         Ok(Some(_)) => Taken::Left { name },
-        _ => Taken::Held { name },
+        _ => held(&name),
     })
 }
 

@@ -1,0 +1,119 @@
+//! Who is refused, and what the one who is refused is told.
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use tallyboard_segment::pass::Address;
+use tallyboard_supervisor::ask;
+use tallyboard_tests::build;
+use tallyboard_tests::child::{Running, Watchdog, free_address, until};
+use tallyboard_tests::http::get;
+use tallyboard_tests::page::Page;
+
+const NOBODY: u32 = 65534;
+
+/// `tallyboard serve` on an abstract address, ready to be asked.
+fn serve(name: &str, more: &[&str]) -> (Running, Address) {
+    let name = format!("refusals-{name}-{}", std::process::id());
+    let address = Address::Abstract(format!("tallyboard/test/{name}"));
+    let mut command = Command::new(build::tallyboard());
+    command.args(["serve", "--name", &name, "--control", &address.to_string()]);
+    command.args(more).env_remove("TALLYBOARD");
+    let serving = Running::start(&mut command);
+    until(|| ask::describe(&address, Duration::from_secs(10)).ok());
+    (serving, address)
+}
+
+/// A copy of the worker where every user may execute it.
+struct Copied(PathBuf);
+
+impl Copied {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("tallyboard-worker-{}", std::process::id()));
+        std::fs::copy(env!("CARGO_BIN_EXE_worker"), &path).expect("room for a copy");
+        let all = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&path, all).expect("our own file");
+        Self(path)
+    }
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).ok();
+    }
+}
+
+#[test]
+fn a_worker_of_another_user_is_refused_logged_and_counts_privately() {
+    let _watchdog = Watchdog::new("a worker of another user");
+    assert!(nix::unistd::geteuid().is_root(), "expected root, who may start a process as another");
+    let metrics = free_address();
+    let listen = format!("--web.listen-address={metrics}");
+    let (serving, address) = serve("uid", &["--backing", "memfd", &listen]);
+    let worker = Copied::new();
+    let mut command = Command::new(&worker.0);
+    command.args(["5", "end"]).uid(NOBODY).current_dir("/");
+    let ended = Running::start(command.env("TALLYBOARD", address.to_string())).end();
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(ended.stdout.ends_with(" private\n"), "{ended:?}");
+    for part in ["found 65534", "--worker-uid 65534", "this process counts privately"] {
+        assert!(ended.stderr.contains(part), "{part:?} is not in {}", ended.stderr);
+    }
+    let page = Page::parse(&get(metrics, "/metrics").expect("a page").body).expect("a page");
+    let refused = page.value("tallyboard_attaches_refused_total", &[("reason", "uid")]);
+    assert!(refused >= Some(1.0), "{refused:?}");
+    assert_eq!(page.sum("app_done_total"), 0.0);
+    serving.signal(nix::sys::signal::Signal::SIGTERM);
+    let ended = serving.end();
+    assert!(ended.stderr.contains("refused a worker"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("uid=65534"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_name_that_somebody_else_has_is_not_taken_from_him() {
+    let _watchdog = Watchdog::new("a name that somebody else has");
+    assert!(nix::unistd::geteuid().is_root(), "expected root, who may give a file away");
+    let name = format!("foreign-{}", std::process::id());
+    let object = PathBuf::from(format!("/dev/shm/tallyboard-0-{name}"));
+    std::fs::write(&object, "his").expect("a /dev/shm");
+    std::os::unix::fs::chown(&object, Some(NOBODY), None).expect("root may");
+    for more in [&[][..], &["--discard-arena"]] {
+        let mut command = Command::new(build::tallyboard());
+        command.args(["serve", "--backing", "posix", "--name", &name]);
+        command.args(["--web.listen-address", "127.0.0.1:0"]).args(more);
+        let ended = Running::start(&mut command).end();
+        assert!(!ended.status.success(), "{ended:?}");
+        for part in ["belongs to uid 65534", "expected uid 0", "choose another --name"] {
+            assert!(ended.stderr.contains(part), "{part:?} is not in {}", ended.stderr);
+        }
+    }
+    assert_eq!(std::fs::read_to_string(&object).ok().as_deref(), Some("his"));
+    std::fs::remove_file(&object).expect("it is still there");
+}
+
+#[test]
+fn a_name_that_a_supervisor_holds_is_refused_whatever_the_control_address() {
+    let _watchdog = Watchdog::new("a name that is held");
+    let (serving, address) =
+        serve("held", &["--backing", "posix", "--web.listen-address", "127.0.0.1:0"]);
+    let described = ask::describe(&address, Duration::from_secs(10)).expect("it serves");
+    for (control, part) in [
+        (
+            "unix:@tallyboard-another-address".to_owned(),
+            format!("held by another supervisor, with pid {}", described.keeper_pid),
+        ),
+        (address.to_string(), format!("held by the supervisor with pid {}", described.keeper_pid)),
+    ] {
+        let mut command = Command::new(build::tallyboard());
+        command.args(["serve", "--backing", "posix", "--name", &described.name]);
+        command.args(["--control", &control, "--web.listen-address", "127.0.0.1:0"]);
+        let ended = Running::start(&mut command).end();
+        assert!(!ended.status.success(), "{ended:?}");
+        assert!(ended.stderr.contains(&part), "{part:?} is not in {}", ended.stderr);
+    }
+    serving.signal(nix::sys::signal::Signal::SIGTERM);
+    assert!(serving.end().status.success());
+}
