@@ -6,9 +6,15 @@
 #![forbid(unsafe_code)]
 
 mod board;
+mod clients;
+mod cycles;
+mod halfway;
+mod hands;
 mod late;
 mod ledger;
 mod preload;
+mod silence;
+mod stage;
 mod torture;
 
 use std::process::ExitCode;
@@ -39,7 +45,19 @@ fn main() -> ExitCode {
         "preload" => preload::run(),
         "forks" => preload::forks(),
         "late" => late::run(),
-        other => Err(format!("expected torture, preload, forks or late, found {other:?}")),
+        "lives" => cycles::lives(),
+        "images" => cycles::images(),
+        "image" => cycles::image(),
+        "clients" => clients::run(),
+        "zombie" => hands::zombie(),
+        "stopped" => hands::stopped(),
+        "grandchild" => hands::grandchild(),
+        "commands" => hands::commands(),
+        "daemon" => hands::daemon(),
+        "stalled" => silence::stalled(),
+        "mute" => silence::mute(),
+        "halfway" => halfway::run(),
+        other => Err(format!("expected the name of a part, found {other:?}")),
     };
     match found {
         Ok(found) => {
