@@ -31,10 +31,9 @@ struct Wiped {
     base: CachePadded<AtomicPtr<u64>>,
     /// 0 free, 1 held, 2 held and waited for.
     lock: CachePadded<AtomicU32>,
-    /// State of the first use: [`IDLE`], [`RUNNING`], [`DONE`].
+    /// State of the first use: [`IDLE`], [`DONE`], or the number of the thread that runs it. One
+    /// word, so that a signal handler never finds a first use that runs on no thread.
     phase: AtomicU32,
-    /// Thread that runs the first use.
-    runner: AtomicU32,
     /// Random number of this process's attachment; 0 in a child.
     token: AtomicU64,
     /// What could not be counted while there was no slot to say so in.
@@ -42,8 +41,8 @@ struct Wiped {
 }
 
 const IDLE: u32 = 0;
-const RUNNING: u32 = 1;
-const DONE: u32 = 2;
+/// No thread has this number: the kernel's are positive and 31 bits long.
+const DONE: u32 = u32::MAX;
 const PAGE_BYTES: usize = 4096;
 const _: () = assert!(size_of::<Wiped>() <= PAGE_BYTES);
 
@@ -136,14 +135,11 @@ impl ForkPage {
         let wiped = self.wiped();
         let me = crate::process::thread_id();
         loop {
-            match wiped.phase.compare_exchange(IDLE, RUNNING, AcqRel, Acquire) {
-                Ok(_) => {
-                    wiped.runner.store(me, Relaxed);
-                    return FirstUse::Run(FirstUseTurn { page: self });
-                }
+            match wiped.phase.compare_exchange(IDLE, me, AcqRel, Acquire) {
+                Ok(_) => return FirstUse::Run(FirstUseTurn { page: self }),
                 Err(DONE) => return FirstUse::Done,
-                Err(_) if wiped.runner.load(Relaxed) == me => return FirstUse::Reentered,
-                Err(_) => futex_wait(&wiped.phase, RUNNING),
+                Err(runner) if runner == me => return FirstUse::Reentered,
+                Err(runner) => futex_wait(&wiped.phase, runner),
             }
         }
     }
@@ -394,7 +390,9 @@ extern "C" fn after_fork_child() {
             wiped.pending.iter().for_each(|pending| pending.store(0, Relaxed));
         }
         // The thread that ran a copied page's first use is not here to end it.
-        let _ = wiped.phase.compare_exchange(RUNNING, IDLE, Relaxed, Relaxed);
+        if wiped.phase.load(Relaxed) != DONE {
+            wiped.phase.store(IDLE, Relaxed);
+        }
         wiped.lock.store(0, Release);
     }
 }

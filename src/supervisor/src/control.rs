@@ -61,7 +61,10 @@ async fn answer_all(socket: Socket, connection: u64, events: &Events) -> io::Res
                     return send(&socket, &Reply::Refused(refused), None).await;
                 }
             },
-            Ok(request) => Event::Asked { connection, request, answer },
+            Ok(request) => {
+                let uid = peer(socket.get_ref().as_fd())?.uid;
+                Event::Asked { connection, uid, request, answer }
+            }
             Err(error) => {
                 let refused = not_understood(&error);
                 let _ = events.send(Event::Refused(refused.reason)).await;

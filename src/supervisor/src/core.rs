@@ -89,6 +89,16 @@ pub enum RecoverError {
     /// The active bank is none.
     #[error("the archive of the arena is damaged: {0}; start anew with --discard-arena")]
     Archive(#[from] ArchiveError),
+    /// The archive has cells of series that the catalog does not have.
+    #[error(
+        "the archive of the arena has {found} cells, expected at most the {most} of its catalog; start anew with --discard-arena"
+    )]
+    Cells {
+        /// Cells of the catalog.
+        most: usize,
+        /// Cells of the archive.
+        found: usize,
+    },
     /// A slot's entry is none.
     #[error("the entry of slot {slot} of the arena is damaged; start anew with --discard-arena")]
     Slot {
@@ -201,6 +211,10 @@ impl Core {
     ) -> Result<Self, RecoverError> {
         let catalog = Catalog::recover(&arena, &layout, rules.label_limit)?;
         let archive = Archive::recover(&arena, &layout)?;
+        let (most, found) = (catalog.cells(), archive.cells().len());
+        if found > most {
+            return Err(RecoverError::Cells { most, found });
+        }
         let mut floors = Vec::new();
         arena.read(layout.floors..layout.floors + catalog.cells(), &mut floors);
         let mut core = Self::new(arena, layout, origin, rules);
@@ -343,6 +357,27 @@ impl Core {
         Ok(self.attached(slot))
     }
 
+    /// Refuses who may not ask about the arena: everybody but its users and root.
+    ///
+    /// # Errors
+    /// [`Refused`] names the uids.
+    pub fn check_reader(&self, uid: u32) -> Result<(), Refused> {
+        if uid == 0 { Ok(()) } else { self.check_uid(uid) }
+    }
+
+    fn check_uid(&self, uid: u32) -> Result<(), Refused> {
+        let uids = &self.rules.uids;
+        if uids.contains(&uid) {
+            return Ok(());
+        }
+        Err(refuse(
+            RefusedReason::Uid,
+            format!(
+                "the arena is for uid {uids:?}, found {uid}; run both as one user, or start the supervisor with --worker-uid {uid}"
+            ),
+        ))
+    }
+
     fn check(&self, caller: &Caller, hello: &Hello) -> Result<(), Refused> {
         let (version, print) = (hello.layout, hello.fingerprint);
         if version != LAYOUT_VERSION || print != FINGERPRINT {
@@ -353,16 +388,7 @@ impl Core {
                 ),
             ));
         }
-        if !self.rules.uids.contains(&caller.uid) {
-            return Err(refuse(
-                RefusedReason::Uid,
-                format!(
-                    "the arena is for uid {:?}, found {}; run both as one user, or start the supervisor with --worker-uid {}",
-                    self.rules.uids, caller.uid, caller.uid
-                ),
-            ));
-        }
-        Ok(())
+        self.check_uid(caller.uid)
     }
 
     /// Taken slots of the process `caller`.

@@ -54,8 +54,8 @@ pub(crate) struct Inheritance<'a> {
 pub(crate) enum Event {
     /// A worker asks for a slot.
     Attach { connection: u64, caller: Caller, pidfd: Pidfd, hello: Hello, answer: Answer },
-    /// Somebody asks something that needs no identity.
-    Asked { connection: u64, request: Request, answer: Answer },
+    /// Somebody asks something that needs no more identity than a uid.
+    Asked { connection: u64, uid: u32, request: Request, answer: Answer },
     /// A worker was refused before it could be asked about.
     Refused(RefusedReason),
     /// A connection has ended.
@@ -298,8 +298,8 @@ impl Supervisor {
                     let reply = self.attach(connection, &caller, pidfd, &hello);
                     let _ = answer.send(Some(reply));
                 }
-                Event::Asked { connection, request, answer } => {
-                    let _ = answer.send(self.answer(connection, request));
+                Event::Asked { connection, uid, request, answer } => {
+                    let _ = answer.send(self.answer(connection, uid, request));
                 }
                 Event::Refused(reason) => self.core.figures().refuse(reason),
                 Event::HungUp { connection } => {
@@ -381,7 +381,15 @@ impl Supervisor {
         }
     }
 
-    fn answer(&mut self, connection: u64, request: Request) -> Option<(Reply, Option<OwnedFd>)> {
+    fn answer(
+        &mut self,
+        connection: u64,
+        uid: u32,
+        request: Request,
+    ) -> Option<(Reply, Option<OwnedFd>)> {
+        if let Err(refused) = self.core.check_reader(uid) {
+            return Some((Reply::Refused(refused), None));
+        }
         let body = |bytes: Vec<u8>| match memfd::of_bytes(&bytes) {
             Ok(object) => (Reply::Body { bytes: bytes.len() as u64 }, Some(object)),
             Err(error) => (Reply::Refused(no_body(&error)), None),
