@@ -71,6 +71,12 @@ pub enum Command {
     Slots(SlotsFlags),
     /// List the arenas of this user.
     Ls(LsFlags),
+    /// Hold every byte of an arena against what can be there, without writing or mapping it.
+    #[command(
+        after_help = "Exit status: 0 when the arena is sound, 1 when it is damaged or cannot be read, 2 when \
+        the command line is none."
+    )]
+    Inspect(InspectFlags),
     /// Run a prefork HTTP application that is loaded, killed and scraped, and check its counts.
     #[command(
         after_help = "Exit status: 0 when answered <= counted <= sent and nothing ever went down, else 1."
@@ -193,6 +199,18 @@ pub struct SlotsFlags {
 #[derive(Args, Clone, Debug)]
 pub struct LsFlags {
     /// Write a JSON array instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `inspect`.
+#[derive(Args, Clone, Debug)]
+pub struct InspectFlags {
+    /// Name of an arena of this user, or the path of an arena's object or of a copy of one
+    /// (anything with a slash); /proc/PID/fd/NUMBER for an arena in anonymous memory.
+    #[arg(value_name = "NAME|PATH")]
+    pub arena: OsString,
+    /// Write a JSON object instead of a report.
     #[arg(long)]
     pub json: bool,
 }

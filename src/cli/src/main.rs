@@ -8,6 +8,7 @@
 //! | [`exec`] | a supervisor around one application |
 //! | [`find`] | which arena a question is about |
 //! | [`show`] | `scrape`, `slots`, `ls` |
+//! | [`inspect`] | an arena's bytes, and what is wrong with them |
 //! | [`proc`] | what the kernel says of processes and sockets |
 //! | [`demo`] | a prefork application that checks its own counts |
 
@@ -17,6 +18,7 @@ mod demo;
 mod exec;
 mod find;
 mod flags;
+mod inspect;
 mod logging;
 mod proc;
 mod serve;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Scrape(flags) => show::scrape(&flags),
         Command::Slots(flags) => show::slots(&flags),
         Command::Ls(flags) => show::ls(&flags),
+        Command::Inspect(flags) => inspect::run(&flags),
         Command::Demo(flags) => demo::run(&flags),
     };
     outcome.unwrap_or_else(|error| {

@@ -137,7 +137,7 @@ fn age_text(age: Duration) -> String {
 }
 
 /// Columns as wide as their widest cell, numbers to the right.
-fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
+pub fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
     let head = head.iter().map(ToString::to_string).collect();
     let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
     let widths: Vec<usize> = (0..rows[0].len())
@@ -170,7 +170,7 @@ fn write_json(objects: Vec<Value>) -> Result<ExitCode> {
 }
 
 /// Writes to standard output. A reader that has seen enough is no error.
-fn write(bytes: &[u8]) -> Result<ExitCode> {
+pub fn write(bytes: &[u8]) -> Result<ExitCode> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),

@@ -18,6 +18,7 @@
 //! | `service` | what systemd is told, and what it keeps |
 //! | `http`, `control`, `process`, `reactor` | what the loop is asked over sockets, and what /proc says |
 //! | [`ask`] | the control conversation from the other side |
+//! | [`mod@inspect`] | an arena's object held against the protocol, read-only |
 //!
 //! Rules: sockets, pidfds and timers only push an event; the loop alone changes
 //! state. Nothing read from a slot is used before it was copied out and checked. The keeper parses
@@ -32,6 +33,7 @@ pub mod config;
 mod control;
 pub mod core;
 mod http;
+pub mod inspect;
 pub mod keeper;
 mod link;
 mod open;
