@@ -177,18 +177,24 @@ impl Catalog {
         };
         match placed {
             Ok(Begun::Series(series)) => {
-                if self.contents.families()[family as usize].kind == Kind::Gauge(GaugeMode::All) {
+                let family = &self.contents.families()[family as usize];
+                if family.kind == Kind::Gauge(GaugeMode::All) {
                     self.all_gauges.push(series as u32);
                 }
                 Ok(series as u32)
             }
             Ok(_) => Err(Unplaced::Conflict),
             Err(unplaced) => {
-                if let Unplaced::Dropped(reason) = unplaced {
-                    *self.dropped_series.entry(reason).or_default() += 1;
-                }
+                self.count_unplaced(unplaced);
                 Err(unplaced)
             }
+        }
+    }
+
+    /// Counts a series that has no place. What contradicts another family is counted by family.
+    pub(crate) fn count_unplaced(&mut self, unplaced: Unplaced) {
+        if let Unplaced::Dropped(reason) = unplaced {
+            *self.dropped_series.entry(reason).or_default() += 1;
         }
     }
 
@@ -205,7 +211,8 @@ impl Catalog {
         if cells > layout.geometry.cells || committed > layout.geometry.log_words {
             return Err(Unplaced::Dropped(DropReason::Full));
         }
-        self.make_real(arena, layout, committed, cells).map_err(|error| {
+        let gauges = self.all_gauges.len() + usize::from(self.is_all_gauge(&record));
+        self.make_real(arena, layout, committed, cells, gauges).map_err(|error| {
             tracing::error!(%error, "no memory for another series in the catalog");
             Unplaced::Dropped(DropReason::Memory)
         })?;
@@ -213,6 +220,12 @@ impl Catalog {
         self.committed =
             append(arena, layout.catalog_log(), self.committed, &words).map_err(full)?;
         self.contents.push(record, words.len()).map_err(|_| Unplaced::Dropped(DropReason::Full))
+    }
+
+    fn is_all_gauge(&self, record: &Record) -> bool {
+        let Record::Series { family, .. } = record else { return false };
+        let family = self.contents.families().get(*family as usize);
+        family.is_some_and(|family| family.kind == Kind::Gauge(GaugeMode::All))
     }
 
     /// Everything that a fold or a floor may write later is real when the series begins, so that
@@ -223,6 +236,7 @@ impl Catalog {
         layout: &Layout,
         log: usize,
         cells: usize,
+        gauges: usize,
     ) -> std::io::Result<()> {
         let geometry = &layout.geometry;
         let step = |words: usize, most: usize| words.next_multiple_of(STEP).min(most);
@@ -239,7 +253,7 @@ impl Catalog {
             self.real.cells = end;
         }
         // A row keeps the gauges that fit; a fold counts the others as dropped.
-        let row_cells = (self.all_gauges.len() + 1) * tallyboard_proto::cell::GAUGE_CELLS;
+        let row_cells = gauges * tallyboard_proto::cell::GAUGE_CELLS;
         let row_cells = row_cells.min(geometry.row_cells);
         if row_cells > self.real.row_cells {
             let end = step(row_cells, geometry.row_cells);
@@ -259,6 +273,13 @@ impl Catalog {
     pub fn shape(&self, series: u32) -> Shape {
         self.contents.shape(&self.contents.series()[series as usize])
     }
+}
+
+/// The words that the first series need, which are real before there is any: a small file system
+/// that slots have filled can still show what they count.
+pub(crate) fn first_words(layout: &Layout) -> [Range<usize>; 4] {
+    [layout.catalog, layout.bank_cells(0), layout.bank_cells(1), layout.floors]
+        .map(|start| start..start + STEP)
 }
 
 /// Memory is made real in steps of a page of 4 KiB, so that a small arena stays small.

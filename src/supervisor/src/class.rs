@@ -13,7 +13,7 @@ use tallyboard_proto::layout::Layout;
 use tallyboard_proto::log::{LogError, Mark, Record};
 use tallyboard_segment::mapping::Arena;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Unplaced};
 
 /// One map from the cells of a slot to those of the catalog.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub struct Class {
     /// Series of per-process gauges: ordinal in the catalog, first cell in the slot.
     pub gauges: Vec<(u32, usize)>,
     /// Families of the slot's own log: what they are, and where they are in the catalog.
-    own: Vec<(Family, Option<u32>)>,
+    own: Vec<(Family, Result<u32, Unplaced>)>,
 }
 
 /// All classes that some slot is of.
@@ -93,9 +93,9 @@ impl Class {
         &'a self,
         catalog: &'a Catalog,
         ordinal: u32,
-    ) -> Option<(&'a Family, Option<u32>)> {
+    ) -> Option<(&'a Family, Result<u32, Unplaced>)> {
         match (ordinal as usize).checked_sub(self.prefix.families) {
-            None => Some((&catalog.contents().families()[ordinal as usize], Some(ordinal))),
+            None => Some((&catalog.contents().families()[ordinal as usize], Ok(ordinal))),
             Some(own) => self.own.get(own).map(|(family, placed)| (family, *placed)),
         }
     }
@@ -130,7 +130,7 @@ impl Class {
     ) -> Result<(), LogError> {
         let shape = match &record {
             Record::Family(family) => {
-                let placed = catalog.place_family(arena, layout, family).ok();
+                let placed = catalog.place_family(arena, layout, family);
                 self.own.push((family.clone(), placed));
                 return Ok(());
             }
@@ -146,13 +146,16 @@ impl Class {
         }
         if let Record::Series { family, values } = record {
             self.own_series += 1;
-            let placed = self.family(catalog, family).and_then(|(_, placed)| placed);
-            let series =
-                placed.and_then(|family| catalog.place_series(arena, layout, family, &values).ok());
-            if let (Some(family), Some(series)) = (placed, series) {
-                let to = catalog.contents().series()[series as usize].cell;
-                self.place(shape, family, series, to);
-                return Ok(());
+            let placed = self.family(catalog, family).map(|(_, placed)| placed);
+            match placed.unwrap_or(Err(Unplaced::Conflict)) {
+                Ok(family) => {
+                    if let Ok(series) = catalog.place_series(arena, layout, family, &values) {
+                        let to = catalog.contents().series()[series as usize].cell;
+                        self.place(shape, family, series, to);
+                        return Ok(());
+                    }
+                }
+                Err(unplaced) => catalog.count_unplaced(unplaced),
             }
         }
         // Cells that nobody owns, or whose series has no place in the catalog.

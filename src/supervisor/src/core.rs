@@ -23,7 +23,7 @@ use tallyboard_proto::word::Words;
 use tallyboard_segment::mapping::{Arena, populates};
 use thiserror::Error;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, first_words};
 use crate::class::{Class, Classes};
 use crate::own::Figures;
 use crate::rows::Quarantine;
@@ -52,6 +52,9 @@ pub fn format(arena: &Arena, layout: &Layout, origin: &Origin) -> io::Result<()>
     arena.make_real(0..layout.table + layout.geometry.slots * entry::WORDS)?;
     for bank in [0, 1] {
         arena.make_real(layout.bank(bank)..layout.bank_cells(bank))?;
+    }
+    for words in first_words(layout) {
+        arena.make_real(words)?;
     }
     let store = |at, value| arena.store(at, value, Relaxed);
     store(header::VERSION, LAYOUT_VERSION);
