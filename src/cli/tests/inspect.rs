@@ -15,13 +15,15 @@ use tallyboard::{Counter, Registry};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tallyboard");
 
 /// A supervisor that is stopped when the test ends, however it does.
-struct Served(Child);
+struct Served(Child, PathBuf);
 
 impl Drop for Served {
     fn drop(&mut self) {
         // One that is gone already has nothing to be told.
         let _ = kill(Pid::from_raw(self.0.id() as i32), Signal::SIGTERM);
         let _ = self.0.wait();
+        // This process still counts in the arena, so its supervisor leaves the object behind.
+        let _ = std::fs::remove_file(&self.1);
     }
 }
 
@@ -33,7 +35,7 @@ fn serve(name: &str, control: &str, backing: &str) -> Served {
         .spawn()
         .unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
-    let served = Served(child);
+    let served = Served(child, format!("/dev/shm/tallyboard-{}-{name}", geteuid()).into());
     let mut line = String::new();
     while !line.contains("workers attach with") {
         line.clear();
