@@ -317,7 +317,9 @@ mod tests {
             std::thread::scope(|scope| {
                 scope.spawn(|| {
                     let a = a;
-                    while !go.load(std::sync::atomic::Ordering::Acquire) {}
+                    while !go.load(std::sync::atomic::Ordering::Acquire) {
+                        std::hint::spin_loop();
+                    }
                     a.send(b"last", None).unwrap();
                 });
                 go.store(true, std::sync::atomic::Ordering::Release);
