@@ -76,9 +76,11 @@ pub enum AttachError {
 impl AttachError {
     /// Whether asking again cannot help.
     pub(crate) fn is_final(&self) -> bool {
-        use tallyboard_proto::control::RefusedReason::{Layout, Protocol, Uid};
+        use tallyboard_proto::control::RefusedReason::{Layout, ProcessLimit, Protocol, Uid};
         match self {
-            Self::Refused(refused) => matches!(refused.reason, Layout | Protocol | Uid),
+            Self::Refused(refused) => {
+                matches!(refused.reason, Layout | ProcessLimit | Protocol | Uid)
+            }
             Self::Connect { .. } | Self::Answer { .. } | Self::Confirm(_) => false,
             _ => true,
         }

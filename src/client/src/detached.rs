@@ -56,14 +56,19 @@ impl Pump {
             .collect();
         for series in contents.series() {
             let shape = contents.shape(series);
-            cells.extend((0..shape.width()).map(|at| {
+            let moved = |at| {
                 let how = match (shape.cell(at), shape) {
                     (CellKind::Whole, _) => How::Whole,
                     (CellKind::Free, Shape::Gauge(_)) if at == 1 => How::Stamp,
                     (CellKind::Float | CellKind::Free, _) => How::Float,
                 };
                 cell(slot_header::WORDS + series.cell + at, how)
-            }));
+            };
+            // A gauge is set before it is stamped; a sum is marked odd before it may fall.
+            match shape {
+                Shape::Gauge(_) => cells.extend((0..shape.width()).map(moved)),
+                _ => cells.extend((0..shape.width()).rev().map(moved)),
+            }
         }
         // A series that the private memory has no cells for was never counted there.
         cells.retain(|cell| from.is_open(cell.at..cell.at + 1));

@@ -18,7 +18,7 @@ use tallyboard_proto::layout::{
     header, slot_header,
 };
 use tallyboard_proto::log::{LogError, Mark};
-use tallyboard_proto::slot::{SlotWord, State, Tenant};
+use tallyboard_proto::slot::{SlotHeader, SlotWord, State, Tenant};
 use tallyboard_proto::word::Words;
 use tallyboard_segment::mapping::{Arena, populates};
 use thiserror::Error;
@@ -494,6 +494,13 @@ impl Core {
     pub fn release(&mut self, slot: usize, generation: u64) {
         let taken = &self.slots[slot];
         if taken.word == (SlotWord { state: State::Assigned, generation }) && !taken.exited {
+            let is_written = SlotHeader::read(&self.arena, self.layout.slot(slot)).is_some();
+            if is_written || self.is_folded(slot) {
+                // Somebody wrote into it without taking it: its generation is used up.
+                self.slots[slot].exited = true;
+                self.reclaim();
+                return;
+            }
             self.go_to(slot, State::Free);
             self.vacate(slot);
         }

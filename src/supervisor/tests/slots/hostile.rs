@@ -8,7 +8,7 @@ use tallyboard_proto::layout::slot_header;
 use tallyboard_proto::log::Record;
 use tallyboard_proto::word::Words;
 
-use crate::board::{Board, Random, Worker, counter, gauge, histogram, summary};
+use crate::board::{Board, Random, Worker, caller, counter, gauge, hello, histogram, summary};
 
 /// A good worker with 10, and a bad one with 100, both scraped once.
 fn two() -> (Board, Worker, Worker, usize) {
@@ -234,4 +234,23 @@ fn random_damage_never_panics_never_lowers_a_count_and_never_reaches_another_slo
     let first = u64::from(std::process::id()) << 16;
     println!("seeds from {first}");
     (first..first + 1500).for_each(damaged_life);
+}
+
+#[test]
+fn a_slot_that_was_written_before_it_was_taken_is_not_given_away_as_folded() {
+    let mut board = Board::new();
+    let early = board.grant(&caller(50), &hello(1)).expect("a slot is free");
+    let (slot, generation) = (early.slot as usize, early.generation);
+    // Its worker writes a header of another life before it has confirmed: quarantine, and a fold.
+    board.occupy(slot, generation + 7, 0);
+    assert_eq!(board.page().get("tallyboard_quarantines_total"), Some(1.0));
+    board.core.release(slot, generation);
+    // The slot comes round again: what its next worker counts is counted.
+    let slots = board.layout.geometry.slots;
+    let mut later: Vec<_> = (0..slots).map(|at| board.worker(100 + at as u32)).collect();
+    let next = later.iter_mut().find(|worker| worker.slot == slot).expect("it is granted again");
+    let cell = board.series(next, &counter("later"), "a");
+    board.add(next, cell, 5);
+    board.kill(next);
+    assert_eq!(board.page().get("later_total{l=\"a\"}"), Some(5.0));
 }
