@@ -14,7 +14,6 @@
 //! the banks are for recovery and for readers outside. They are not read back.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use thiserror::Error;
@@ -193,26 +192,6 @@ impl Archive {
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch
-    }
-
-    fn idle_bank(&self) -> usize {
-        (self.epoch as usize + 1) & 1
-    }
-
-    /// The words that a fold of a catalog of `cells` cells may write, for the caller to make real
-    /// before it folds. `with_gauges` says that one of the dead has gauges of mode `all`.
-    #[must_use]
-    pub fn fold_ranges(
-        &self,
-        layout: &Layout,
-        cells: usize,
-        with_gauges: bool,
-    ) -> [Range<usize>; 2] {
-        let idle = self.idle_bank();
-        let ring = layout.bank_cells(idle) + layout.geometry.cells;
-        let ring_end = layout.bank(idle) + layout.bank_words;
-        let rows = if with_gauges || !self.ring.is_empty() { ring..ring_end } else { ring..ring };
-        [layout.bank(idle)..layout.bank_cells(idle) + cells.max(self.cells.len()), rows]
     }
 
     /// Folds a batch of dead slots: from the return of this on, and not before, the archive counts

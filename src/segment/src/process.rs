@@ -2,14 +2,11 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::{Pid, getpid, setpgid, tcsetpgrp};
 use tallyboard_proto::layout::fnv;
 use thiserror::Error;
 
@@ -124,30 +121,6 @@ pub fn fork_child(body: impl FnOnce() -> i32) -> Result<u32, ForkError> {
     let status = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(101);
     // SAFETY: ends this process, which is a child that nothing waits for but its parent.
     unsafe { libc::_exit(status) }
-}
-
-/// Starts `command` as the leader of a process group of its own and, when `terminal` is one that
-/// this process has in the foreground, makes that group the foreground group before it executes.
-///
-/// # Errors
-/// What the system says.
-pub fn spawn_group(command: &mut Command, terminal: Option<BorrowedFd<'_>>) -> io::Result<Child> {
-    let terminal = terminal.map(|fd| fd.try_clone_to_owned()).transpose()?;
-    let prepare = move || {
-        setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
-        if let Some(terminal) = &terminal {
-            // A group in the background is stopped by SIGTTOU when it takes the terminal, unless
-            // it blocks the signal. The command finds the mask as it was.
-            let before = SigSet::from(Signal::SIGTTOU).thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
-            // A terminal that cannot be taken is no reason not to start.
-            let _ = tcsetpgrp(terminal, getpid());
-            before.thread_set_mask()?;
-        }
-        Ok(())
-    };
-    // SAFETY: `prepare` allocates nothing and calls only async-signal-safe functions.
-    unsafe { command.pre_exec(prepare) };
-    command.spawn()
 }
 
 /// The controlling terminal on standard input, when this process's group is in its foreground.
