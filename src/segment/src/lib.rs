@@ -19,7 +19,7 @@
 //! | [`fork`] | the page that a fork wipes, the lock on it, and fork itself |
 //! | [`pidfd`] | processes by descriptor, and who is at the other end of a socket |
 //! | [`pass`] | the control socket: addresses, packets, descriptors |
-//! | [`process`] | what a process knows of itself: clock, image, limits, its child's terminal |
+//! | [`process`] | what a process knows of itself: clock, image, threads, its terminal |
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("Tallyboard runs on Linux");
