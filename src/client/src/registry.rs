@@ -411,10 +411,12 @@ impl Registry {
             self.warn(&format!("{error}; this process counts privately"));
             return;
         }
-        self.warn(&format!("{error}; this process counts privately until a supervisor answers"));
-        if let Err(error) = attach_later(self) {
-            self.warn(&format!("no thread to ask again with: {error}"));
-        }
+        // One warning says both: a second would not be given.
+        let until = match attach_later(self) {
+            Ok(()) => "until a supervisor answers".to_owned(),
+            Err(error) => format!("for good, without a thread to ask again with: {error}"),
+        };
+        self.warn(&format!("{error}; this process counts privately {until}"));
     }
 
     fn find_slot(&'static self) -> Result<(), AttachError> {

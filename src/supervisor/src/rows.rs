@@ -46,6 +46,12 @@ impl Quarantine {
     }
 }
 
+/// Whether a family of the catalog is one of those that a scrape is about; without a selection all
+/// are. A log may have begun a family since the selection was made: that one is not.
+pub(crate) fn is_selected(selected: Option<&[bool]>, family: u32) -> bool {
+    selected.is_none_or(|all| all.get(family as usize).copied().unwrap_or(false))
+}
+
 /// By how much a counting cell may rise between two reads.
 const MOST_RISE: u64 = 1 << 53;
 
@@ -154,10 +160,6 @@ impl Core {
     ) -> Result<(), Quarantine> {
         let cells = self.layout.slot_cells(slot);
         let mut row = Vec::with_capacity(class.cells);
-        // A log may have begun a family since the selection was made.
-        let is_selected = |family: u32| {
-            selected.is_none_or(|all| all.get(family as usize).copied().unwrap_or(false))
-        };
         if selected.is_none() {
             self.arena.read(cells..cells + class.cells, &mut row);
             self.figures.scrape_cells += class.cells as u64;
@@ -165,7 +167,7 @@ impl Core {
             row.clone_from(&self.slots[slot].row);
             row.resize(class.cells, 0);
             let runs = class.runs.iter().zip(&class.families);
-            for (run, _) in runs.filter(|(_, family)| is_selected(**family)) {
+            for (run, _) in runs.filter(|(_, family)| is_selected(selected, **family)) {
                 let mut part = Vec::with_capacity(run.cells());
                 self.arena.read(cells + run.from..cells + run.from + run.cells(), &mut part);
                 row[run.from..run.from + run.cells()].copy_from_slice(&part);
@@ -175,7 +177,7 @@ impl Core {
         let before = &self.slots[slot].row;
         let most_rise = self.most_rise(slot);
         let runs = class.runs.iter().zip(&class.families);
-        for (run, _) in runs.filter(|(_, family)| is_selected(**family)) {
+        for (run, _) in runs.filter(|(_, family)| is_selected(selected, **family)) {
             check_run(run, before, &row, most_rise, || {
                 // Acquire fence: a sum that fell was marked odd before it fell; see it now.
                 fence(Acquire);

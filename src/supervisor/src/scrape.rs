@@ -15,6 +15,7 @@ use tallyboard_proto::word::Words;
 
 use crate::core::Core;
 use crate::own;
+use crate::rows::is_selected;
 
 /// The page, prepared: for each family its header, for each series its lines without numbers.
 #[derive(Debug, Default)]
@@ -138,24 +139,21 @@ impl Core {
             self.read_logs();
             self.selection(metrics)
         });
-        self.read_rows(selected.as_deref());
+        let selected = selected.as_deref();
+        self.read_rows(selected);
         self.pages.follow(self.catalog.contents());
         let mut totals = vec![0; self.catalog.cells()];
         totals[..self.archive.cells().len()].copy_from_slice(self.archive.cells());
-        self.add_rows(&mut totals);
+        self.add_rows(&mut totals, selected);
         let processes = self.per_process();
         let mut page = Vec::with_capacity(1 << 16);
         let mut own = Some(self.own_families());
-        // Reading may have begun families that no selection knew of.
-        let is_selected = |family: u32| {
-            selected.as_ref().is_none_or(|s| s.get(family as usize).copied().unwrap_or(false))
-        };
         for at in 0..self.pages.families.len() {
             let next = &self.pages.families[at];
             if *next.name > *own::TABLE[0].name {
                 write_own(&mut page, own.take(), metrics);
             }
-            if is_selected(next.family) {
+            if is_selected(selected, next.family) {
                 self.write_family(&mut page, at, &totals, &processes);
             }
         }
@@ -171,9 +169,9 @@ impl Core {
         self.catalog.contents().families().iter().map(named).collect()
     }
 
-    /// Adds the rows of all taken slots, class by class, so that a run of cells is added for every
+    /// Adds the selected families of all taken slots, class by class, so that a run of cells is added for every
     /// slot of a class while it is in the cache.
-    fn add_rows(&self, totals: &mut [u64]) {
+    fn add_rows(&self, totals: &mut [u64], selected: Option<&[bool]>) {
         let mut classes: Vec<(&crate::class::Class, Vec<&[u64]>)> = Vec::new();
         let mut place: HashMap<*const crate::class::Class, usize> = HashMap::new();
         for slot in self.taken() {
@@ -188,7 +186,8 @@ impl Core {
             classes[at].1.push(&taken.row);
         }
         for (class, rows) in classes {
-            for run in &class.runs {
+            let runs = class.runs.iter().zip(&class.families);
+            for (run, _) in runs.filter(|(_, family)| is_selected(selected, **family)) {
                 rows.iter().for_each(|row| run.merge(totals, row));
             }
         }
