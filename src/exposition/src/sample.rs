@@ -1,7 +1,9 @@
-//! Families with their samples, as a whole: for small expositions that are made anew each time.
+//! Families with their samples: what encoders write and parsers read.
+
+use std::borrow::Cow;
 
 /// The type of a family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Type {
     /// Only goes up.
     Counter,
@@ -9,19 +11,43 @@ pub enum Type {
     Gauge,
     /// Counts observations by size.
     Histogram,
+    /// Counts things that are there now by size.
+    GaugeHistogram,
     /// Counts and sums observations.
     Summary,
+    /// Says what something is, in its labels.
+    Info,
+    /// Says which of a set of states holds.
+    StateSet,
+    /// Nobody said.
+    Unknown,
 }
 
 impl Type {
-    /// Its name in an exposition.
+    /// Every type.
+    pub const EVERY: [Self; 8] = [
+        Self::Counter,
+        Self::Gauge,
+        Self::Histogram,
+        Self::GaugeHistogram,
+        Self::Summary,
+        Self::Info,
+        Self::StateSet,
+        Self::Unknown,
+    ];
+
+    /// Its name in OpenMetrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
             Self::Histogram => "histogram",
+            Self::GaugeHistogram => "gaugehistogram",
             Self::Summary => "summary",
+            Self::Info => "info",
+            Self::StateSet => "stateset",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -35,26 +61,79 @@ pub enum Value {
     Float(f64),
 }
 
+/// A moment: seconds since 1970 and nanoseconds behind them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp {
+    /// Whole seconds since 1970, rounded down.
+    pub seconds: i64,
+    /// Nanoseconds behind them, below 10^9.
+    pub nanos: u32,
+}
+
+impl Timestamp {
+    /// The moment `millis` milliseconds after the start of 1970.
+    #[must_use]
+    pub fn from_millis(millis: i64) -> Self {
+        let nanos = millis.rem_euclid(1000) as u32 * 1_000_000;
+        Self { seconds: millis.div_euclid(1000), nanos }
+    }
+
+    /// Milliseconds since 1970, rounded down.
+    #[must_use]
+    pub fn millis(self) -> i64 {
+        self.seconds.saturating_mul(1000).saturating_add(i64::from(self.nanos / 1_000_000))
+    }
+}
+
+/// An example of what was counted: a reference into a trace, mostly.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exemplar {
+    /// Label names and values.
+    pub labels: Labels,
+    /// What was observed.
+    pub value: f64,
+    /// When.
+    pub timestamp: Option<Timestamp>,
+}
+
+/// Labels of a sample: names and values, in order.
+pub type Labels = Vec<(String, String)>;
+
 /// One sample of a family.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// What its name has behind the family's: `_total`, `_sum`, or nothing.
-    pub suffix: &'static str,
+    pub suffix: Cow<'static, str>,
     /// Label names and values.
-    pub labels: Vec<(String, String)>,
+    pub labels: Labels,
     /// Its value.
     pub value: Value,
+    /// When it had that value, if somebody said.
+    pub timestamp: Option<Timestamp>,
+    /// An example of what it counts.
+    pub exemplar: Option<Exemplar>,
 }
 
-/// A family with its samples.
+impl Sample {
+    /// A sample without timestamp and exemplar.
+    #[must_use]
+    pub fn new(suffix: &'static str, labels: Labels, value: Value) -> Self {
+        Self { suffix: suffix.into(), labels, value, timestamp: None, exemplar: None }
+    }
+}
+
+/// A family with its samples. When its series began stands in samples of suffix `_created`, in
+/// seconds since 1970, as OpenMetrics 1.0 has it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FamilySamples {
     /// Its type.
     pub kind: Type,
     /// Its name, without `_total`.
     pub name: String,
+    /// Its unit, or nothing.
+    pub unit: String,
     /// Its help text.
     pub help: String,
-    /// Its samples, in order.
+    /// Its samples, in order; those of one series stand together.
     pub samples: Vec<Sample>,
 }

@@ -47,8 +47,18 @@ pub fn write_header(page: &mut Vec<u8>, kind: Type, name: &str, help: &str) {
         page.extend_from_slice(part.as_bytes());
     }
     escape(page, help, false);
-    for part in ["\n# TYPE ", name, suffix, " ", kind.name(), "\n"] {
+    for part in ["\n# TYPE ", name, suffix, " ", kind_name(kind), "\n"] {
         page.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// The name of a type in this format, which has fewer than OpenMetrics.
+fn kind_name(kind: Type) -> &'static str {
+    match kind {
+        Type::Info | Type::StateSet => "gauge",
+        Type::GaugeHistogram => "histogram",
+        Type::Unknown => "untyped",
+        _ => kind.name(),
     }
 }
 
@@ -78,7 +88,7 @@ pub fn write_family(page: &mut Vec<u8>, family: &FamilySamples) {
     write_header(page, family.kind, &family.name, &family.help);
     for sample in &family.samples {
         let labels = sample.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        write_prefix(page, &family.name, sample.suffix, labels);
+        write_prefix(page, &family.name, &sample.suffix, labels);
         match sample.value {
             Value::Whole(value) => write_whole(page, value),
             Value::Float(value) => write_float(page, value),
@@ -175,11 +185,12 @@ mod tests {
             kind: Type::Counter,
             name: "requests".into(),
             help: "Back\\slash, \"quote\",\nnew line.".into(),
-            samples: vec![Sample {
-                suffix: "_total",
-                labels: vec![("path".into(), "a\\b\"c\nd".into()), ("é".into(), "ü".into())],
-                value: Value::Whole(u64::MAX),
-            }],
+            unit: String::new(),
+            samples: vec![Sample::new(
+                "_total",
+                vec![("path".into(), "a\\b\"c\nd".into()), ("é".into(), "ü".into())],
+                Value::Whole(u64::MAX),
+            )],
         };
         let mut page = Vec::new();
         write_family(&mut page, &family);

@@ -134,18 +134,18 @@ impl Own {
     /// The family as a summary.
     #[must_use]
     pub fn summary(&self, count: u64, sum: f64) -> FamilySamples {
-        let sample = |suffix, value| Sample { suffix, labels: vec![], value };
+        let sample = |suffix, value| Sample::new(suffix, vec![], value);
         self.family(vec![sample("_count", Value::Whole(count)), sample("_sum", Value::Float(sum))])
     }
 
     fn sample(&self, labels: Vec<(String, String)>, value: Value) -> Sample {
         let suffix = if self.kind == Type::Counter { "_total" } else { "" };
-        Sample { suffix, labels, value }
+        Sample::new(suffix, labels, value)
     }
 
     fn family(&self, samples: Vec<Sample>) -> FamilySamples {
         let (name, help) = (self.name.to_owned(), self.help.to_owned());
-        FamilySamples { kind: self.kind, name, help, samples }
+        FamilySamples { kind: self.kind, name, unit: String::new(), help, samples }
     }
 }
 

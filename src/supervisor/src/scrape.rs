@@ -342,7 +342,7 @@ fn write_own(page: &mut Vec<u8>, own: Option<Vec<FamilySamples>>, metrics: &[Str
         let full = |suffix: &str, metric: &String| {
             metric.strip_prefix(family.name.as_str()).is_some_and(|rest| rest == suffix)
         };
-        let is_sample = |metric| family.samples.iter().any(|sample| full(sample.suffix, metric));
+        let is_sample = |metric| family.samples.iter().any(|sample| full(&sample.suffix, metric));
         metrics.is_empty() || metrics.iter().any(|metric| full("", metric) || is_sample(metric))
     };
     for family in own.into_iter().flatten().filter(named) {
