@@ -36,6 +36,9 @@ struct Wiped {
     phase: AtomicU32,
     /// Random number of this process's attachment; 0 in a child.
     token: AtomicU64,
+    /// Number of this process among those descended from the one that made the page; 0 until
+    /// somebody asks.
+    life: AtomicU64,
     /// What could not be counted while there was no slot to say so in.
     pending: [AtomicU64; DROP_REASONS],
 }
@@ -54,6 +57,9 @@ pub struct ForkPage {
     clear_in_child: bool,
     /// End of the highest cell handed out, in words from the base. Survives forks, as handles do.
     minted: AtomicUsize,
+    /// How many lives this process and its ancestors have begun. Survives forks, so that a child's
+    /// number is above those of all its ancestors.
+    lives: AtomicU64,
     /// The mapping behind `base`; stale in a child, where `base` is null.
     current: AtomicPtr<SlotMapping>,
     /// The page made before this one.
@@ -85,6 +91,7 @@ impl ForkPage {
             wiped: page.cast(),
             clear_in_child: inherit == Inherit::Nothing && !wipes,
             minted: AtomicUsize::new(0),
+            lives: AtomicU64::new(0),
             current: AtomicPtr::new(null_mut()),
             next: AtomicPtr::new(null_mut()),
         }));
@@ -118,16 +125,38 @@ impl ForkPage {
     }
 
     /// Whether this process has published a base.
+    #[inline]
     #[must_use]
     pub fn is_published(&self) -> bool {
         !self.wiped().base.load(Acquire).is_null()
     }
 
-    /// Number of this process's attachment; 0 while there is none. A guard made before a fork
-    /// carries the parent's and finds another in the child.
+    /// Number of this process's attachment; 0 while there is none.
     #[must_use]
     pub fn token(&self) -> u64 {
         self.wiped().token.load(Relaxed)
+    }
+
+    /// Number of this process: the same for as long as it lives, attached or not, never 0, and not
+    /// that of any ancestor. A guard made before a fork carries the parent's and finds another in
+    /// the child.
+    #[inline]
+    #[must_use]
+    pub fn life(&self) -> u64 {
+        match self.wiped().life.load(Relaxed) {
+            0 => self.begin_life(),
+            life => life,
+        }
+    }
+
+    #[cold]
+    fn begin_life(&self) -> u64 {
+        let fresh = self.lives.fetch_add(1, Relaxed) + 1;
+        // Release: a child that is forked by whoever sees this life finds it counted in `lives`.
+        match self.wiped().life.compare_exchange(0, fresh, Release, Relaxed) {
+            Ok(_) => fresh,
+            Err(begun) => begun,
+        }
     }
 
     /// Begins the first use in this process, or waits for the thread that began it.
@@ -383,6 +412,8 @@ extern "C" fn after_fork_parent() {
 extern "C" fn after_fork_child() {
     for page in pages_from(FORKING.load(Relaxed)) {
         let wiped = page.wiped();
+        // A page that is copied is this process's own too, but its guards are its parent's.
+        wiped.life.store(0, Relaxed);
         if page.clear_in_child {
             wiped.base.store(null_mut(), Relaxed);
             wiped.phase.store(IDLE, Relaxed);
@@ -490,6 +521,24 @@ mod tests {
         let code = in_child(|| cells.words().unwrap().at(0).fetch_add(1, Relaxed) as i32);
         assert_eq!(code, 5);
         assert_eq!(cells.words().unwrap().at(0).load(Relaxed), 5);
+    }
+
+    #[test]
+    fn a_process_has_a_number_that_none_of_its_ancestors_has() {
+        for inherit in [Inherit::Nothing, Inherit::Copy] {
+            let page = ForkPage::new(inherit).unwrap();
+            let before = page.life();
+            page.lock().publish(opened(8192, inherit), 1).unwrap();
+            page.lock().publish(opened(8192, inherit), 7).unwrap();
+            assert_eq!(page.life(), before);
+            let code = in_child(|| {
+                let child = page.life();
+                let grandchild = in_child(|| i32::from([before, child].contains(&page.life())));
+                i32::from(child == before || child != page.life()) + 2 * grandchild
+            });
+            assert_eq!(code, 0, "{inherit:?}");
+            assert_eq!(page.life(), before);
+        }
     }
 
     #[test]
