@@ -6,21 +6,24 @@ use std::hint::black_box;
 use std::process::ExitCode;
 
 use tallyboard_bench::{Race, finish};
-use tallyboard_exposition::text::Prefix;
+use tallyboard_exposition::prefixes::Prefixes;
 
 const LINES: usize = 10_000;
 
 fn main() -> ExitCode {
     let routes: Vec<String> = (0..LINES).map(|route| format!("/items/{route}")).collect();
-    let prefix = |route: &String| {
-        Prefix::new("app_requests", "_total", [("route", route.as_str()), ("status", "200")])
-    };
-    let prefixes: Vec<Prefix> = routes.iter().map(prefix).collect();
+    let mut prefixes = Prefixes::default();
+    for route in &routes {
+        let labels = [("route", route.as_str()), ("status", "200")];
+        prefixes.push("app_requests", "_total", labels);
+    }
     let values: Vec<u64> = (0..LINES as u64).map(|line| line * line * 7).collect();
     let floats: Vec<f64> = values.iter().map(|value| *value as f64 / 1000.0).collect();
     let whole = |page: &mut Vec<u8>| {
         page.clear();
-        prefixes.iter().zip(&values).for_each(|(prefix, value)| prefix.write_whole(page, *value));
+        for (line, value) in values.iter().enumerate() {
+            prefixes.write_whole(page, line, *value);
+        }
     };
     let mut ready = Vec::new();
     whole(&mut ready);
@@ -33,16 +36,17 @@ fn main() -> ExitCode {
             black_box(&copied);
         })
         .of(LINES)
-        .enter("Prefix::write_whole", || {
+        .enter("Prefixes::write_whole", || {
             whole(&mut written);
             black_box(&written);
         })
         .of(LINES)
         .at_most_ns(40.0)
-        .enter("Prefix::write_float", || {
+        .enter("Prefixes::write_float", || {
             float.clear();
-            let lines = prefixes.iter().zip(&floats);
-            lines.for_each(|(prefix, value)| prefix.write_float(&mut float, *value));
+            for (line, value) in floats.iter().enumerate() {
+                prefixes.write_float(&mut float, line, *value);
+            }
             black_box(&float);
         })
         .of(LINES)

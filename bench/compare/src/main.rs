@@ -14,7 +14,7 @@ use prometheus_client::metrics::family::Family as ClientFamily;
 use prometheus_client::metrics::histogram::Histogram as ClientHistogram;
 use tallyboard::{Counter, DEFAULT_BUCKETS, Histogram};
 use tallyboard_bench::{Outcome, Race, finish};
-use tallyboard_exposition::text::Prefix;
+use tallyboard_exposition::prefixes::Prefixes;
 
 const LINES: usize = 10_000;
 
@@ -146,13 +146,15 @@ fn lines() -> Outcome {
     let family = ClientFamily::<Labels, ClientCounter>::default();
     let mut client = prometheus_client::registry::Registry::default();
     client.register("app_requests", "Requests.", family.clone());
-    let mut prefixes = Vec::new();
+    let mut prefixes = Prefixes::default();
+    let mut values = Vec::new();
     for (route, line) in routes.iter().zip(0_u64..) {
         vector.with_label_values(&[route.as_str(), "200"]).inc_by(line * line * 7);
         let labels = Labels { route: route.clone(), status: "200".to_owned() };
         family.get_or_create(&labels).inc_by(line * line * 7);
         let labels = [("route", route.as_str()), ("status", "200")];
-        prefixes.push((Prefix::new("app_requests", "_total", labels), line * line * 7));
+        prefixes.push("app_requests", "_total", labels);
+        values.push(line * line * 7);
     }
     let [mut theirs, mut ours] = [const { Vec::<u8>::new() }; 2];
     let mut text = String::new();
@@ -169,9 +171,11 @@ fn lines() -> Outcome {
             black_box(&text);
         })
         .of(LINES)
-        .enter("tallyboard Prefix::write_whole", || {
+        .enter("tallyboard Prefixes::write_whole", || {
             ours.clear();
-            prefixes.iter().for_each(|(prefix, value)| prefix.write_whole(&mut ours, *value));
+            for (line, value) in values.iter().enumerate() {
+                prefixes.write_whole(&mut ours, line, *value);
+            }
             black_box(&ours);
         })
         .of(LINES)

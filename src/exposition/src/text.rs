@@ -6,40 +6,6 @@ use crate::sample::{FamilySamples, Type, Value};
 /// The content type of this format.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Everything of a sample line that stands before its value, the space included.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Prefix(Box<[u8]>);
-
-impl Prefix {
-    /// The prefix of the sample `name` + `suffix` with these labels.
-    #[must_use]
-    pub fn new<'a>(
-        name: &str,
-        suffix: &str,
-        labels: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Self {
-        let mut line = Vec::with_capacity(64);
-        write_prefix(&mut line, name, suffix, labels);
-        Self(line.into())
-    }
-
-    /// Writes a line with a whole value.
-    #[inline]
-    pub fn write_whole(&self, page: &mut Vec<u8>, value: u64) {
-        page.extend_from_slice(&self.0);
-        write_whole(page, value);
-        page.push(b'\n');
-    }
-
-    /// Writes a line with a float.
-    #[inline]
-    pub fn write_float(&self, page: &mut Vec<u8>, value: f64) {
-        page.extend_from_slice(&self.0);
-        write_float(page, value);
-        page.push(b'\n');
-    }
-}
-
 /// Writes the `# HELP` and `# TYPE` lines of a family. A counter's name in this format has `_total`.
 pub fn write_header(page: &mut Vec<u8>, kind: Type, name: &str, help: &str) {
     let suffix = if kind == Type::Counter { "_total" } else { "" };
@@ -198,13 +164,5 @@ mod tests {
              # TYPE requests_total counter\n\
              requests_total{path=\"a\\\\b\\\"c\\nd\",é=\"ü\"} 18446744073709551615\n";
         assert_eq!(String::from_utf8(page).unwrap(), expect);
-    }
-
-    #[test]
-    fn a_prefix_writes_the_same_line_as_a_family() {
-        let mut page = Vec::new();
-        Prefix::new("a", "_sum", [("b", "c")]).write_float(&mut page, 0.5);
-        Prefix::new("a", "", []).write_whole(&mut page, 7);
-        assert_eq!(page, b"a_sum{b=\"c\"} 0.5\na 7\n");
     }
 }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;
 
+use tallyboard_exposition::prefixes::Prefixes;
 use tallyboard_exposition::sample::{FamilySamples, Type, Value};
-use tallyboard_exposition::text::{self, Prefix};
+use tallyboard_exposition::text;
 use tallyboard_proto::cell::GAUGE_CELLS;
 use tallyboard_proto::family::{Family, GaugeMode, Kind};
 use tallyboard_proto::layout::{DROP_REASONS, DropReason};
@@ -37,6 +38,8 @@ struct FamilyPage {
     name: Box<str>,
     header: Vec<u8>,
     series: Vec<SeriesLines>,
+    /// Lines of its series, in their order.
+    lines: Prefixes,
     is_sorted: bool,
 }
 
@@ -44,7 +47,8 @@ struct FamilyPage {
 struct SeriesLines {
     series: u32,
     cell: usize,
-    lines: Box<[Prefix]>,
+    /// Its first line, in the lines of its family.
+    line: usize,
 }
 
 fn type_of(kind: &Kind) -> Type {
@@ -78,6 +82,7 @@ impl Pages {
                 name,
                 header,
                 series,
+                lines: Prefixes::default(),
                 is_sorted: true,
             });
         }
@@ -90,42 +95,58 @@ impl Pages {
         let series = &contents.series()[self.series_taken..];
         for (series, ordinal) in series.iter().zip(self.series_taken as u32..) {
             let family = &contents.families()[series.family as usize];
-            let lines = lines_of(family, &series.values);
             let page = &mut self.families[self.place[&series.family]];
-            page.series.push(SeriesLines { series: ordinal, cell: series.cell, lines });
+            let line = page.lines.len();
+            push_lines(&mut page.lines, family, &series.values);
+            page.series.push(SeriesLines { series: ordinal, cell: series.cell, line });
             page.is_sorted = false;
         }
         self.series_taken = contents.series().len();
         for page in self.families.iter_mut().filter(|page| !page.is_sorted) {
             let values = |lines: &SeriesLines| &contents.series()[lines.series as usize].values;
             page.series.sort_by(|a, b| values(a).cmp(values(b)));
-            page.is_sorted = true;
+            page.gather();
         }
         self.floors.resize(contents.end().cells, 0.0);
     }
 }
 
-/// The lines of a series, in the order of its samples.
-fn lines_of(family: &Family, values: &[Box<str>]) -> Box<[Prefix]> {
+impl FamilyPage {
+    /// Puts the lines in the order of the series, so that a scrape reads them from front to back.
+    fn gather(&mut self) {
+        let mut lines = Prefixes::default();
+        let each = self.lines.len().checked_div(self.series.len()).unwrap_or(0);
+        for series in &mut self.series {
+            let from = std::mem::replace(&mut series.line, lines.len());
+            for line in from..from + each {
+                lines.push_line(&self.lines, line);
+            }
+        }
+        self.lines = lines;
+        self.is_sorted = true;
+    }
+}
+
+/// Adds the lines of a series, in the order of its samples; all series of a family have as many.
+fn push_lines(lines: &mut Prefixes, family: &Family, values: &[Box<str>]) {
     let names = family.labels.iter().map(|label| &**label);
     let labels: Vec<(&str, &str)> = names.zip(values.iter().map(|value| &**value)).collect();
-    let line = |suffix: &str| Prefix::new(&family.name, suffix, labels.iter().copied());
+    let mut push = |suffix: &str, le: Option<&str>| {
+        let labels = labels.iter().copied().chain(le.map(|le| ("le", le)));
+        lines.push(&family.name, suffix, labels);
+    };
     match &family.kind {
-        Kind::Counter => [line("_total")].into(),
-        Kind::Gauge(mode) if mode.is_per_process() => [].into(),
-        Kind::Gauge(_) => [line("")].into(),
-        Kind::Summary => [line("_count"), line("_sum")].into(),
-        Kind::Histogram(bounds) => {
-            let bucket = |bound: f64| {
-                let le = text::float_text(bound);
-                Prefix::new(
-                    &family.name,
-                    "_bucket",
-                    labels.iter().copied().chain([("le", le.as_str())]),
-                )
-            };
-            let buckets = bounds.iter().copied().chain([f64::INFINITY]).map(bucket);
-            buckets.chain([line("_count"), line("_sum")]).collect()
+        Kind::Counter => push("_total", None),
+        Kind::Gauge(mode) if mode.is_per_process() => {}
+        Kind::Gauge(_) => push("", None),
+        Kind::Histogram(_) | Kind::Summary => {
+            if let Kind::Histogram(bounds) = &family.kind {
+                for bound in bounds.iter().copied().chain([f64::INFINITY]) {
+                    push("_bucket", Some(&text::float_text(bound)));
+                }
+            }
+            push("_count", None);
+            push("_sum", None);
         }
     }
 }
@@ -228,7 +249,7 @@ impl Core {
                 let rows = processes.get(&series.series).map_or(&[][..], Vec::as_slice);
                 write_processes(page, family, values, rows);
             } else {
-                write_series(page, &family.kind, series, cells, &mut floors);
+                write_series(page, &family.kind, (&lines.lines, series), cells, &mut floors);
             }
         }
         self.figures.floors_applied += floors.applied;
@@ -386,33 +407,34 @@ impl Floors<'_> {
 fn write_series(
     page: &mut Vec<u8>,
     kind: &Kind,
-    series: &SeriesLines,
+    (lines, series): (&Prefixes, &SeriesLines),
     cells: &[u64],
     floors: &mut Floors<'_>,
 ) {
     match kind {
         // A counter without fractions is a whole number, exact whatever its size.
-        Kind::Counter if cells[1] == 0 => series.lines[0].write_whole(page, cells[0]),
+        Kind::Counter if cells[1] == 0 => lines.write_whole(page, series.line, cells[0]),
         Kind::Counter => {
             let fraction = floors.hold(series.cell + 1, f64::from_bits(cells[1]));
-            series.lines[0].write_float(page, cells[0] as f64 + fraction);
+            lines.write_float(page, series.line, cells[0] as f64 + fraction);
         }
         Kind::Gauge(GaugeMode::All | GaugeMode::LiveAll) => {}
         Kind::Gauge(_) if cells[1] == 0 => {}
-        Kind::Gauge(_) => series.lines[0].write_float(page, f64::from_bits(cells[0])),
+        Kind::Gauge(_) => lines.write_float(page, series.line, f64::from_bits(cells[0])),
         Kind::Histogram(_) | Kind::Summary => {
             let sum_at = cells.len() - 2;
             let mut count = 0_u64;
-            for (line, &cell) in series.lines.iter().zip(&cells[..sum_at]) {
+            let mut line = series.line;
+            for &cell in &cells[..sum_at] {
                 count = count.saturating_add(cell);
-                if series.lines.len() > 2 {
-                    line.write_whole(page, count);
+                if matches!(kind, Kind::Histogram(_)) {
+                    lines.write_whole(page, line, count);
+                    line += 1;
                 }
             }
-            let [.., count_line, sum_line] = &*series.lines else { return };
-            count_line.write_whole(page, count);
+            lines.write_whole(page, line, count);
             let sum = floors.hold(series.cell + sum_at, f64::from_bits(cells[sum_at]));
-            sum_line.write_float(page, sum);
+            lines.write_float(page, line + 1, sum);
         }
     }
 }
