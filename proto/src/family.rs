@@ -151,6 +151,8 @@ pub const MAX_LABELS: usize = 64;
 pub const MAX_BOUNDS: usize = 512;
 /// Prefix of the names that the supervisor exposes itself.
 pub const RESERVED_PREFIX: &str = "tallyboard_";
+/// Label that tells the processes of a gauge apart when its own labels take all other names.
+pub const LAST_WORKER_LABEL: &str = "tallyboard_worker";
 
 /// A family that cannot be.
 #[derive(Clone, Debug, Error, PartialEq)]
@@ -315,8 +317,10 @@ fn check_labels(kind: &Kind, name: &str, labels: &[&str]) -> Result<(), FamilyEr
             "of a histogram are not le, which its buckets have"
         } else if label == "quantile" && matches!(kind, Kind::Summary) {
             "of a summary are not quantile, which its quantiles have"
-        } else if label == "pid" && matches!(kind, Kind::Gauge(mode) if mode.is_per_process()) {
-            "of a gauge of mode all or liveall are not pid, which tells the processes apart"
+        } else if label == LAST_WORKER_LABEL
+            && matches!(kind, Kind::Gauge(mode) if mode.is_per_process())
+        {
+            "of a gauge of mode all or liveall are not tallyboard_worker, which tells the processes apart when pid and worker are taken"
         } else {
             continue;
         };
@@ -371,7 +375,10 @@ mod tests {
         check(Kind::Counter, "a", "", &["b"; 65], "a metric has at most 64 labels");
         check(Kind::Counter, "a", "", &["pid"], "ok a");
         check(Kind::Gauge(GaugeMode::Sum), "a", "", &["pid"], "ok a");
-        check(Kind::Gauge(GaugeMode::All), "a", "", &["pid"], "label names of a gauge of mode all");
+        check(Kind::Gauge(GaugeMode::All), "a", "", &["pid", "worker"], "ok a");
+        let all = "label names of a gauge of mode all";
+        check(Kind::Gauge(GaugeMode::LiveAll), "a", "", &[LAST_WORKER_LABEL], all);
+        check(Kind::Gauge(GaugeMode::Sum), "a", "", &[LAST_WORKER_LABEL], "ok a");
         check(Kind::Summary, "a", "", &["quantile"], "label names of a summary");
         check(Kind::Summary, "a", "", &["le"], "ok a");
         check(histogram(&[1.0]), "a", "", &["le"], "label names of a histogram");
