@@ -61,6 +61,23 @@ pub enum Value {
     Float(f64),
 }
 
+impl Value {
+    /// The number as a float, rounded where it is too large to be one.
+    #[must_use]
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Self::Whole(value) => value as f64,
+            Self::Float(value) => value,
+        }
+    }
+}
+
+impl Default for Value {
+    fn default() -> Self {
+        Self::Whole(0)
+    }
+}
+
 /// A moment: seconds since 1970 and nanoseconds behind them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
@@ -112,14 +129,56 @@ pub struct Sample {
     pub timestamp: Option<Timestamp>,
     /// An example of what it counts.
     pub exemplar: Option<Exemplar>,
+    /// Its buckets, when it is a native histogram: then it has no suffix, its value is the count,
+    /// and the samples of the classic histogram, if there are any, stand behind it.
+    pub native: Option<Box<NativeHistogram>>,
 }
 
 impl Sample {
     /// A sample without timestamp and exemplar.
     #[must_use]
     pub fn new(suffix: &'static str, labels: Labels, value: Value) -> Self {
-        Self { suffix: suffix.into(), labels, value, timestamp: None, exemplar: None }
+        Self { suffix: suffix.into(), labels, value, timestamp: None, exemplar: None, native: None }
     }
+}
+
+/// The buckets of a native histogram
+/// (<https://prometheus.io/docs/specs/native_histograms/>).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NativeHistogram {
+    /// Bucket `i` ends at 2^(`i` * 2^-`schema`), and includes its end; from -4 to 8.
+    pub schema: i32,
+    /// What is not further from zero than this is in the zero bucket.
+    pub zero_threshold: f64,
+    /// How much is in the zero bucket.
+    pub zero_count: Value,
+    /// The sum of what was observed.
+    pub sum: f64,
+    /// What is above the zero bucket.
+    pub positive: NativeBuckets,
+    /// What is below the zero bucket, by distance from zero.
+    pub negative: NativeBuckets,
+    /// Examples of what it counts.
+    pub exemplars: Vec<Exemplar>,
+}
+
+/// The buckets of a native histogram on one side of zero.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NativeBuckets {
+    /// Which buckets there are; their lengths together are the length of `counts`.
+    pub spans: Vec<Span>,
+    /// How much is in each bucket, not in those before it and not as a difference.
+    pub counts: Vec<Value>,
+}
+
+/// Consecutive buckets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// How many buckets are left out since the span before it; of the first span, the index of its
+    /// first bucket.
+    pub offset: i32,
+    /// How many buckets.
+    pub length: u32,
 }
 
 /// A family with its samples. When its series began stands in samples of suffix `_created`, in
