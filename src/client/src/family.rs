@@ -4,11 +4,12 @@ use std::marker::PhantomData;
 
 use tallyboard_proto::family::{Family as Description, Kind};
 
+use crate::children::Values;
 use crate::metric::Metric;
 use crate::registry::{FamilyRef, LabelError, RegisterError, Registry};
 
 /// A metric with labels: one series per set of label values.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Family<M> {
     family: FamilyRef,
     metric: PhantomData<fn() -> M>,
@@ -22,8 +23,7 @@ impl<M: Metric> Family<M> {
     /// [`LabelError`] for another number of values, or a value of more than 4,096 bytes. A family
     /// that has reached its limit of label sets gives a handle whose counts are dropped.
     pub fn with<S: AsRef<str>>(&self, values: &[S]) -> Result<M, LabelError> {
-        let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
-        Ok(M::of(self.family.series(&values)?, self.family.family()))
+        self.series(values)
     }
 
     /// The series with these values, by label name in any order.
@@ -43,10 +43,29 @@ impl<M: Metric> Family<M> {
                 found: (*found).to_owned(),
             });
         }
-        let value_of = |label: &str| labels.iter().find(|(name, _)| *name == label);
-        let values: Vec<&str> =
-            names.iter().filter_map(|label| value_of(label).map(|(_, value)| *value)).collect();
-        self.with(&values)
+        self.series(&Named { names, labels })
+    }
+
+    #[inline]
+    fn series(&self, values: &(impl Values + ?Sized)) -> Result<M, LabelError> {
+        Ok(M::of(self.family.series(values)?, self.family.family()))
+    }
+}
+
+/// Values by name, in the order of the family's names.
+struct Named<'a> {
+    names: &'a [Box<str>],
+    labels: &'a [(&'a str, &'a str)],
+}
+
+impl Values for Named<'_> {
+    #[inline]
+    fn each(&self, mut visit: impl FnMut(&str)) {
+        for name in self.names {
+            if let Some((_, value)) = self.labels.iter().find(|(label, _)| **label == **name) {
+                visit(value);
+            }
+        }
     }
 }
 
@@ -60,6 +79,7 @@ pub struct Builder<M> {
     unit: String,
     labels: Vec<String>,
     registry: Option<&'static Registry>,
+    reuse: bool,
     metric: PhantomData<fn() -> M>,
 }
 
@@ -72,6 +92,7 @@ impl<M: Metric> Builder<M> {
             unit: String::new(),
             labels: Vec::new(),
             registry: None,
+            reuse: false,
             metric: PhantomData,
         }
     }
@@ -94,16 +115,34 @@ impl<M: Metric> Builder<M> {
         self
     }
 
+    /// Takes the metric that this program registered before under the same definition, instead of
+    /// refusing. A forked child has its parent's handles and registrations, so a child that
+    /// registers again what its parent may have registered needs this as well.
+    ///
+    /// ```
+    /// use tallyboard::Counter;
+    ///
+    /// let requests = || Counter::builder("app_requests_total", "Requests answered.");
+    /// requests().register()?.inc();
+    /// assert!(requests().register().is_err());
+    /// requests().reuse().register()?.inc();
+    /// # Ok::<(), tallyboard::RegisterError>(())
+    /// ```
+    pub fn reuse(mut self) -> Self {
+        self.reuse = true;
+        self
+    }
+
     /// Registers a metric with labels.
     ///
     /// # Errors
-    /// [`RegisterError`] when the description is not one that can be, or the program uses the name
-    /// for something else.
+    /// [`RegisterError`] when the description is not one that can be, or the program registered
+    /// the name before: as something else, or the same without [`Builder::reuse`] now.
     pub fn family(self) -> Result<Family<M>, RegisterError> {
         let labels: Vec<&str> = self.labels.iter().map(String::as_str).collect();
         let description = Description::new(self.kind, &self.name, &self.unit, &self.help, &labels)?;
         let registry = self.registry.unwrap_or_else(Registry::shared);
-        Ok(Family { family: registry.register(description)?, metric: PhantomData })
+        Ok(Family { family: registry.register(description, self.reuse)?, metric: PhantomData })
     }
 
     /// Registers a metric without labels.
@@ -117,7 +156,7 @@ impl<M: Metric> Builder<M> {
             return Err(labels);
         }
         let family = self.family()?.family;
-        let series = family.series(&[]).map_err(|_| labels)?;
+        let series = family.series(&[""; 0] as &[&str]).map_err(|_| labels)?;
         Ok(M::of(series, family.family()))
     }
 }

@@ -35,6 +35,7 @@
 #![forbid(unsafe_code)]
 
 mod attach;
+mod children;
 mod detached;
 mod family;
 mod metric;

@@ -1,7 +1,6 @@
 //! The instruments: counter, gauge, histogram, summary. Each is a handle on a few cells: cheap to
 //! copy, usable from statics and from any thread, valid before and after a fork.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,7 +21,7 @@ pub const DEFAULT_BUCKETS: [f64; 14] =
 pub trait Metric: sealed::Sealed {
     #[doc(hidden)]
     #[allow(private_interfaces)]
-    fn of(series: SeriesRef, family: &Family) -> Self;
+    fn of(series: SeriesRef, family: &'static Family) -> Self;
 }
 
 mod sealed {
@@ -98,7 +97,7 @@ impl Counter {
 
 impl Metric for Counter {
     #[allow(private_interfaces)]
-    fn of(series: SeriesRef, _: &Family) -> Self {
+    fn of(series: SeriesRef, _: &'static Family) -> Self {
         Self { series }
     }
 }
@@ -182,17 +181,17 @@ impl Builder<Gauge> {
 
 impl Metric for Gauge {
     #[allow(private_interfaces)]
-    fn of(series: SeriesRef, family: &Family) -> Self {
+    fn of(series: SeriesRef, family: &'static Family) -> Self {
         let is_ordered = matches!(family.kind, Kind::Gauge(mode) if mode.is_ordered());
         Self { series, is_ordered }
     }
 }
 
 /// Counts observations by size: latencies, sizes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Histogram {
     series: SeriesRef,
-    bounds: Arc<[f64]>,
+    bounds: &'static [f64],
 }
 
 impl Histogram {
@@ -234,10 +233,10 @@ impl Builder<Histogram> {
 
 impl Metric for Histogram {
     #[allow(private_interfaces)]
-    fn of(series: SeriesRef, family: &Family) -> Self {
+    fn of(series: SeriesRef, family: &'static Family) -> Self {
         let bounds = match &family.kind {
-            Kind::Histogram(bounds) => bounds.as_ref().into(),
-            _ => Arc::default(),
+            Kind::Histogram(bounds) => &**bounds,
+            _ => &[],
         };
         Self { series, bounds }
     }
@@ -276,7 +275,7 @@ impl Summary {
 
 impl Metric for Summary {
     #[allow(private_interfaces)]
-    fn of(series: SeriesRef, _: &Family) -> Self {
+    fn of(series: SeriesRef, _: &'static Family) -> Self {
         Self { series }
     }
 }

@@ -25,6 +25,7 @@ use tallyboard_segment::{private, process};
 use thiserror::Error;
 
 use crate::attach::{AttachError, ask};
+use crate::children::{Children, Values};
 use crate::detached::{Pump, attach_later};
 
 /// How long the first use in a process waits for the supervisor, unless
@@ -56,8 +57,8 @@ pub struct Registry {
 struct State {
     /// All families and series: those of the prefix, then this client's own.
     contents: Contents,
-    /// What this program registered itself, by ordinal: other families came with the prefix.
-    registered: Vec<u32>,
+    /// What this program registered itself: other families came with the prefix.
+    registered: Vec<&'static Definition>,
     /// The arena that the prefix was taken from; `None` while there was none.
     origin: Option<Origin>,
     /// This client's own log, word for word: what stands behind the prefix. A child writes the
@@ -110,6 +111,16 @@ pub enum RegisterError {
         /// What it was to be registered as.
         found: String,
     },
+    /// This program registered the same metric already.
+    #[error(
+        "expected one registration of {existing}, found a second, of {found}; keep the handle of the first, or register with `.reuse()` what may have been registered before, by this process or before it was forked"
+    )]
+    Duplicate {
+        /// What is registered.
+        existing: String,
+        /// What it was to be registered as.
+        found: String,
+    },
     /// Labels on a metric that is used without, or none where they are needed.
     #[error("{name:?} has {found} labels, expected none; register it as a family")]
     Labels {
@@ -145,6 +156,18 @@ pub enum LabelError {
         family: String,
         /// How many bytes were found.
         found: usize,
+    },
+    /// A set of labels that is not the family's.
+    #[error(
+        "{family:?} has the labels {expected:?}, found a set with the labels {found:?}; register the family with `labels_of` that set, or give its labels in the same order"
+    )]
+    Set {
+        /// The family.
+        family: String,
+        /// Its labels.
+        expected: Vec<String>,
+        /// The labels of the set.
+        found: Vec<String>,
     },
     /// A name that is no label of the family.
     #[error("{family:?} has the labels {expected:?}, found {found:?}; use these names, each once")]
@@ -558,29 +581,33 @@ impl Registry {
         }
     }
 
-    /// Registers a family, or finds it when this program registered the same one before.
-    pub(crate) fn register(&'static self, family: Family) -> Result<FamilyRef, RegisterError> {
+    /// Registers a family. With `reuse` one that this program registered before under the same
+    /// definition is taken instead.
+    pub(crate) fn register(
+        &'static self,
+        family: Family,
+        reuse: bool,
+    ) -> Result<FamilyRef, RegisterError> {
         self.first_use();
         let mut state = self.state.lock();
-        let mut ordinal = None;
-        for &mine in &state.registered {
-            let existing = &state.contents.families()[mine as usize];
-            if existing.agrees_with(&family) {
-                ordinal = Some(mine);
-            } else if existing.sample_names().any(|name| family.sample_names().any(|n| n == name)) {
-                return Err(RegisterError::Conflict {
-                    name: family.name.to_string(),
-                    existing: describe(existing),
-                    found: describe(&family),
-                });
-            }
+        let shares_a_name = |mine: &&&Definition| {
+            mine.family.sample_names().any(|name| family.sample_names().any(|n| n == name))
+        };
+        if let Some(&definition) = state.registered.iter().find(shares_a_name) {
+            let (existing, found) = (describe(&definition.family), describe(&family));
+            return match definition.family.agrees_with(&family) {
+                true if reuse => Ok(FamilyRef { registry: self, definition }),
+                true => Err(RegisterError::Duplicate { existing, found }),
+                false => {
+                    let name = family.name.to_string();
+                    Err(RegisterError::Conflict { name, existing, found })
+                }
+            };
         }
-        if ordinal.is_none() {
-            // Another process may have begun the same family; it came with the prefix.
-            let known = state.contents.find_family(&family.name);
-            ordinal = known
-                .filter(|&known| state.contents.families()[known as usize].agrees_with(&family));
-        }
+        // Another process may have begun the same family; it came with the prefix.
+        let known = state.contents.find_family(&family.name);
+        let mut ordinal =
+            known.filter(|&known| state.contents.families()[known as usize].agrees_with(&family));
         if ordinal.is_none() {
             let mapping = state.page().mapping();
             let begun = match mapping {
@@ -591,30 +618,54 @@ impl Registry {
                 ordinal = Some(begun as u32);
             }
         }
-        if let Some(ordinal) = ordinal.filter(|ordinal| !state.registered.contains(ordinal)) {
-            state.registered.push(ordinal);
-        }
-        Ok(FamilyRef { registry: self, family, ordinal })
+        let definition = Definition { family, ordinal, children: Children::new() };
+        let definition: &'static Definition = Box::leak(Box::new(definition));
+        state.registered.push(definition);
+        Ok(FamilyRef { registry: self, definition })
     }
 }
 
-/// A family of a registry; without an ordinal when its log had no room for it.
-#[derive(Clone, Debug)]
+/// What a program registered. It lives as long as the process, as registries do.
+#[derive(Debug)]
+struct Definition {
+    family: Family,
+    /// `None` when the log had no room for it.
+    ordinal: Option<u32>,
+    children: Children,
+}
+
+/// A family of a registry.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct FamilyRef {
     registry: &'static Registry,
-    family: Family,
-    ordinal: Option<u32>,
+    definition: &'static Definition,
 }
 
 impl FamilyRef {
-    pub(crate) fn family(&self) -> &Family {
-        &self.family
+    pub(crate) fn family(&self) -> &'static Family {
+        &self.definition.family
     }
 
     /// The series with these label values; it begins when nobody had it yet.
-    pub(crate) fn series(&self, values: &[&str]) -> Result<SeriesRef, LabelError> {
-        let family = || self.family.name.to_string();
-        if values.len() != self.family.labels.len() {
+    #[inline]
+    pub(crate) fn series(&self, values: &(impl Values + ?Sized)) -> Result<SeriesRef, LabelError> {
+        if !self.registry.page.is_published() {
+            self.registry.first_use();
+        }
+        match self.definition.children.find(values) {
+            Some(series) => Ok(series),
+            None => {
+                let mut copied: Vec<Box<str>> = Vec::new();
+                values.each(|value| copied.push(value.into()));
+                self.begin(&copied)
+            }
+        }
+    }
+
+    #[cold]
+    fn begin(&self, values: &[Box<str>]) -> Result<SeriesRef, LabelError> {
+        let family = || self.family().name.to_string();
+        if values.len() != self.family().labels.len() {
             let expected = self.label_names();
             return Err(LabelError::Count { family: family(), expected, found: values.len() });
         }
@@ -622,19 +673,19 @@ impl FamilyRef {
             return Err(LabelError::Length { family: family(), found: long.len() });
         }
         let registry = self.registry;
-        registry.first_use();
-        Ok(match self.cells(values) {
-            Ok(cells) => SeriesRef { cells, registry, refused: None },
-            Err(reason) => SeriesRef { cells: Cells::nowhere(), registry, refused: Some(reason) },
-        })
+        Ok(self.cells(values).unwrap_or_else(|reason| SeriesRef {
+            cells: Cells::nowhere(),
+            registry,
+            refused: Some(reason),
+        }))
     }
 
     pub(crate) fn label_names(&self) -> Vec<String> {
-        self.family.labels.iter().map(ToString::to_string).collect()
+        self.family().labels.iter().map(ToString::to_string).collect()
     }
 
-    fn cells(&self, values: &[&str]) -> Result<Cells, DropReason> {
-        let family = self.ordinal.ok_or(DropReason::Full)?;
+    fn cells(&self, values: &[Box<str>]) -> Result<SeriesRef, DropReason> {
+        let family = self.definition.ordinal.ok_or(DropReason::Full)?;
         let mut state = self.registry.state.lock();
         let series = match state.contents.find_series(family, values) {
             Some(series) => series as usize,
@@ -642,16 +693,18 @@ impl FamilyRef {
                 if state.contents.series_of_family(family) >= state.label_limit {
                     return Err(DropReason::LabelLimit);
                 }
-                let values = values.iter().map(|&value| value.into()).collect();
                 let mapping = state.page().mapping().ok_or(DropReason::Reentered)?;
-                match state.begin(mapping, Record::Series { family, values })? {
+                match state.begin(mapping, Record::Series { family, values: values.into() })? {
                     Begun::Series(series) => series,
                     Begun::Family(_) | Begun::Gap => return Err(DropReason::Full),
                 }
             }
         };
         let cell = state.contents.series()[series].cell;
-        Ok(state.page().cells(slot_header::WORDS + cell, self.family.kind.cells()))
+        let cells = state.page().cells(slot_header::WORDS + cell, self.family().kind.cells());
+        let series = SeriesRef { cells, registry: self.registry, refused: None };
+        self.definition.children.insert(values, series);
+        Ok(series)
     }
 }
 

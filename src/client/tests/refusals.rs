@@ -114,7 +114,12 @@ fn one_process_cannot_use_a_name_for_two_things() {
     let registry = registry();
     let counter = || Counter::builder("c_total", "").registry(registry);
     counter().register().unwrap();
-    counter().register().expect("the same again is the same");
+    let twice = counter().register().unwrap_err();
+    assert!(matches!(twice, RegisterError::Duplicate { .. }));
+    says(twice, &["of counter \"c\" with labels []", "a second, of counter \"c\"", ".reuse()"]);
+    counter().reuse().register().expect("the same again, and shared");
+    let reused = Gauge::builder("c", "").registry(registry).reuse().register();
+    assert!(matches!(reused, Err(RegisterError::Conflict { .. })), "{reused:?}");
     let error = Gauge::builder("c", "").registry(registry).register().unwrap_err();
     says(error, &["registered already as a counter", "found a gauge", "use one definition"]);
     says(counter().labels(&["l"]).family().unwrap_err(), &["counter", "[\"l\"]"]);

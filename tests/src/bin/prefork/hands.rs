@@ -147,7 +147,9 @@ pub(crate) fn grandchild() -> Result<Value, String> {
 }
 
 fn with_child(stage: &Stage, each: u64, other: u64) -> Result<(), String> {
-    let counter = Counter::new("hands_total", "Counted by all.").map_err(text)?;
+    let counter = Counter::builder("hands_total", "Counted by all.");
+    // Registered by the parent before it forked.
+    let counter = counter.reuse().register().map_err(text)?;
     let own = Gauge::builder("hands_own", "Counted by one process.").mode(GaugeMode::All);
     let own = own.register().map_err(text)?;
     let count = |times: u64| {
