@@ -57,7 +57,7 @@ fn core() -> Core {
     let arena = memfd::create(layout.arena_words()).expect("a memfd is made");
     let origin = Origin { arena_id: 1, ..Origin::default() };
     format(&arena, &layout, &origin).expect("the arena is made real");
-    Core::new(arena, layout, origin, Rules { uids: vec![0], label_limit: 10_000 })
+    Core::new(arena, layout, origin, Rules::new(vec![0], 10_000))
 }
 
 fn attach(core: &mut Core, worker: usize) -> Attached {

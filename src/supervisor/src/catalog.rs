@@ -108,6 +108,11 @@ impl Catalog {
         &self.all_gauges
     }
 
+    /// Whether a family of it writes samples of this name.
+    pub(crate) fn has_sample(&self, name: &str) -> bool {
+        self.sample_names.contains_key(name)
+    }
+
     /// How many families are quarantined.
     #[must_use]
     pub fn conflicts(&self) -> usize {

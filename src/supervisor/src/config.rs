@@ -11,6 +11,8 @@ use tallyboard_segment::pass::Address;
 use tallyboard_segment::process::random_u64;
 use thiserror::Error;
 
+use crate::labels::{Labels, WorkerLabel};
+
 /// What an arena is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backing {
@@ -30,6 +32,12 @@ pub enum ConfigError {
     /// Not a backing.
     #[error("a backing is auto, posix or memfd, found {found:?}; use one of these")]
     Backing {
+        /// What was found.
+        found: String,
+    },
+    /// Not what tells processes apart.
+    #[error("processes are told apart by pid or slot, found {found:?}; use one of these")]
+    WorkerLabel {
         /// What was found.
         found: String,
     },
@@ -118,6 +126,10 @@ pub struct Config {
     pub max_series: usize,
     /// How many label sets a family may have.
     pub label_limit: usize,
+    /// What tells the processes of a gauge of mode `all` or `liveall` apart.
+    pub worker_label: WorkerLabel,
+    /// Labels of every sample.
+    pub labels: Labels,
     /// Uids of workers, beside that of the supervisor.
     pub worker_uids: Vec<u32>,
     /// Where metrics are served.
@@ -156,6 +168,8 @@ impl Config {
             slots: DEFAULT_SLOTS,
             max_series: DEFAULT_MAX_SERIES,
             label_limit: DEFAULT_LABEL_LIMIT,
+            worker_label: WorkerLabel::default(),
+            labels: Labels::default(),
             worker_uids: Vec::new(),
             listen: Vec::new(),
             must_listen: false,

@@ -25,6 +25,7 @@ use thiserror::Error;
 
 use crate::catalog::{Catalog, first_words};
 use crate::class::{Class, Classes};
+use crate::labels::{Labels, WorkerLabel};
 use crate::own::Figures;
 use crate::rows::Quarantine;
 use crate::scrape::Pages;
@@ -139,15 +140,30 @@ pub(crate) struct Slot {
     pub(crate) has_baseline: bool,
     pub(crate) quarantine: Option<Quarantine>,
     pub(crate) exited: bool,
+    /// Whether its pid is not its own alone.
+    pub(crate) shares_pid: bool,
 }
 
-/// What a supervisor is allowed to grant.
+/// What a supervisor is allowed to grant, and how it labels what it exposes.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// Uids whose processes may attach.
     pub uids: Vec<u32>,
     /// How many label sets a family may have.
     pub label_limit: usize,
+    /// What tells the processes of a gauge apart.
+    pub worker_label: WorkerLabel,
+    /// Labels of every sample.
+    pub labels: Labels,
+}
+
+impl Rules {
+    /// The rules of an arena for the processes of `uids`, with the default labels.
+    #[must_use]
+    pub fn new(uids: Vec<u32>, label_limit: usize) -> Self {
+        let (worker_label, labels) = (WorkerLabel::default(), Labels::default());
+        Self { uids, label_limit, worker_label, labels }
+    }
 }
 
 /// Slots, catalog and archive of one arena.
@@ -156,7 +172,7 @@ pub struct Core {
     pub(crate) arena: Arena,
     pub(crate) layout: Layout,
     pub(crate) origin: Origin,
-    rules: Rules,
+    pub(crate) rules: Rules,
     pub(crate) slots: Vec<Slot>,
     /// Free slots, the one that has been free longest first.
     free: VecDeque<usize>,
@@ -183,6 +199,7 @@ impl Core {
             has_baseline: true,
             quarantine: None,
             exited: false,
+            shares_pid: false,
         };
         Self {
             catalog: Catalog::new(&layout, rules.label_limit),
@@ -228,6 +245,7 @@ impl Core {
         for slot in 0..core.slots.len() {
             core.recover_slot(slot)?;
         }
+        core.mark_shared_pids();
         core.reclaim();
         core.read_rows(None);
         Ok(core)
@@ -461,8 +479,10 @@ impl Core {
         taken.has_baseline = true;
         taken.quarantine = None;
         taken.exited = false;
+        taken.shares_pid = false;
         taken.tenant.write(&self.arena, &self.layout, slot);
         self.go_to(slot, State::Assigned);
+        self.mark_shared_pids();
     }
 
     fn attached(&self, slot: usize) -> Attached {

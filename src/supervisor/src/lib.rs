@@ -13,6 +13,7 @@
 //! | [`class`] | how the cells of a slot map to those of the catalog |
 //! | `rows` | reading slots: the last good row of each, quarantine |
 //! | `reclaim` | the dead: drain, fold, scrub, free |
+//! | [`labels`] | what tells processes apart, and the labels of every sample |
 //! | [`scrape`] | totals, floors, and the page |
 //! | [`own`] | the table of the supervisor's own metrics |
 //! | `service` | what systemd is told, and what it keeps |
@@ -35,6 +36,7 @@ pub mod core;
 mod http;
 pub mod inspect;
 pub mod keeper;
+pub mod labels;
 mod link;
 mod open;
 pub mod own;
@@ -49,6 +51,7 @@ mod supervise;
 
 pub use config::{Backing, Config, ListenAddress, random_address};
 pub use keeper::{Happening, Keeper};
+pub use labels::{Label, LabelError, Labels, WorkerLabel};
 pub use open::OpenError;
 pub use spawn::{Builder, Handle, SpawnError};
 pub use tallyboard_segment::process::ForkError;

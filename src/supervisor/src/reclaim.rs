@@ -79,7 +79,7 @@ impl Core {
             cells[place * GAUGE_CELLS..][..GAUGE_CELLS].copy_from_slice(found);
         }
         is_set.then_some(DeadRow {
-            pid: taken.tenant.pid,
+            pid: if taken.shares_pid { 0 } else { taken.tenant.pid },
             slot: slot as u64,
             generation: taken.word.generation,
             cells,

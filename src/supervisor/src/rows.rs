@@ -272,7 +272,7 @@ mod tests {
         let arena = tallyboard_segment::private::arena(layout.arena_words()).unwrap();
         let origin = Origin { arena_id: 5, ..Origin::default() };
         format(&arena, &layout, &origin).unwrap();
-        let rules = Rules { uids: vec![0], label_limit: 1000 };
+        let rules = Rules::new(vec![0], 1000);
         let mut core = Core::new(arena, layout, origin, rules);
         let hello =
             Hello { layout: 1, fingerprint: FINGERPRINT, image: 1, attach_id: 1, rejoin: None };

@@ -7,14 +7,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use tallyboard_exposition::prefixes::Prefixes;
 use tallyboard_exposition::sample::{FamilySamples, Type, Value};
 use tallyboard_exposition::text;
-use tallyboard_proto::cell::GAUGE_CELLS;
 use tallyboard_proto::family::{Family, GaugeMode, Kind};
 use tallyboard_proto::layout::{DROP_REASONS, DropReason};
 use tallyboard_proto::log::Contents;
 use tallyboard_proto::slot::State;
 use tallyboard_proto::word::Words;
 
-use crate::core::Core;
+use crate::core::{Core, Rules};
+use crate::labels::{Labels, ProcessValues};
 use crate::own;
 use crate::rows::is_selected;
 
@@ -71,7 +71,7 @@ impl Pages {
     }
 
     /// Takes in what the catalog has begun since the last time.
-    fn follow(&mut self, contents: &Contents) {
+    fn follow(&mut self, contents: &Contents, labels: &Labels) {
         let families = &contents.families()[self.families_taken..];
         for (family, ordinal) in families.iter().zip(self.families_taken as u32..) {
             let mut header = Vec::new();
@@ -97,7 +97,7 @@ impl Pages {
             let family = &contents.families()[series.family as usize];
             let page = &mut self.families[self.place[&series.family]];
             let line = page.lines.len();
-            push_lines(&mut page.lines, family, &series.values);
+            push_lines(&mut page.lines, family, labels.behind(family, &series.values));
             page.series.push(SeriesLines { series: ordinal, cell: series.cell, line });
             page.is_sorted = false;
         }
@@ -128,9 +128,12 @@ impl FamilyPage {
 }
 
 /// Adds the lines of a series, in the order of its samples; all series of a family have as many.
-fn push_lines(lines: &mut Prefixes, family: &Family, values: &[Box<str>]) {
-    let names = family.labels.iter().map(|label| &**label);
-    let labels: Vec<(&str, &str)> = names.zip(values.iter().map(|value| &**value)).collect();
+fn push_lines<'a>(
+    lines: &mut Prefixes,
+    family: &Family,
+    labels: impl Iterator<Item = (&'a str, &'a str)>,
+) {
+    let labels: Vec<(&str, &str)> = labels.collect();
     let mut push = |suffix: &str, le: Option<&str>| {
         let labels = labels.iter().copied().chain(le.map(|le| ("le", le)));
         lines.push(&family.name, suffix, labels);
@@ -162,23 +165,24 @@ impl Core {
         });
         let selected = selected.as_deref();
         self.read_rows(selected);
-        self.pages.follow(self.catalog.contents());
+        self.pages.follow(self.catalog.contents(), &self.rules.labels);
         let mut totals = vec![0; self.catalog.cells()];
         totals[..self.archive.cells().len()].copy_from_slice(self.archive.cells());
         self.add_rows(&mut totals, selected);
         let processes = self.per_process();
         let mut page = Vec::with_capacity(1 << 16);
-        let mut own = Some(self.own_families());
+        let own = self.own_families(metrics);
+        let mut own = own.iter().peekable();
         for at in 0..self.pages.families.len() {
             let next = &self.pages.families[at];
-            if *next.name > *own::TABLE[0].name {
-                write_own(&mut page, own.take(), metrics);
+            while let Some(own) = own.next_if(|own| *own.name < *next.name) {
+                text::write_family(&mut page, own);
             }
             if is_selected(selected, next.family) {
                 self.write_family(&mut page, at, &totals, &processes);
             }
         }
-        write_own(&mut page, own, metrics);
+        own.for_each(|own| text::write_family(&mut page, own));
         page
     }
 
@@ -219,7 +223,7 @@ impl Core {
         page: &mut Vec<u8>,
         at: usize,
         totals: &[u64],
-        processes: &HashMap<u32, Vec<(String, f64)>>,
+        processes: &HashMap<u32, ProcessValues>,
     ) {
         let ordinal = self.pages.families[at].family;
         let family = &self.catalog.contents().families()[ordinal as usize];
@@ -247,7 +251,7 @@ impl Core {
             if is_per_process(&family.kind) {
                 let values = &self.catalog.contents().series()[series.series as usize].values;
                 let rows = processes.get(&series.series).map_or(&[][..], Vec::as_slice);
-                write_processes(page, family, values, rows);
+                write_processes(page, family, values, &self.rules, rows);
             } else {
                 write_series(page, &family.kind, (&lines.lines, series), cells, &mut floors);
             }
@@ -258,51 +262,25 @@ impl Core {
         }
     }
 
-    /// The values of per-process gauges, by series: the label that tells the processes apart, and
-    /// the value.
-    fn per_process(&self) -> HashMap<u32, Vec<(String, f64)>> {
-        let mut processes: HashMap<u32, Vec<(String, f64)>> = HashMap::new();
-        let mut seen: HashSet<(u32, String)> = HashSet::new();
-        let mut add = |series: u32, label: &str, value: u64| {
-            if seen.insert((series, label.to_owned())) {
-                let value = (label.to_owned(), f64::from_bits(value));
-                processes.entry(series).or_default().push(value);
-            }
+    /// The supervisor's own metrics, in order of name: all, or those that `metrics` names. What
+    /// workers expose under a name of their samples comes from the workers alone.
+    fn own_families(&self, metrics: &[String]) -> Vec<FamilySamples> {
+        let is_taken = |family: &FamilySamples| {
+            sample_names(family).any(|name| self.catalog.has_sample(&name))
         };
-        let mut pids: HashMap<u64, usize> = HashMap::new();
-        for slot in self.taken() {
-            *pids.entry(self.slots[slot].tenant.pid).or_default() += 1;
-        }
-        for slot in self.taken() {
-            let taken = &self.slots[slot];
-            let Some(class) = taken.class.as_deref().filter(|c| taken.row.len() == c.cells) else {
-                continue;
-            };
-            let is_shared = pids[&taken.tenant.pid] > 1;
-            let label =
-                worker_label(taken.tenant.pid, is_shared, slot as u64, taken.word.generation);
-            for &(series, from) in &class.gauges {
-                if taken.row[from + 1] != 0 {
-                    add(series, &label, taken.row[from]);
-                }
-            }
-        }
-        // Newest first: a later worker hides an earlier one that had the same pid.
-        for dead in self.archive.rows().rev() {
-            let label = worker_label(dead.pid, false, dead.slot, dead.generation);
-            let gauges = self.catalog.all_gauges().iter();
-            for (&series, cells) in gauges.zip(dead.cells.as_chunks::<GAUGE_CELLS>().0) {
-                if cells[1] != 0 {
-                    add(series, &label, cells[0]);
-                }
-            }
-        }
-        processes.values_mut().for_each(|rows| rows.sort_by(|a, b| a.0.cmp(&b.0)));
-        processes
+        let mut families = self.figures_families();
+        families.extend(self.figures.outside.iter().cloned());
+        families.retain(|family| {
+            !is_taken(family)
+                && (metrics.is_empty() || sample_names(family).any(|name| metrics.contains(&name)))
+        });
+        families.iter_mut().for_each(|family| self.rules.labels.add_to(family));
+        families.sort_by(|a, b| a.name.cmp(&b.name));
+        families
     }
 
-    /// The supervisor's own metrics, in order of name.
-    fn own_families(&self) -> Vec<FamilySamples> {
+    /// What the core knows of itself.
+    fn figures_families(&self) -> Vec<FamilySamples> {
         let whole = |value: u64| Value::Whole(value);
         let figures = &self.figures;
         let dropped = self.dropped();
@@ -320,7 +298,7 @@ impl Core {
             .taken()
             .filter_map(|slot| self.slots[slot].class.as_ref().map(std::rc::Rc::as_ptr))
             .collect();
-        let mut families = vec![
+        vec![
             own::ARENA_BYTES.value(whole(self.arena.allocated_bytes().unwrap_or(0))),
             own::ATTACHES.value(whole(figures.attaches)),
             own::ATTACHES_REFUSED.labelled(refused),
@@ -340,10 +318,7 @@ impl Core {
             own::SCRAPE_SECONDS.summary(figures.scrapes, figures.scrape_seconds),
             own::SLOTS.labelled(states),
             own::WORKER_EXITS.value(whole(figures.worker_exits)),
-        ];
-        families.extend(figures.outside.iter().cloned());
-        families.sort_by(|a, b| a.name.cmp(&b.name));
-        families
+        ]
     }
 
     /// What all workers, dead or alive, could not count.
@@ -358,23 +333,15 @@ impl Core {
     }
 }
 
-fn write_own(page: &mut Vec<u8>, own: Option<Vec<FamilySamples>>, metrics: &[String]) {
-    let named = |family: &FamilySamples| {
-        let full = |suffix: &str, metric: &String| {
-            metric.strip_prefix(family.name.as_str()).is_some_and(|rest| rest == suffix)
-        };
-        let is_sample = |metric| family.samples.iter().any(|sample| full(&sample.suffix, metric));
-        metrics.is_empty() || metrics.iter().any(|metric| full("", metric) || is_sample(metric))
-    };
-    for family in own.into_iter().flatten().filter(named) {
-        text::write_family(page, &family);
+/// The names that a family of the supervisor's own is known by: its own, and those of its samples.
+fn sample_names(family: &FamilySamples) -> impl Iterator<Item = String> + '_ {
+    let mut suffixes = vec![""];
+    for sample in &family.samples {
+        if !suffixes.contains(&&*sample.suffix) {
+            suffixes.push(&sample.suffix);
+        }
     }
-}
-
-/// What tells a process apart from the others: its pid, or slot and generation where the pid is not
-/// known or not its own.
-fn worker_label(pid: u64, is_shared: bool, slot: u64, generation: u64) -> String {
-    if pid == 0 || is_shared { format!("s{slot}g{generation}") } else { pid.to_string() }
+    suffixes.into_iter().map(|suffix| format!("{}{suffix}", family.name))
 }
 
 /// What was exposed last of each float, in the heap and in the control segment.
@@ -443,11 +410,14 @@ fn write_processes(
     page: &mut Vec<u8>,
     family: &Family,
     values: &[Box<str>],
+    rules: &Rules,
     rows: &[(String, f64)],
 ) {
+    let process = rules.worker_label.name(family.labels.iter().map(|label| &**label));
+    let labels = rules.labels.behind(family, values);
     for (label, value) in rows {
-        let labels = family.labels.iter().map(|label| &**label).zip(values.iter().map(|v| &**v));
-        text::write_prefix(page, &family.name, "", labels.chain([("pid", label.as_str())]));
+        let labels = labels.clone().chain([(process, label.as_str())]);
+        text::write_prefix(page, &family.name, "", labels);
         text::write_float(page, *value);
         page.push(b'\n');
     }

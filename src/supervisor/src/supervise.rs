@@ -147,7 +147,12 @@ fn open_core(arena: Arena, inheritance: &Inheritance<'_>) -> io::Result<Core> {
     let config = inheritance.config;
     let mut uids = vec![geteuid().as_raw()];
     uids.extend(&config.worker_uids);
-    let rules = Rules { uids, label_limit: config.label_limit };
+    let rules = Rules {
+        uids,
+        label_limit: config.label_limit,
+        worker_label: config.worker_label,
+        labels: config.labels.clone(),
+    };
     let (layout, origin) = (inheritance.layout, inheritance.origin);
     if inheritance.starts == 1 && !inheritance.is_reopened {
         return Ok(Core::new(arena, layout, origin, rules));

@@ -44,7 +44,7 @@ impl Board {
         let layout = Layout::new(GEOMETRY);
         let arena = memfd::create(layout.arena_words()).unwrap();
         format(&arena, &layout, &ORIGIN).unwrap();
-        let rules = Rules { uids: vec![0], label_limit: 100 };
+        let rules = Rules::new(vec![0], 100);
         let mut board = Self { core: Core::new(arena, layout, ORIGIN, rules), layout };
         for (slot, pid) in [(0, 11), (1, 12)] {
             assert_eq!(board.attach(pid), slot);

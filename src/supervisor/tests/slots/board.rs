@@ -70,10 +70,13 @@ impl Board {
     }
 
     pub(crate) fn with(geometry: Geometry, label_limit: usize) -> Self {
+        Self::with_rules(geometry, Rules::new(vec![0], label_limit))
+    }
+
+    pub(crate) fn with_rules(geometry: Geometry, rules: Rules) -> Self {
         let layout = Layout::new(geometry);
         let arena = private::arena(layout.arena_words()).expect("memory");
         format(&arena, &layout, &ORIGIN).expect("private memory is real");
-        let rules = Rules { uids: vec![0], label_limit };
         Self { core: Core::new(arena, layout, ORIGIN, rules.clone()), layout, rules }
     }
 

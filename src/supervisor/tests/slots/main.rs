@@ -3,5 +3,6 @@
 
 mod board;
 mod hostile;
+mod labels;
 mod page;
 mod refusals;
