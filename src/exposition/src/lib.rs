@@ -7,5 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod prefixes;
+#[cfg(feature = "protobuf")]
+pub mod protobuf;
 pub mod sample;
 pub mod text;
