@@ -39,14 +39,19 @@ mod children;
 mod detached;
 mod family;
 mod metric;
+mod outcome;
+mod progress;
 mod registry;
+mod timer;
 
 pub use attach::AttachError;
 pub use family::{Builder, Family};
 pub use metric::{AmountError, Counter, DEFAULT_BUCKETS, Gauge, Histogram, Summary};
+pub use progress::InProgress;
 pub use registry::{
     AlreadyInUse, Attachment, DEFAULT_ATTACH_TIMEOUT, DEFAULT_LABEL_LIMIT, LabelError,
     RegisterError, Registry, RegistryBuilder,
 };
 pub use tallyboard_proto::control::{Refused, RefusedReason};
 pub use tallyboard_proto::family::{FamilyError, GaugeMode};
+pub use timer::{Timed, Timer};

@@ -22,6 +22,10 @@ pub trait Metric: sealed::Sealed {
     #[doc(hidden)]
     #[allow(private_interfaces)]
     fn of(series: SeriesRef, family: &'static Family) -> Self;
+
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    fn series(&self) -> &SeriesRef;
 }
 
 mod sealed {
@@ -100,6 +104,12 @@ impl Metric for Counter {
     fn of(series: SeriesRef, _: &'static Family) -> Self {
         Self { series }
     }
+
+    #[inline]
+    #[allow(private_interfaces)]
+    fn series(&self) -> &SeriesRef {
+        &self.series
+    }
 }
 
 /// Something that goes up and down: requests in progress, memory, temperature. Its mode says how
@@ -154,10 +164,16 @@ impl Gauge {
     /// Adds an amount, which may be negative.
     #[inline]
     pub fn add(&self, amount: f64) {
-        if let Some(cells) = self.series.words() {
-            add_float(cells.at(0), amount);
-            stamp(cells.at(1), self.now());
-        }
+        self.try_add(amount);
+    }
+
+    /// Says whether the amount could be counted.
+    #[inline]
+    pub(crate) fn try_add(&self, amount: f64) -> bool {
+        let Some(cells) = self.series.words() else { return false };
+        add_float(cells.at(0), amount);
+        stamp(cells.at(1), self.now());
+        true
     }
 
     /// Takes an amount away.
@@ -184,6 +200,12 @@ impl Metric for Gauge {
     fn of(series: SeriesRef, family: &'static Family) -> Self {
         let is_ordered = matches!(family.kind, Kind::Gauge(mode) if mode.is_ordered());
         Self { series, is_ordered }
+    }
+
+    #[inline]
+    #[allow(private_interfaces)]
+    fn series(&self) -> &SeriesRef {
+        &self.series
     }
 }
 
@@ -240,6 +262,12 @@ impl Metric for Histogram {
         };
         Self { series, bounds }
     }
+
+    #[inline]
+    #[allow(private_interfaces)]
+    fn series(&self) -> &SeriesRef {
+        &self.series
+    }
 }
 
 /// Counts and sums observations.
@@ -277,6 +305,12 @@ impl Metric for Summary {
     #[allow(private_interfaces)]
     fn of(series: SeriesRef, _: &'static Family) -> Self {
         Self { series }
+    }
+
+    #[inline]
+    #[allow(private_interfaces)]
+    fn series(&self) -> &SeriesRef {
+        &self.series
     }
 }
 

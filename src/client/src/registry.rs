@@ -739,6 +739,12 @@ impl SeriesRef {
         words
     }
 
+    /// Number of this process, for guards that a fork must not multiply.
+    #[inline]
+    pub(crate) fn life(&self) -> u64 {
+        self.registry.page.life()
+    }
+
     /// Counts an amount that was refused.
     #[cold]
     pub(crate) fn refuse_amount(&self) {
