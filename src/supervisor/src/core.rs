@@ -315,17 +315,14 @@ impl Core {
         announce: impl FnOnce(usize, u64) -> io::Result<()>,
     ) -> Result<Attached, Refused> {
         let granted = self.grant(caller, hello, now_ms, announce);
-        match &granted {
-            Ok(_) => self.figures.attaches += 1,
-            Err(refused) => {
-                *self.figures.refused.entry(refused.reason).or_default() += 1;
-                tracing::warn!(
-                    pid = caller.pid,
-                    uid = caller.uid,
-                    reason = refused.reason.name(),
-                    "refused a worker: {refused}"
-                );
-            }
+        if let Err(refused) = &granted {
+            *self.figures.refused.entry(refused.reason).or_default() += 1;
+            tracing::warn!(
+                pid = caller.pid,
+                uid = caller.uid,
+                reason = refused.reason.name(),
+                "refused a worker: {refused}"
+            );
         }
         granted
     }
@@ -375,6 +372,7 @@ impl Core {
         })?;
         self.free.pop_front();
         self.assign(slot, caller, hello, prefix, now_ms);
+        self.figures.attaches += 1;
         Ok(self.attached(slot))
     }
 

@@ -68,6 +68,28 @@ fn an_offer_made_twice_outlives_the_first_connection(address: &Address) {
     assert_eq!(states(address), ["0 live"]);
 }
 
+/// How many slots have been granted.
+fn attaches(address: &Address) -> String {
+    let page = ask::scrape(address, &[], LONG).expect("an answer");
+    let page = String::from_utf8(page).expect("text");
+    let line = page.lines().find(|line| line.starts_with("tallyboard_attaches_total "));
+    line.expect("the supervisor counts attaches").to_owned()
+}
+
+/// A worker asks for the slot that it has, to see whether its arena was replaced, and hangs up.
+fn a_question_about_a_slot_that_was_taken_changes_nothing(address: &Address) {
+    let (before, stranger) = (attaches(address), connect(address));
+    for _ in 0..50 {
+        let socket = connect(address);
+        assert_eq!(hello(&socket, 7).slot, 0);
+        assert_eq!(states(address), ["0 live"]);
+        drop(socket);
+        settle(&stranger);
+        assert_eq!(states(address), ["0 live"]);
+    }
+    assert_eq!(attaches(address), before);
+}
+
 /// Two offers, one connection: the one that was given up is free again.
 fn a_second_hello_gives_the_first_offer_back(address: &Address) {
     let socket = connect(address);
@@ -87,6 +109,7 @@ fn main() {
     let board = Builder::new().slots(4).max_series(64).spawn().expect("a keeper");
     let address: Address = board.address().parse().expect("an address");
     an_offer_made_twice_outlives_the_first_connection(&address);
+    a_question_about_a_slot_that_was_taken_changes_nothing(&address);
     a_second_hello_gives_the_first_offer_back(&address);
     board.stop();
     println!("test result: ok. Conversations that no client of ours holds end well.");
