@@ -94,6 +94,57 @@ fn what_was_counted_before_a_supervisor_started_is_moved_into_its_slots() {
 }
 
 #[test]
+fn living_workers_move_into_an_arena_that_replaced_theirs_with_what_they_had_counted() {
+    let _watchdog = watchdog("replaced arena");
+    let program = tallyboard().to_str().expect("a path of this project is text");
+    let found = prefork(&["noticed", "--program", program, "--backing", "memfd"]);
+    assert_eq!((&found["taken"], &found["attaches"]), (&4.0.into(), &4.0.into()));
+    assert!(found["died_before"].as_f64() > Some(0.0), "{found}");
+    assert_eq!(found["of_the_dead"], 0.0);
+    let seconds = found["seconds"].as_f64().unwrap_or_default();
+    assert_eq!(found["seconds_expected"].as_u64(), Some(seconds as u64));
+    assert_eq!(found["sum"], seconds / 2.0);
+    for nothing in ["dropped", "quarantines"] {
+        assert_eq!(found[nothing], 0.0, "{nothing}");
+    }
+    assert_eq!(found["decreases"], serde_json::json!([]));
+}
+
+#[test]
+fn handles_of_a_parent_whose_arena_was_replaced_count_in_its_children() {
+    let _watchdog = watchdog("heirs");
+    let program = tallyboard().to_str().expect("a path of this project is text");
+    for backing in ["memfd", "posix"] {
+        let found = prefork(&["heirs", "--program", program, "--backing", backing]);
+        assert_eq!(found["is_replaced"], true);
+        assert_eq!(found["threads"], 1);
+        assert_eq!((&found["taken"], &found["slots"]), (&4.0.into(), &4.into()));
+        let shares = |root: f64, new: f64| {
+            let seconds = root - 7.0;
+            serde_json::json!({
+                "root": root, "new": new, "seconds": seconds, "sum": seconds / 2.0,
+                "others": 7.0, "other_seconds": 7.0,
+            })
+        };
+        assert_eq!(found["without_parent"], shares(1007.0, 1.0));
+        assert_eq!(found["living"], shares(2027.0, 2.0));
+        assert_eq!(found["dead"], shares(2027.0, 2.0));
+        for nothing in ["early", "dropped", "quarantines"] {
+            assert_eq!(found[nothing], 0.0, "{nothing}");
+        }
+    }
+}
+
+#[test]
+fn a_process_that_found_nobody_attaches_at_once_when_it_is_told_to() {
+    let _watchdog = watchdog("asks");
+    let program = tallyboard().to_str().expect("a path of this project is text");
+    let found = prefork(&["asks", "--program", program, "--backing", "memfd"]);
+    assert_eq!((&found["living"], &found["dead"]), (&10.0.into(), &10.0.into()));
+    assert_eq!((&found["taken"], &found["attaches"]), (&1.0.into(), &1.0.into()));
+}
+
+#[test]
 fn handles_made_before_a_fork_count_in_every_child() {
     let _watchdog = watchdog("preload");
     let found = prefork(&["preload", "--children", "8"]);

@@ -109,15 +109,21 @@ pub(crate) struct Offer {
 }
 
 /// Asks the supervisor at `address` for a slot. `rejoin` says where the client's handles have
-/// their cells already; without it the catalog's prefix is read as well.
+/// their cells already; without it the catalog's prefix is read as well. Gives nothing when the
+/// slot is one of the arena `present`, in which the client has its slot.
 pub(crate) fn ask(
     address: &Address,
     timeout: Duration,
     deadline: Instant,
     attach_id: u64,
     rejoin: Option<Rejoin>,
-) -> Result<Offer, AttachError> {
+    present: Option<u64>,
+) -> Result<Option<Offer>, AttachError> {
     let (granted, descriptor, socket) = converse(address, timeout, deadline, attach_id, rejoin)?;
+    // Hanging up without Confirm leaves a slot that was taken before as it is.
+    if present == Some(granted.arena_id) {
+        return Ok(None);
+    }
     let layout = Layout::new(Geometry::from_words(granted.geometry)?);
     let slot = usize::try_from(granted.slot).unwrap_or(usize::MAX);
     let prefix_words = usize::try_from(granted.prefix).unwrap_or(usize::MAX);
@@ -139,7 +145,7 @@ pub(crate) fn ask(
     let prefix = if rejoin.is_some() { 0 } else { prefix_words };
     let catalog = layout.catalog..layout.catalog + prefix;
     let prefix = pread(&object, catalog).map_err(AttachError::Map)?;
-    Ok(Offer { mapping, layout, granted, prefix, socket })
+    Ok(Some(Offer { mapping, layout, granted, prefix, socket }))
 }
 
 impl Offer {

@@ -1,11 +1,14 @@
-//! Counting without a slot, and moving what was counted there into the slot that is got later.
+//! Counting without a slot, or in an arena that was replaced, and moving what was counted there
+//! into the slot that is got later.
 //!
 //! A process that finds no supervisor at its first use counts in private memory at once, and a
 //! thread asks again with growing pauses. When it gets a slot, what was counted is copied into it
 //! before it is published, and what threads still added through the old base is moved after, until
 //! nothing comes any more. A process that dies in between takes the private memory with it: what
-//! had been moved counts, once.
+//! had been moved counts, once. Whether an arena was replaced is asked by a thread that ends with
+//! the answer, so that an attached process has no thread of ours when it forks.
 
+use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -13,7 +16,7 @@ use tallyboard_proto::cell::{CellKind, Shape, add_float, stamp};
 use tallyboard_proto::layout::{DROP_REASONS, slot_header};
 use tallyboard_proto::log::Contents;
 use tallyboard_segment::mapping::SlotMapping;
-use tallyboard_segment::process::spawn_quiet;
+use tallyboard_segment::process::{spawn_quiet, threads};
 
 use crate::registry::Registry;
 
@@ -109,14 +112,17 @@ impl Pump {
     }
 }
 
+/// A pump that has moved what there was, and the slot that what comes late belongs into.
+pub(crate) type Late = (Pump, &'static SlotMapping);
+
 /// Asks for a slot in the background until there is one, then pumps.
-pub(crate) fn attach_later(registry: &'static Registry) -> std::io::Result<()> {
+pub(crate) fn attach_later(registry: &'static Registry) -> io::Result<()> {
     spawn_quiet("tallyboard", move || {
         let mut pause = PAUSE_FROM;
         loop {
             std::thread::sleep(pause);
             pause = (pause * 2).min(PAUSE_TO);
-            match registry.attach_detached() {
+            match registry.ask_again() {
                 Ok(Some((mut pump, to))) => return pump.run_dry(to),
                 Ok(None) => return,
                 Err(error) if error.is_final() => return registry.warn(&error.to_string()),
@@ -124,4 +130,28 @@ pub(crate) fn attach_later(registry: &'static Registry) -> std::io::Result<()> {
             }
         }
     })
+}
+
+/// Asks once in the background whether the arena was replaced, and pumps when it was. When nobody
+/// answers, the old arena goes on being counted in.
+pub(crate) fn check_later(registry: &'static Registry) -> io::Result<()> {
+    spawn_quiet("tallyboard", move || {
+        match registry.ask_again() {
+            Ok(Some((mut pump, to))) => pump.run_dry(to),
+            Err(error) if error.is_final() => {
+                registry.warn(&format!("{error}; this process counts on in the arena that it has"));
+            }
+            Ok(None) | Err(_) => {}
+        }
+        registry.end_check();
+    })
+}
+
+/// Moves what comes late in the background.
+pub(crate) fn pump_later((mut pump, to): Late) -> io::Result<()> {
+    // With one thread nobody is between finding the old base and adding to it.
+    if threads().is_ok_and(|threads| threads == 1) {
+        return Ok(());
+    }
+    spawn_quiet("tallyboard", move || pump.run_dry(to))
 }

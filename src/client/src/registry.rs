@@ -26,7 +26,7 @@ use thiserror::Error;
 
 use crate::attach::{AttachError, ask};
 use crate::children::{Children, Values};
-use crate::detached::{Pump, attach_later};
+use crate::detached::{Late, Pump, attach_later, check_later, pump_later};
 
 /// How long the first use in a process waits for the supervisor, unless
 /// `TALLYBOARD_ATTACH_TIMEOUT_MS` or [`RegistryBuilder::attach_timeout`] says otherwise.
@@ -37,6 +37,8 @@ const LONGEST_ATTACH_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 pub const DEFAULT_LABEL_LIMIT: usize = 10_000;
 /// Number of every attachment to private memory; the others are random.
 const PRIVATE_TOKEN: u64 = 1;
+/// How long a process that is attached does not ask whether its arena was replaced.
+const CHECK_PAUSE: Duration = Duration::from_secs(5);
 /// How many series a process without supervisor has room for.
 const PRIVATE_SERIES: usize = 65_536;
 
@@ -69,6 +71,13 @@ struct State {
     label_limit: usize,
     /// The attachment of the process that wrote it; true here only when its token is.
     attachment: Option<Attachment>,
+    /// What this process asks with, so that whoever asks at the same time gets the same slot; 0
+    /// while it has asked at its first use only.
+    attach_id: u64,
+    /// When this process last asked whether its arena was replaced.
+    checked_at: Instant,
+    /// Whether a thread of this process asks that now.
+    is_checking: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -281,6 +290,9 @@ impl State {
             layout,
             label_limit: DEFAULT_LABEL_LIMIT,
             attachment: None,
+            attach_id: 0,
+            checked_at: Instant::now(),
+            is_checking: false,
         }
     }
 
@@ -316,10 +328,27 @@ impl State {
         self.contents.push(record, words.len()).map_err(|_| DropReason::Full)
     }
 
-    /// Makes all that stands behind `prefix` this client's own log, at the same cells.
-    fn own_from(&mut self, prefix: Mark) {
-        let records = self.contents.records_after(prefix);
-        self.own_log = records.flat_map(|record| record.to_words()).collect();
+    /// Begins a series of a family that does not have it.
+    fn begin_series(
+        &mut self,
+        mapping: Option<&SlotMapping>,
+        family: u32,
+        values: &[Box<str>],
+    ) -> Result<usize, DropReason> {
+        if self.contents.series_of_family(family) >= self.label_limit {
+            return Err(DropReason::LabelLimit);
+        }
+        let mapping = mapping.ok_or(DropReason::Reentered)?;
+        match self.begin(mapping, Record::Series { family, values: values.into() })? {
+            Begun::Series(series) => Ok(series),
+            Begun::Family(_) | Begun::Gap => Err(DropReason::Full),
+        }
+    }
+
+    /// All families and series as one log of this client's own, at the same cells.
+    fn whole_log(&self) -> Vec<u64> {
+        let records = self.contents.records_after(Mark::default());
+        records.flat_map(|record| record.to_words()).collect()
     }
 
     /// Where the handles of this client have their cells already; `None` while there are none.
@@ -370,32 +399,42 @@ impl Registry {
         }
     }
 
-    /// Attaches now rather than at the first use, and says which slot this process has.
+    /// Attaches now rather than at the first use, and says which slot this process has. A process
+    /// that counts privately asks again at once. One that is attached finds out whether its arena
+    /// was replaced, and moves into the new one with what it has counted; it keeps the slot that it
+    /// has when nobody answers. Waits for the supervisor's answer, until the attach timeout at most.
     ///
     /// # Errors
     /// [`AttachError`] when it has none and counts privately.
     pub fn attach(&'static self) -> Result<Attachment, AttachError> {
-        if let Some(Err(error)) = self.first_use() {
-            return Err(error);
-        }
+        let attached = match self.first_use() {
+            Some(attached) => attached,
+            None => self.ask_again().map(|late| self.pump_late(late)),
+        };
         match self.attachment() {
             Some(attachment) => Ok(attachment),
-            None => match &self.address {
-                Some(Ok(address)) => Err(AttachError::Connect {
-                    address: address.clone(),
-                    source: std::io::ErrorKind::NotConnected.into(),
-                }),
-                Some(Err(error)) => Err(error.clone().into()),
-                None => Err(AttachError::NoAddress),
-            },
+            None => Err(attached.err().unwrap_or(AttachError::NoAddress)),
         }
     }
 
     /// The slot that this process counts in; `None` while it counts privately.
     #[must_use]
     pub fn attachment(&self) -> Option<Attachment> {
+        self.attachment_in(&self.state.lock())
+    }
+
+    /// The attachment, when it is that of this process.
+    fn attachment_in(&self, state: &State) -> Option<Attachment> {
         let token = self.page.token();
-        self.state.lock().attachment.filter(|attachment| attachment.token == token && token != 0)
+        state.attachment.filter(|attachment| attachment.token == token && token != 0)
+    }
+
+    fn pump_late(&self, late: Option<Late>) {
+        if let Some(Err(error)) = late.map(pump_later) {
+            self.warn(&format!(
+                "no thread to move what other threads are counting just now: {error}; see whether the limit of threads is reached"
+            ));
+        }
     }
 
     pub(crate) fn warn(&self, warning: &str) {
@@ -443,8 +482,16 @@ impl Registry {
     }
 
     fn find_slot(&'static self) -> Result<(), AttachError> {
-        let rejoin = self.state.lock().rejoin();
-        let (contents, taken, token) = self.take_slot_in_time(rejoin)?;
+        let rejoin = {
+            let mut state = self.state.lock();
+            // The thread that asked when this process was forked stayed with its parent.
+            state.is_checking = false;
+            state.rejoin()
+        };
+        let attach_id = process::random_u64().map_err(AttachError::Map)?;
+        let Some((contents, taken)) = self.take_slot_in_time(attach_id, rejoin, None)? else {
+            return Ok(());
+        };
         let mut state = self.state.lock();
         if let Some(contents) = contents {
             let prefix = contents.end();
@@ -452,53 +499,94 @@ impl Registry {
             state.own_log.clear();
             state.origin = Some(Origin { arena_id: taken.2.arena_id, prefix });
         }
-        Self::move_in(&mut state, taken, token).map(drop)
+        Self::move_in(&mut state, taken, attach_id).map(drop)
     }
 
-    /// Tries once more for a process that counts privately. Gives the pump that moves what comes
-    /// late, or nothing when there is nothing to move it from.
-    pub(crate) fn attach_detached(
-        &'static self,
-    ) -> Result<Option<(Pump, &'static SlotMapping)>, AttachError> {
-        // Handles may be made meanwhile, so their cells are this client's own from the first on.
-        let rejoin = self.state.lock().rejoin().unwrap_or(Rejoin { arena_id: 0, prefix: 0 });
-        let (_, taken, token) = self.take_slot_in_time(Some(rejoin))?;
+    /// Asks again after the first use: for a slot when this process counts privately, whether its
+    /// arena was replaced when it is attached. Gives the pump that moves what comes late, or
+    /// nothing when it stays where it is.
+    pub(crate) fn ask_again(&'static self) -> Result<Option<Late>, AttachError> {
+        let (attach_id, rejoin, present) = {
+            let mut state = self.state.lock();
+            if state.attach_id == 0 {
+                state.attach_id = process::random_u64().map_err(AttachError::Map)?;
+            }
+            state.checked_at = Instant::now();
+            // Handles may be made meanwhile, so their cells are this client's own from the first on.
+            let rejoin = state.rejoin().unwrap_or(Rejoin { arena_id: 0, prefix: 0 });
+            let present = self.attachment_in(&state).map(|present| present.arena_id);
+            (state.attach_id, rejoin, present)
+        };
+        let Some((_, taken)) = self.take_slot_in_time(attach_id, Some(rejoin), present)? else {
+            return Ok(None);
+        };
         let mut state = self.state.lock();
-        let pump = Self::move_in(&mut state, taken, token)?;
+        let present = self.attachment_in(&state);
+        if present.is_some_and(|present| present.arena_id == taken.2.arena_id) {
+            // Another thread has asked for the same slot and moved in already.
+            return Ok(None);
+        }
+        let pump = Self::move_in(&mut state, taken, attach_id)?;
         Ok(pump.zip(state.page().mapping()))
+    }
+
+    /// Has a thread ask whether the arena was replaced, when nobody has for a while. Called where
+    /// a family or a series begins: there is no permanent thread to do it, and counting never asks.
+    fn check_now_and_then(&'static self, mut state: ForkMutexGuard<'_, State>) {
+        let is_due = !state.is_checking
+            && self.attachment_in(&state).is_some()
+            && state.checked_at.elapsed() >= CHECK_PAUSE;
+        if !is_due {
+            return;
+        }
+        state.is_checking = true;
+        state.checked_at = Instant::now();
+        drop(state);
+        // Without a thread the old arena goes on being counted in, as when nobody answers.
+        if check_later(self).is_err() {
+            self.end_check();
+        }
+    }
+
+    pub(crate) fn end_check(&self) {
+        self.state.lock().is_checking = false;
     }
 
     /// Asks for a slot until the deadline of this attempt.
     fn take_slot_in_time(
         &self,
+        attach_id: u64,
         rejoin: Option<Rejoin>,
-    ) -> Result<(Option<Contents>, Taken, u64), AttachError> {
+        present: Option<u64>,
+    ) -> Result<Option<(Option<Contents>, Taken)>, AttachError> {
         let address = match &self.address {
             None => return Err(AttachError::NoAddress),
             Some(address) => address.clone()?,
         };
-        let token = process::random_u64().map_err(AttachError::Map)?;
         let deadline = Instant::now() + self.attach_timeout;
         loop {
-            match self.take_slot(&address, deadline, token, rejoin) {
+            match self.take_slot(&address, deadline, attach_id, rejoin, present) {
                 // The supervisor died in between. Its successor knows the attach id, and gives the
                 // slot that the first one gave, if it did.
                 Err(error) if error.is_broken_off() && Instant::now() < deadline => {}
-                result => return result.map(|(contents, taken)| (contents, taken, token)),
+                result => return result,
             }
         }
     }
 
     /// Asks for a slot, makes everything real that must be while it can still be given back, and
-    /// takes it. Gives what the prefix holds, for a client that has no handles yet.
+    /// takes it. Gives what the prefix holds, for a client that has no handles yet. Gives nothing
+    /// when the slot is one of the arena `present`.
     fn take_slot(
         &self,
         address: &Address,
         deadline: Instant,
         attach_id: u64,
         rejoin: Option<Rejoin>,
-    ) -> Result<(Option<Contents>, Taken), AttachError> {
-        let offer = ask(address, self.attach_timeout, deadline, attach_id, rejoin)?;
+        present: Option<u64>,
+    ) -> Result<Option<(Option<Contents>, Taken)>, AttachError> {
+        let offer = ask(address, self.attach_timeout, deadline, attach_id, rejoin, present)?;
+        let Some(offer) = offer else { return Ok(None) };
         let limit = offer.layout.geometry.cells;
         let (contents, cells) = match rejoin {
             Some(_) => (None, self.state.lock().contents.end().cells),
@@ -511,39 +599,38 @@ impl Registry {
         };
         let cells = 0..slot_header::WORDS + cells.min(limit);
         offer.mapping.open(cells).map_err(AttachError::Map)?;
-        Ok((contents, offer.confirm()?))
+        Ok(Some((contents, offer.confirm()?)))
     }
 
-    /// Writes header and log into a slot that was taken, copies into it what was counted
-    /// privately, and publishes it. Gives the pump for what comes late.
+    /// Writes header and log into a slot that was taken, copies into it what was counted so far,
+    /// and publishes it. Gives the pump for what comes late. When there is no room, all is as before.
     fn move_in(
         state: &mut ForkMutexGuard<'_, State>,
         (mapping, layout, granted): Taken,
         token: u64,
     ) -> Result<Option<Pump>, AttachError> {
-        if state.origin.is_none_or(|origin| origin.arena_id != granted.arena_id) {
-            let prefix = Mark::default();
-            state.own_from(prefix);
-            state.origin = Some(Origin { arena_id: granted.arena_id, prefix });
-        }
-        let prefix = state.origin.map_or(Mark::default(), |origin| origin.prefix);
-        let header = SlotHeader {
-            generation: granted.generation,
-            arena_id: granted.arena_id,
-            prefix: prefix.words as u64,
+        let Attached { slot, generation, arena_id, .. } = granted;
+        let kept = state.origin.filter(|origin| origin.arena_id == arena_id);
+        let origin = kept.unwrap_or(Origin { arena_id, prefix: Mark::default() });
+        let own_log = match kept {
+            Some(_) => state.own_log.clone(),
+            None => state.whole_log(),
         };
-        header.write(&mapping, 0);
+        SlotHeader { generation, arena_id, prefix: origin.prefix.words as u64 }.write(&mapping, 0);
         // The prefix owns cells too: all of them are real before the base is published.
         let cells = state.contents.end().cells;
-        State::write(&layout, &mapping, 0, &state.own_log, cells).map_err(no_room)?;
+        State::write(&layout, &mapping, 0, &own_log, cells).map_err(no_room)?;
         let old = state.page().mapping();
         let mut pump = old.map(|old| Pump::new(&state.contents, old));
         if let Some(pump) = &mut pump {
             pump.turn(&mapping);
         }
         state.page().publish(mapping, token).map_err(|_| no_room(DropReason::Memory))?;
-        let Attached { slot, generation, arena_id, .. } = granted;
         state.attachment = Some(Attachment { slot, generation, arena_id, token });
+        state.attach_id = token;
+        state.checked_at = Instant::now();
+        state.origin = Some(origin);
+        state.own_log = own_log;
         state.layout = layout;
         state.contents.set_cell_limit(layout.geometry.cells);
         state.label_limit = usize::try_from(granted.label_limit).unwrap_or(usize::MAX);
@@ -558,6 +645,7 @@ impl Registry {
         let limit = state.layout.geometry.cells;
         state.contents.set_cell_limit(limit);
         state.attachment = None;
+        state.attach_id = 0;
         let cells = state.contents.end().cells;
         let mapping = private::slot(state.layout.slot_words, inherit).map_err(AttachError::Map);
         let moved = mapping.and_then(|mapping| {
@@ -621,6 +709,7 @@ impl Registry {
         let definition = Definition { family, ordinal, children: Children::new() };
         let definition: &'static Definition = Box::leak(Box::new(definition));
         state.registered.push(definition);
+        self.check_now_and_then(state);
         Ok(FamilyRef { registry: self, definition })
     }
 }
@@ -687,24 +776,25 @@ impl FamilyRef {
     fn cells(&self, values: &[Box<str>]) -> Result<SeriesRef, DropReason> {
         let family = self.definition.ordinal.ok_or(DropReason::Full)?;
         let mut state = self.registry.state.lock();
-        let series = match state.contents.find_series(family, values) {
-            Some(series) => series as usize,
+        let found = state.contents.find_series(family, values);
+        let series = match found {
+            Some(series) => Ok(series as usize),
             None => {
-                if state.contents.series_of_family(family) >= state.label_limit {
-                    return Err(DropReason::LabelLimit);
-                }
-                let mapping = state.page().mapping().ok_or(DropReason::Reentered)?;
-                match state.begin(mapping, Record::Series { family, values: values.into() })? {
-                    Begun::Series(series) => series,
-                    Begun::Family(_) | Begun::Gap => return Err(DropReason::Full),
-                }
+                let mapping = state.page().mapping();
+                state.begin_series(mapping, family, values)
             }
         };
-        let cell = state.contents.series()[series].cell;
-        let cells = state.page().cells(slot_header::WORDS + cell, self.family().kind.cells());
-        let series = SeriesRef { cells, registry: self.registry, refused: None };
-        self.definition.children.insert(values, series);
-        Ok(series)
+        let series = series.map(|series| {
+            let cell = state.contents.series()[series].cell;
+            let cells = state.page().cells(slot_header::WORDS + cell, self.family().kind.cells());
+            let series = SeriesRef { cells, registry: self.registry, refused: None };
+            self.definition.children.insert(values, series);
+            series
+        });
+        if found.is_none() {
+            self.registry.check_now_and_then(state);
+        }
+        series
     }
 }
 

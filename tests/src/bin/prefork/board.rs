@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use tallyboard::Registry;
 use tallyboard_segment::pass::Address;
 use tallyboard_segment::process::fork_child;
@@ -12,6 +13,7 @@ use tallyboard_tests::child::{free_address, until};
 use tallyboard_tests::http::get;
 use tallyboard_tests::page::Page;
 
+use crate::stage::{send, text};
 use crate::text_flag;
 
 /// Spawns a keeper with the backing of `--backing`, and points the shared registry at it.
@@ -62,6 +64,20 @@ impl Board {
         match self {
             Self::Spawned(handle) => handle.address().parse().expect("a handle has an address"),
             Self::Served { address, .. } => address.clone(),
+        }
+    }
+
+    /// Kills keeper and supervisor, the keeper first, so that it cannot replace its supervisor.
+    pub(crate) fn kill(&self) -> Result<(), String> {
+        let described = ask::describe(&self.address(), WAIT).map_err(text)?;
+        send(described.keeper_pid, Signal::SIGKILL)?;
+        send(described.supervisor_pid, Signal::SIGKILL)
+    }
+
+    /// Has the next `tallyboard serve` start anew, whatever the last one has left.
+    pub(crate) fn discard(&mut self) {
+        if let Self::Served { program, .. } = self {
+            program.arg("--discard-arena");
         }
     }
 

@@ -13,6 +13,7 @@ mod hands;
 mod late;
 mod ledger;
 mod preload;
+mod replaced;
 mod silence;
 mod stage;
 mod torture;
@@ -45,6 +46,9 @@ fn main() -> ExitCode {
         "preload" => preload::run(),
         "forks" => preload::forks(),
         "late" => late::run(),
+        "noticed" => replaced::noticed(),
+        "heirs" => replaced::heirs(),
+        "asks" => replaced::asks(),
         "lives" => cycles::lives(),
         "images" => cycles::images(),
         "image" => cycles::image(),

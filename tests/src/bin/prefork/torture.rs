@@ -64,7 +64,7 @@ pub(crate) fn run() -> Result<Value, String> {
         (0..4).try_for_each(|_| torture.kill_one(early_ms))?;
     }
     for _ in 0..keeper_kills {
-        torture.kill_keeper(&mut board, &address)?;
+        torture.kill_keeper(&mut board)?;
     }
     torture.end_all()?;
     torture.ledger.stop();
@@ -158,16 +158,12 @@ impl Torture {
 
     /// Kills keeper and supervisor together, a worker before and a worker while nobody watches, and
     /// has somebody else serve the arena. The dead are replaced when there is somebody to ask.
-    fn kill_keeper(&mut self, board: &mut Board, address: &Address) -> Result<(), String> {
+    fn kill_keeper(&mut self, board: &mut Board) -> Result<(), String> {
         for at in 0..self.living.len() {
             self.until_attached(at)?;
         }
-        let described = ask::describe(address, Duration::from_secs(60));
-        let described = described.map_err(|error| error.to_string())?;
         self.kill_without_heir()?;
-        // The keeper first, so that it cannot replace its supervisor.
-        send_kill(described.keeper_pid)?;
-        send_kill(described.supervisor_pid)?;
+        board.kill()?;
         self.kill_without_heir()?;
         board.serve_again()?;
         self.bear()?;
