@@ -1,4 +1,5 @@
-//! Families and samples, and how they are written: the Prometheus text format 0.0.4.
+//! Families and samples, and how they are written: as Prometheus text, as OpenMetrics text and as
+//! Prometheus' protocol buffers.
 //!
 //! The cost of an exposition is its numbers. Everything else about a sample line (name, labels,
 //! escaping) is known when its series begins and does not change, so
@@ -6,8 +7,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod escaping;
+pub mod format;
+pub mod openmetrics;
+pub mod openmetrics2;
+pub mod parse;
 pub mod prefixes;
 #[cfg(feature = "protobuf")]
 pub mod protobuf;
 pub mod sample;
+mod series;
 pub mod text;

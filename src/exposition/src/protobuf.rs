@@ -1,6 +1,220 @@
 //! Prometheus' protocol buffers: messages of `io.prometheus.client`, each behind its length
 //! (<https://github.com/prometheus/client_model/blob/master/io/prometheus/client/metrics.proto>).
 
+use prost::Message;
+
+use self::message::{
+    Bucket, BucketSpan, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily,
+};
+use self::message::{MetricType, Quantile, Summary, Untyped};
+use crate::sample::{Exemplar, FamilySamples, NativeBuckets, NativeHistogram, Sample, Timestamp};
+use crate::sample::{Type, Value};
+use crate::series::{bound, points, series_labels};
+
+/// Writes a family as a message behind its length; when native histograms began is written only if
+/// `starts` says so.
+pub fn write_family(page: &mut Vec<u8>, family: &FamilySamples, starts: bool) {
+    let message = family_message(family, starts);
+    page.extend_from_slice(&message.encode_length_delimited_to_vec());
+}
+
+fn family_message(family: &FamilySamples, starts: bool) -> MetricFamily {
+    let is_total = |sample: &Sample| sample.suffix == "_total";
+    let (kind, suffix) = match family.kind {
+        Type::Counter if family.samples.iter().any(is_total) || family.samples.is_empty() => {
+            (MetricType::Counter, "_total")
+        }
+        Type::Counter => (MetricType::Counter, ""),
+        Type::Gauge | Type::StateSet => (MetricType::Gauge, ""),
+        Type::Info => (MetricType::Gauge, "_info"),
+        Type::Histogram => (MetricType::Histogram, ""),
+        Type::GaugeHistogram => (MetricType::GaugeHistogram, ""),
+        Type::Summary => (MetricType::Summary, ""),
+        Type::Unknown => (MetricType::Untyped, ""),
+    };
+    let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    MetricFamily {
+        name: Some(format!("{}{suffix}", family.name)),
+        help: some(&family.help),
+        r#type: Some(kind.into()),
+        metric: points(family).into_iter().map(|p| metric(family.kind, p, starts)).collect(),
+        unit: some(&family.unit),
+    }
+}
+
+fn metric(kind: Type, point: &[Sample], starts: bool) -> Metric {
+    let label = |(name, value): (&str, &str)| LabelPair {
+        name: Some(name.to_owned()),
+        value: Some(value.to_owned()),
+    };
+    let mut timed = point.iter().filter(|sample| sample.suffix != "_created");
+    let mut metric = Metric {
+        label: series_labels(kind, &point[0].labels).map(label).collect(),
+        timestamp_ms: timed.find_map(|sample| sample.timestamp).map(Timestamp::millis),
+        ..Metric::default()
+    };
+    let value = || Some(point[0].value.as_f64());
+    match kind {
+        Type::Counter => metric.counter = Some(counter(point)),
+        Type::Summary => metric.summary = Some(summary(point)),
+        Type::Histogram | Type::GaugeHistogram => {
+            metric.histogram = Some(histogram(kind, point, starts));
+        }
+        Type::Unknown => metric.untyped = Some(Untyped { value: value() }),
+        Type::Gauge | Type::Info | Type::StateSet => metric.gauge = Some(Gauge { value: value() }),
+    }
+    metric
+}
+
+fn part<'a>(point: &'a [Sample], suffixes: &[&str]) -> Option<&'a Sample> {
+    point.iter().find(|sample| suffixes.contains(&&*sample.suffix) && sample.native.is_none())
+}
+
+fn counter(point: &[Sample]) -> Counter {
+    let total = part(point, &["_total", ""]);
+    Counter {
+        value: total.map(|sample| sample.value.as_f64()),
+        exemplar: total.and_then(|sample| sample.exemplar.as_ref()).map(exemplar),
+        created_timestamp: created(point),
+    }
+}
+
+fn summary(point: &[Sample]) -> Summary {
+    let quantile = |sample: &Sample| {
+        let quantile = Some(bound(Type::Summary, sample)?);
+        Some(Quantile { quantile, value: Some(sample.value.as_f64()) })
+    };
+    let quantiles = point.iter().filter(|sample| sample.suffix.is_empty());
+    Summary {
+        sample_count: part(point, &["_count"]).map(|sample| rounded(sample.value)),
+        sample_sum: part(point, &["_sum"]).map(|sample| sample.value.as_f64()),
+        quantile: quantiles.filter_map(quantile).collect(),
+        created_timestamp: created(point),
+    }
+}
+
+fn histogram(kind: Type, point: &[Sample], starts: bool) -> Histogram {
+    let native_sample = point.iter().find(|sample| sample.native.is_some());
+    let native = native_sample.and_then(|sample| sample.native.as_deref());
+    let count = part(point, &["_count", "_gcount"]).or(native_sample);
+    let sum = part(point, &["_sum", "_gsum"]).map(|sample| sample.value.as_f64());
+    let (sample_count, sample_count_float) = split(count.map(|sample| sample.value));
+    let buckets = point.iter().filter(|sample| sample.suffix == "_bucket");
+    let has_start = native.is_none() || starts;
+    let mut histogram = Histogram {
+        sample_count,
+        sample_count_float,
+        sample_sum: sum.or(native.map(|native| native.sum)),
+        bucket: buckets.filter_map(|sample| bucket(kind, sample)).collect(),
+        created_timestamp: created(point).filter(|_| has_start),
+        ..Histogram::default()
+    };
+    if let (Some(native), Some(sample)) = (native, native_sample) {
+        add_native(&mut histogram, sample.value, native);
+    }
+    histogram
+}
+
+fn bucket(kind: Type, sample: &Sample) -> Option<Bucket> {
+    let (cumulative_count, cumulative_count_float) = split(Some(sample.value));
+    Some(Bucket {
+        cumulative_count,
+        cumulative_count_float,
+        upper_bound: Some(bound(kind, sample)?),
+        exemplar: sample.exemplar.as_ref().map(exemplar),
+    })
+}
+
+fn add_native(histogram: &mut Histogram, count: Value, native: &NativeHistogram) {
+    let sides = [&native.negative, &native.positive];
+    let all = [count, native.zero_count];
+    let mut values = all.iter().chain(sides.iter().flat_map(|side| &side.counts));
+    let is_whole = values.all(|value| split(Some(*value)).0.is_some());
+    histogram.schema = Some(native.schema);
+    histogram.zero_threshold = Some(native.zero_threshold);
+    if is_whole {
+        histogram.zero_count = Some(rounded(native.zero_count));
+        [histogram.negative_delta, histogram.positive_delta] = sides.map(deltas);
+    } else {
+        histogram.sample_count = None;
+        histogram.sample_count_float = Some(count.as_f64());
+        histogram.zero_count_float = Some(native.zero_count.as_f64());
+        let counts = |side: &NativeBuckets| side.counts.iter().map(|c| c.as_f64()).collect();
+        [histogram.negative_count, histogram.positive_count] = sides.map(counts);
+    }
+    let spans = |side: &NativeBuckets| -> Vec<BucketSpan> {
+        let span = |span: &crate::sample::Span| BucketSpan {
+            offset: Some(span.offset),
+            length: Some(span.length),
+        };
+        side.spans.iter().map(span).collect()
+    };
+    [histogram.negative_span, histogram.positive_span] = sides.map(spans);
+    let is_empty = sides.iter().all(|side| side.spans.is_empty());
+    if is_empty && native.zero_threshold == 0.0 && native.zero_count.as_f64() == 0.0 {
+        // Without this span it would read as a classic histogram.
+        histogram.positive_span = vec![BucketSpan { offset: Some(0), length: Some(0) }];
+    }
+    // These must say when.
+    let timed = native.exemplars.iter().filter(|exemplar| exemplar.timestamp.is_some());
+    histogram.exemplars = timed.map(exemplar).collect();
+}
+
+/// How much more each bucket has than the one before it.
+fn deltas(side: &NativeBuckets) -> Vec<i64> {
+    let mut before = 0_u64;
+    let delta = |count: &Value| {
+        let count = rounded(*count);
+        let delta = count.wrapping_sub(before).cast_signed();
+        before = count;
+        delta
+    };
+    side.counts.iter().map(delta).collect()
+}
+
+/// A count as a whole number, or as a float if it is none.
+fn split(value: Option<Value>) -> (Option<u64>, Option<f64>) {
+    match value {
+        Some(Value::Float(float)) if rounded(Value::Float(float)) as f64 != float => {
+            (None, Some(float))
+        }
+        Some(value) => (Some(rounded(value)), None),
+        None => (None, None),
+    }
+}
+
+fn rounded(value: Value) -> u64 {
+    match value {
+        Value::Whole(value) => value,
+        Value::Float(value) => value as u64,
+    }
+}
+
+/// When the series of a point began.
+fn created(point: &[Sample]) -> Option<message::Timestamp> {
+    let sample = point.iter().find(|sample| sample.suffix == "_created")?;
+    let seconds = sample.value.as_f64();
+    let whole = seconds.floor();
+    let nanos = ((seconds - whole) * 1e9).round().min(999_999_999.0) as i32;
+    seconds.is_finite().then_some(message::Timestamp { seconds: whole as i64, nanos })
+}
+
+fn exemplar(exemplar: &Exemplar) -> message::Exemplar {
+    let label = |(name, value): &(String, String)| LabelPair {
+        name: Some(name.clone()),
+        value: Some(value.clone()),
+    };
+    let timestamp = |at: Timestamp| message::Timestamp {
+        seconds: at.seconds,
+        nanos: at.nanos.min(999_999_999).cast_signed(),
+    };
+    message::Exemplar {
+        label: exemplar.labels.iter().map(label).collect(),
+        value: Some(exemplar.value),
+        timestamp: exemplar.timestamp.map(timestamp),
+    }
+}
+
 /// The messages, with the field names and numbers of `metrics.proto`. Fields are optional as in
 /// proto2, so that an absent value differs from zero.
 #[allow(missing_docs)]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// The type of a family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Type {
     /// Only goes up.
     Counter,
@@ -20,6 +20,7 @@ pub enum Type {
     /// Says which of a set of states holds.
     StateSet,
     /// Nobody said.
+    #[default]
     Unknown,
 }
 
@@ -140,6 +141,11 @@ impl Sample {
     pub fn new(suffix: &'static str, labels: Labels, value: Value) -> Self {
         Self { suffix: suffix.into(), labels, value, timestamp: None, exemplar: None, native: None }
     }
+
+    /// Its labels.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
 }
 
 /// The buckets of a native histogram
@@ -183,7 +189,7 @@ pub struct Span {
 
 /// A family with its samples. When its series began stands in samples of suffix `_created`, in
 /// seconds since 1970, as OpenMetrics 1.0 has it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct FamilySamples {
     /// Its type.
     pub kind: Type,

@@ -1,19 +1,43 @@
-//! Prometheus text format 0.0.4
+//! Prometheus text formats 0.0.4 and 1.0.0
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>).
+//!
+//! They differ in which names are allowed, and a name that needs quotes gets them in both: which
+//! names stand in a page is decided by escaping, before it is written.
 
-use crate::sample::{FamilySamples, Type, Value};
+use std::borrow::Cow;
 
-/// The content type of this format.
+use crate::escaping::{is_legacy_label, is_legacy_name};
+use crate::sample::{FamilySamples, Sample, Type, Value};
+use crate::series::{is_classic, points};
+
+/// The content type of format 0.0.4.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Writes the `# HELP` and `# TYPE` lines of a family. A counter's name in this format has `_total`.
+/// Samples of OpenMetrics that a histogram of this format does not have, in their order.
+const GAUGES_OF_HISTOGRAMS: [&str; 2] = ["_gcount", "_gsum"];
+
+/// Writes the `# HELP` and `# TYPE` lines of a family; an empty help text is left out. What a counter and an info are called here
+/// ends as their samples do.
 pub fn write_header(page: &mut Vec<u8>, kind: Type, name: &str, help: &str) {
-    let suffix = if kind == Type::Counter { "_total" } else { "" };
-    for part in ["# HELP ", name, suffix, " "] {
-        page.extend_from_slice(part.as_bytes());
+    let suffix = match kind {
+        Type::Counter => "_total",
+        Type::Info => "_info",
+        _ => "",
+    };
+    write_header_of(page, kind_name(kind), (name, suffix), help);
+}
+
+fn write_header_of(page: &mut Vec<u8>, kind: &str, (name, suffix): (&str, &str), help: &str) {
+    if !help.is_empty() {
+        page.extend_from_slice(b"# HELP ");
+        write_name(page, name, suffix);
+        page.push(b' ');
+        escape(page, help, false);
+        page.push(b'\n');
     }
-    escape(page, help, false);
-    for part in ["\n# TYPE ", name, suffix, " ", kind_name(kind), "\n"] {
+    page.extend_from_slice(b"# TYPE ");
+    write_name(page, name, suffix);
+    for part in [" ", kind, "\n"] {
         page.extend_from_slice(part.as_bytes());
     }
 }
@@ -28,6 +52,74 @@ fn kind_name(kind: Type) -> &'static str {
     }
 }
 
+/// Writes a family with its samples, without what only OpenMetrics has: `_created` and exemplars.
+/// The count and sum of a gauge histogram are gauges behind it, and a native histogram without
+/// classic buckets has the one that holds everything.
+pub fn write_family(page: &mut Vec<u8>, family: &FamilySamples) {
+    let is_total = |sample: &Sample| sample.suffix == "_total";
+    if family.kind == Type::Counter && !family.samples.iter().any(is_total) {
+        write_header_of(page, "counter", (&family.name, ""), &family.help);
+    } else {
+        write_header(page, family.kind, &family.name, &family.help);
+    }
+    let is_apart = |sample: &Sample| {
+        let of_gauges = family.kind == Type::GaugeHistogram;
+        of_gauges && GAUGES_OF_HISTOGRAMS.contains(&&*sample.suffix)
+    };
+    for point in points(family) {
+        let samples = classic_samples(family.kind, point);
+        let samples = samples.iter().filter(|sample| sample.suffix != "_created");
+        for sample in samples.filter(|sample| !is_apart(sample)) {
+            write_sample(page, &family.name, &sample.suffix, sample);
+        }
+    }
+    for suffix in GAUGES_OF_HISTOGRAMS {
+        let mut samples =
+            family.samples.iter().filter(|s| is_apart(s) && s.suffix == suffix).peekable();
+        if samples.peek().is_some() {
+            write_header_of(page, "gauge", (&family.name, suffix), &family.help);
+            samples.for_each(|sample| write_sample(page, &family.name, suffix, sample));
+        }
+    }
+}
+
+fn write_sample(page: &mut Vec<u8>, name: &str, suffix: &str, sample: &Sample) {
+    write_prefix(page, name, suffix, sample.labels());
+    write_value(page, sample.value);
+    if let Some(timestamp) = sample.timestamp {
+        page.push(b' ');
+        page.extend_from_slice(itoa::Buffer::new().format(timestamp.millis()).as_bytes());
+    }
+    page.push(b'\n');
+}
+
+/// The samples of a point where there are no native histograms: the classic ones, or what says the
+/// same with one bucket.
+pub(crate) fn classic_samples(kind: Type, point: &[Sample]) -> Cow<'_, [Sample]> {
+    let Some((at, sample, native)) = point
+        .iter()
+        .enumerate()
+        .find_map(|(at, sample)| Some((at, sample, sample.native.as_deref()?)))
+    else {
+        return Cow::Borrowed(point);
+    };
+    if point.iter().any(is_classic) {
+        return point.iter().filter(|sample| sample.native.is_none()).cloned().collect();
+    }
+    let is_gauge = kind == Type::GaugeHistogram;
+    let [count, sum] = if is_gauge { GAUGES_OF_HISTOGRAMS } else { ["_count", "_sum"] };
+    let of = |suffix: &'static str, value| Sample {
+        timestamp: sample.timestamp,
+        ..Sample::new(suffix, sample.labels.clone(), value)
+    };
+    let mut bucket = of("_bucket", sample.value);
+    bucket.labels.push(("le".into(), "+Inf".into()));
+    let mut samples = vec![bucket, of(count, sample.value), of(sum, Value::Float(native.sum))];
+    let others = point.iter().enumerate().filter(|(other, _)| *other != at);
+    samples.extend(others.map(|(_, sample)| sample.clone()));
+    Cow::Owned(samples)
+}
+
 /// Writes the prefix of a line that is not worth keeping.
 pub fn write_prefix<'a>(
     page: &mut Vec<u8>,
@@ -35,31 +127,53 @@ pub fn write_prefix<'a>(
     suffix: &str,
     labels: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) {
-    page.extend_from_slice(name.as_bytes());
-    page.extend_from_slice(suffix.as_bytes());
-    let mut separator = b'{';
+    let is_legacy = is_legacy_name(name);
+    if !is_legacy {
+        page.push(b'{');
+    }
+    write_name(page, name, suffix);
+    let mut separator = if is_legacy { b'{' } else { b',' };
     for (label, value) in labels {
         page.push(separator);
-        page.extend_from_slice(label.as_bytes());
-        page.extend_from_slice(b"=\"");
-        escape(page, value, true);
-        page.push(b'"');
+        write_label(page, label, value);
         separator = b',';
     }
     page.extend_from_slice(if separator == b',' { b"} " } else { b" " });
 }
 
-/// Writes a family with its samples.
-pub fn write_family(page: &mut Vec<u8>, family: &FamilySamples) {
-    write_header(page, family.kind, &family.name, &family.help);
-    for sample in &family.samples {
-        let labels = sample.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        write_prefix(page, &family.name, &sample.suffix, labels);
-        match sample.value {
-            Value::Whole(value) => write_whole(page, value),
-            Value::Float(value) => write_float(page, value),
-        }
-        page.push(b'\n');
+/// Writes a name, in quotes where it needs them.
+pub(crate) fn write_name(page: &mut Vec<u8>, name: &str, suffix: &str) {
+    if is_legacy_name(name) {
+        page.extend_from_slice(name.as_bytes());
+        page.extend_from_slice(suffix.as_bytes());
+    } else {
+        page.push(b'"');
+        escape(page, name, true);
+        escape(page, suffix, true);
+        page.push(b'"');
+    }
+}
+
+/// Writes a label, its name in quotes where it needs them.
+pub(crate) fn write_label(page: &mut Vec<u8>, label: &str, value: &str) {
+    if is_legacy_label(label) {
+        page.extend_from_slice(label.as_bytes());
+    } else {
+        page.push(b'"');
+        escape(page, label, true);
+        page.push(b'"');
+    }
+    page.extend_from_slice(b"=\"");
+    escape(page, value, true);
+    page.push(b'"');
+}
+
+/// Writes a value.
+#[inline]
+pub fn write_value(page: &mut Vec<u8>, value: Value) {
+    match value {
+        Value::Whole(value) => write_whole(page, value),
+        Value::Float(value) => write_float(page, value),
     }
 }
 
@@ -86,19 +200,27 @@ pub fn write_float(page: &mut Vec<u8>, value: f64) {
     }
 }
 
-/// The text of a float, as in the label `le`.
+/// The text of a float as OpenMetrics wants it in the labels `le` and `quantile`: with a fraction,
+/// and with an exponent of two digits from a million up and below a ten-thousandth.
 #[must_use]
 pub fn float_text(value: f64) -> String {
-    let mut text = Vec::new();
-    write_float(&mut text, value);
-    // Prometheus' own clients write the bounds of buckets with a fraction.
-    if value.is_finite() && value.fract() == 0.0 && value.abs() < 1e15 {
-        text.extend_from_slice(b".0");
+    if !value.is_finite() {
+        let mut text = Vec::new();
+        write_float(&mut text, value);
+        return String::from_utf8_lossy(&text).into_owned();
     }
-    String::from_utf8_lossy(&text).into_owned()
+    let size = value.abs();
+    if size == 0.0 || (1e-4..1e6).contains(&size) {
+        return format!("{value:?}");
+    }
+    let text = format!("{value:e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let sign = if exponent.starts_with('-') { '-' } else { '+' };
+    format!("{mantissa}e{sign}{:0>2}", exponent.trim_start_matches('-'))
 }
 
-fn escape(page: &mut Vec<u8>, text: &str, quotes: bool) {
+/// Writes text with backslashes and line feeds escaped, and quotes where they would end it.
+pub(crate) fn escape(page: &mut Vec<u8>, text: &str, quotes: bool) {
     for byte in text.bytes() {
         match byte {
             b'\\' => page.extend_from_slice(b"\\\\"),
@@ -112,7 +234,6 @@ fn escape(page: &mut Vec<u8>, text: &str, quotes: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::Sample;
 
     #[test]
     fn floats_are_written_as_prometheus_reads_them() {
@@ -139,30 +260,44 @@ mod tests {
     }
 
     #[test]
-    fn bucket_bounds_have_a_fraction_as_in_other_clients() {
-        for (value, expect) in [(1.0, "1.0"), (0.005, "0.005"), (f64::INFINITY, "+Inf")] {
+    fn bucket_bounds_are_written_as_in_other_clients() {
+        for (value, expect) in [
+            (0.0, "0.0"),
+            (1.0, "1.0"),
+            (-2.5, "-2.5"),
+            (0.005, "0.005"),
+            (0.0001, "0.0001"),
+            (0.000_05, "5e-05"),
+            (1e-10, "1e-10"),
+            (100_000.0, "100000.0"),
+            (999_999.5, "999999.5"),
+            (1e6, "1e+06"),
+            (1_234_567.5, "1.2345675e+06"),
+            (1.1e23, "1.1e+23"),
+            (1e300, "1e+300"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NAN, "NaN"),
+        ] {
             assert_eq!(float_text(value), expect);
         }
     }
 
     #[test]
-    fn a_family_is_written_with_its_text_escaped() {
-        let family = FamilySamples {
-            kind: Type::Counter,
-            name: "requests".into(),
-            help: "Back\\slash, \"quote\",\nnew line.".into(),
-            unit: String::new(),
-            samples: vec![Sample::new(
-                "_total",
-                vec![("path".into(), "a\\b\"c\nd".into()), ("é".into(), "ü".into())],
-                Value::Whole(u64::MAX),
-            )],
-        };
-        let mut page = Vec::new();
-        write_family(&mut page, &family);
-        let expect = "# HELP requests_total Back\\\\slash, \"quote\",\\nnew line.\n\
-             # TYPE requests_total counter\n\
-             requests_total{path=\"a\\\\b\\\"c\\nd\",é=\"ü\"} 18446744073709551615\n";
-        assert_eq!(String::from_utf8(page).unwrap(), expect);
+    fn lines_have_quotes_where_names_need_them() {
+        for (name, suffix, labels, expect) in [
+            ("a", "", &[][..], "a "),
+            ("a:b", "_c", &[], "a:b_c "),
+            ("a", "", &[("b", "c"), ("d", "")], "a{b=\"c\",d=\"\"} "),
+            ("a", "", &[("b.c", "d")], "a{\"b.c\"=\"d\"} "),
+            ("a", "", &[("b:c", "d")], "a{\"b:c\"=\"d\"} "),
+            ("a.b", "_total", &[], "{\"a.b_total\"} "),
+            ("a\"\\\n", "", &[("b", "\"\\\n")], "{\"a\\\"\\\\\\n\",b=\"\\\"\\\\\\n\"} "),
+            ("9", "", &[("9", "9")], "{\"9\",\"9\"=\"9\"} "),
+            ("ä", "", &[], "{\"ä\"} "),
+        ] {
+            let mut page = Vec::new();
+            write_prefix(&mut page, name, suffix, labels.iter().copied());
+            assert_eq!(String::from_utf8(page).unwrap(), expect);
+        }
     }
 }

@@ -1,0 +1,271 @@
+//! Names that are not made of `[a-zA-Z0-9_:]`, for readers that know no others
+//! (<https://prometheus.io/docs/instrumenting/escaping_schemes/>). Where that page and Prometheus'
+//! Go code (`model/metric.go` of `prometheus/common`) differ, this does what the code does.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use crate::sample::{FamilySamples, Labels, Sample, Type};
+
+/// What becomes of a name that a legacy reader does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Escaping {
+    /// It stays, in quotes.
+    AllowUtf8,
+    /// Each wrong character becomes `_`.
+    #[default]
+    Underscores,
+    /// A dot becomes `_dot_`, an underscore and any other wrong character `__`.
+    Dots,
+    /// `U__`, then the name with wrong characters as `_hex_` and underscores doubled.
+    Values,
+}
+
+/// Whether a name matches `[a-zA-Z_:][a-zA-Z0-9_:]*`.
+#[must_use]
+pub fn is_legacy_name(name: &str) -> bool {
+    is_legacy(name, true)
+}
+
+/// Whether the name of a label matches `[a-zA-Z_][a-zA-Z0-9_]*`.
+#[must_use]
+pub fn is_legacy_label(name: &str) -> bool {
+    is_legacy(name, false)
+}
+
+fn is_legacy(name: &str, colons: bool) -> bool {
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || colons && byte == b':';
+    let starts_well = name.bytes().next().is_some_and(|first| !first.is_ascii_digit());
+    starts_well && name.bytes().all(is_good)
+}
+
+fn is_legacy_char(at: usize, character: char, colons: bool) -> bool {
+    character.is_ascii_alphabetic()
+        || character == '_'
+        || colons && character == ':'
+        || at > 0 && character.is_ascii_digit()
+}
+
+impl Escaping {
+    /// Every scheme.
+    pub const EVERY: [Self; 4] = [Self::AllowUtf8, Self::Underscores, Self::Dots, Self::Values];
+
+    /// Its name in the parameter `escaping` of a media type.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AllowUtf8 => "allow-utf-8",
+            Self::Underscores => "underscores",
+            Self::Dots => "dots",
+            Self::Values => "values",
+        }
+    }
+
+    /// The scheme of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::EVERY.into_iter().find(|scheme| scheme.name() == name)
+    }
+
+    /// A name in this scheme: what Go's `EscapeName` makes of it.
+    #[must_use]
+    pub fn escape(self, name: &str) -> Cow<'_, str> {
+        self.escape_any(name, true)
+    }
+
+    fn escape_any(self, name: &str, colons: bool) -> Cow<'_, str> {
+        let stays = match self {
+            Self::AllowUtf8 => true,
+            Self::Underscores | Self::Values => is_legacy(name, colons),
+            // What is legal is escaped too, because of its underscores.
+            Self::Dots => false,
+        };
+        if stays || name.is_empty() {
+            return Cow::Borrowed(name);
+        }
+        let mut escaped = String::with_capacity(name.len() + 8);
+        if self == Self::Values {
+            escaped.push_str("U__");
+        }
+        for (at, character) in name.char_indices() {
+            match (self, character) {
+                (Self::Dots | Self::Values, '_') => escaped.push_str("__"),
+                (Self::Dots, '.') => escaped.push_str("_dot_"),
+                _ if is_legacy_char(at, character, colons) => escaped.push(character),
+                (Self::Dots, _) => escaped.push_str("__"),
+                (Self::Values, _) => escaped.push_str(&format!("_{:x}_", u32::from(character))),
+                _ => escaped.push('_'),
+            }
+        }
+        Cow::Owned(escaped)
+    }
+
+    /// The name that `escaped` was, where the scheme keeps it; else `escaped` itself: what Go's
+    /// `UnescapeName` makes of it.
+    #[must_use]
+    pub fn unescape(self, escaped: &str) -> Cow<'_, str> {
+        match self {
+            Self::AllowUtf8 | Self::Underscores => Cow::Borrowed(escaped),
+            Self::Dots if !escaped.contains('_') => Cow::Borrowed(escaped),
+            Self::Dots => Cow::Owned(escaped.replace("_dot_", ".").replace("__", "_")),
+            Self::Values => unescape_values(escaped).map_or(Cow::Borrowed(escaped), Cow::Owned),
+        }
+    }
+
+    /// The families with names that this scheme allows. Of what has the same name then, families
+    /// of one type are merged, and what still contradicts something else is left out and counted.
+    #[must_use]
+    pub fn apply(self, families: &[FamilySamples]) -> Escaped<'_> {
+        let needs = |family: &FamilySamples| needs_escaping(family);
+        if self == Self::AllowUtf8 || !families.iter().any(needs) {
+            let families = Cow::Borrowed(families);
+            return Escaped { families, merged: 0, refused_families: 0, refused_samples: 0 };
+        }
+        let mut merge = Merge::default();
+        // Names that need no escaping have the older right to them.
+        let (changed, kept): (Vec<_>, Vec<_>) =
+            families.iter().enumerate().partition(|(_, family)| !is_legacy_name(&family.name));
+        for (at, family) in kept.into_iter().chain(changed) {
+            merge.add(at, self.family(family));
+        }
+        merge.finish()
+    }
+
+    fn family(self, family: &FamilySamples) -> FamilySamples {
+        let name = self.family_name(&family.name);
+        let samples = family.samples.iter().map(|sample| self.sample(family, &name, sample));
+        let samples = samples.collect();
+        let (unit, help) = (family.unit.clone(), family.help.clone());
+        FamilySamples { kind: family.kind, name, unit, help, samples }
+    }
+
+    /// The name of a family: as in Go, a legal one stays as it is.
+    fn family_name(self, name: &str) -> String {
+        if is_legacy_name(name) { name.to_owned() } else { self.escape(name).into_owned() }
+    }
+
+    fn sample(self, family: &FamilySamples, name: &str, sample: &Sample) -> Sample {
+        let label = |label: &str| {
+            // The states of a set are in the label that has the family's name.
+            if family.kind == Type::StateSet && label == family.name {
+                name.to_owned()
+            } else if is_legacy_label(label) {
+                label.to_owned()
+            } else {
+                self.escape_any(label, false).into_owned()
+            }
+        };
+        let labels = |labels: &Labels| -> Labels {
+            labels.iter().map(|(name, value)| (label(name), value.clone())).collect()
+        };
+        let mut escaped = Sample { labels: labels(&sample.labels), ..sample.clone() };
+        let native = escaped.native.iter_mut().flat_map(|native| &mut native.exemplars);
+        for exemplar in escaped.exemplar.iter_mut().chain(native) {
+            exemplar.labels = labels(&exemplar.labels);
+        }
+        escaped
+    }
+}
+
+fn needs_escaping(family: &FamilySamples) -> bool {
+    let has_label = |labels: &Labels| labels.iter().any(|(name, _)| !is_legacy_label(name));
+    let of_sample = |sample: &Sample| {
+        let native = sample.native.iter().flat_map(|native| &native.exemplars);
+        let mut exemplars = sample.exemplar.iter().chain(native);
+        has_label(&sample.labels) || exemplars.any(|exemplar| has_label(&exemplar.labels))
+    };
+    !is_legacy_name(&family.name) || family.samples.iter().any(of_sample)
+}
+
+/// Families whose names a scheme allows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Escaped<'a> {
+    /// The families, in the order they had; the merged ones where the first of them was.
+    pub families: Cow<'a, [FamilySamples]>,
+    /// Families that are now part of another one, which had the same name after escaping.
+    pub merged: usize,
+    /// Families left out because one of another type has the same name after escaping.
+    pub refused_families: usize,
+    /// Samples left out because they have the name and labels of another one after escaping, or
+    /// one label twice.
+    pub refused_samples: usize,
+}
+
+/// Families on their way into one page, where no two samples have the same name and labels.
+#[derive(Default)]
+struct Merge {
+    families: Vec<(usize, FamilySamples)>,
+    /// Where the family of a name is.
+    places: HashMap<String, usize>,
+    samples: HashSet<(String, Labels, Option<crate::sample::Timestamp>)>,
+    merged: usize,
+    refused_families: usize,
+    refused_samples: usize,
+}
+
+impl Merge {
+    fn add(&mut self, at: usize, mut family: FamilySamples) {
+        let place = self.places.get(&family.name).copied();
+        if place.is_some_and(|place| self.families[place].1.kind != family.kind) {
+            self.refused_families += 1;
+            return;
+        }
+        let before = family.samples.len();
+        let name = std::mem::take(&mut family.name);
+        family.samples.retain(|sample| self.is_new(&name, sample));
+        self.refused_samples += before - family.samples.len();
+        match place {
+            Some(place) => {
+                let (first, into) = &mut self.families[place];
+                *first = at.min(*first);
+                into.samples.append(&mut family.samples);
+                self.merged += 1;
+            }
+            None => {
+                self.places.insert(name.clone(), self.families.len());
+                self.families.push((at, FamilySamples { name, ..family }));
+            }
+        }
+    }
+
+    fn is_new(&mut self, name: &str, sample: &Sample) -> bool {
+        let mut labels = sample.labels.clone();
+        labels.sort();
+        let is_twice = labels.windows(2).any(|pair| pair[0].0 == pair[1].0);
+        let key = (format!("{name}{}", sample.suffix), labels, sample.timestamp);
+        !is_twice && self.samples.insert(key)
+    }
+
+    fn finish(mut self) -> Escaped<'static> {
+        self.families.sort_by_key(|(at, _)| *at);
+        Escaped {
+            families: self.families.into_iter().map(|(_, family)| family).collect(),
+            merged: self.merged,
+            refused_families: self.refused_families,
+            refused_samples: self.refused_samples,
+        }
+    }
+}
+
+fn unescape_values(escaped: &str) -> Option<String> {
+    /// The Go code reads no more digits, so that it leaves characters from U+100000 escaped.
+    const MOST_DIGITS: usize = 5;
+    let mut rest = escaped.strip_prefix("U__")?;
+    let mut name = String::with_capacity(rest.len());
+    while let Some(at) = rest.find('_') {
+        name.push_str(&rest[..at]);
+        let (code, after) = rest[at + 1..].split_once('_')?;
+        if code.is_empty() {
+            name.push('_');
+        } else {
+            let is_hex = code.bytes().all(|digit| digit.is_ascii_hexdigit());
+            if !is_hex || code.len() > MOST_DIGITS {
+                return None;
+            }
+            name.push(char::from_u32(u32::from_str_radix(code, 16).ok()?)?);
+        }
+        rest = after;
+    }
+    name.push_str(rest);
+    Some(name)
+}
