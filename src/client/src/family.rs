@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use tallyboard_proto::family::{Family as Description, Kind};
 
 use crate::children::Values;
+use crate::labels::{LabelSet, Typed};
 use crate::metric::Metric;
 use crate::registry::{FamilyRef, LabelError, RegisterError, Registry};
 
@@ -12,12 +13,23 @@ use crate::registry::{FamilyRef, LabelError, RegisterError, Registry};
 #[derive(Clone, Copy, Debug)]
 pub struct Family<M> {
     family: FamilyRef,
+    /// The names of the set that it was registered with; empty when it was none.
+    names: &'static [&'static str],
     metric: PhantomData<fn() -> M>,
 }
 
 impl<M: Metric> Family<M> {
     /// The series with these values, in the order of the label names. It begins when nobody had
     /// it yet; keep the handle where it is used often.
+    ///
+    /// ```
+    /// use tallyboard::Counter;
+    ///
+    /// let requests = Counter::builder("app_requests_total", "Requests answered.");
+    /// let requests = requests.labels(&["route", "status"]).family()?;
+    /// requests.with(&["/", "200"])?.inc();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`LabelError`] for another number of values, or a value of more than 4,096 bytes. A family
@@ -27,6 +39,15 @@ impl<M: Metric> Family<M> {
     }
 
     /// The series with these values, by label name in any order.
+    ///
+    /// ```
+    /// use tallyboard::Counter;
+    ///
+    /// let requests = Counter::builder("app_requests_total", "Requests answered.");
+    /// let requests = requests.labels(&["route", "status"]).family()?;
+    /// requests.with_named(&[("status", "200"), ("route", "/")])?.inc();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Family::with`], and for a name that is no label or comes twice.
@@ -44,6 +65,42 @@ impl<M: Metric> Family<M> {
             });
         }
         self.series(&Named { names, labels })
+    }
+
+    /// The series with the values of a typed set.
+    ///
+    /// ```
+    /// use tallyboard::Histogram;
+    ///
+    /// tallyboard::labels! {
+    ///     struct Query { table: &'static str, is_write: bool }
+    /// }
+    /// let seconds = Histogram::builder("app_query_seconds", "Time to answer a query.");
+    /// let seconds = seconds.labels_of::<Query>().family()?;
+    /// seconds.with_labels(&Query { table: "users", is_write: false })?.observe(0.002);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Family::with`], and for a set whose names are not the family's labels in their order.
+    #[inline]
+    pub fn with_labels<L: LabelSet>(&self, labels: &L) -> Result<M, LabelError> {
+        if !std::ptr::eq(self.names, L::NAMES) {
+            self.check_names(L::NAMES)?;
+        }
+        self.series(&Typed(labels))
+    }
+
+    fn check_names(&self, names: &[&str]) -> Result<(), LabelError> {
+        let family = self.family.family();
+        if family.labels.iter().map(|label| &**label).eq(names.iter().copied()) {
+            return Ok(());
+        }
+        Err(LabelError::Set {
+            family: family.name.to_string(),
+            expected: self.family.label_names(),
+            found: names.iter().map(ToString::to_string).collect(),
+        })
     }
 
     #[inline]
@@ -78,6 +135,7 @@ pub struct Builder<M> {
     help: String,
     unit: String,
     labels: Vec<String>,
+    names: &'static [&'static str],
     registry: Option<&'static Registry>,
     reuse: bool,
     metric: PhantomData<fn() -> M>,
@@ -91,6 +149,7 @@ impl<M: Metric> Builder<M> {
             help: help.to_owned(),
             unit: String::new(),
             labels: Vec::new(),
+            names: &[],
             registry: None,
             reuse: false,
             metric: PhantomData,
@@ -106,6 +165,14 @@ impl<M: Metric> Builder<M> {
     /// The label names of a family.
     pub fn labels(mut self, labels: &[&str]) -> Self {
         self.labels = labels.iter().map(ToString::to_string).collect();
+        self.names = &[];
+        self
+    }
+
+    /// The label names of a family, those of a typed set: see [`labels!`](crate::labels).
+    pub fn labels_of<L: LabelSet>(mut self) -> Self {
+        self = self.labels(L::NAMES);
+        self.names = L::NAMES;
         self
     }
 
@@ -142,7 +209,8 @@ impl<M: Metric> Builder<M> {
         let labels: Vec<&str> = self.labels.iter().map(String::as_str).collect();
         let description = Description::new(self.kind, &self.name, &self.unit, &self.help, &labels)?;
         let registry = self.registry.unwrap_or_else(Registry::shared);
-        Ok(Family { family: registry.register(description, self.reuse)?, metric: PhantomData })
+        let family = registry.register(description, self.reuse)?;
+        Ok(Family { family, names: self.names, metric: PhantomData })
     }
 
     /// Registers a metric without labels.

@@ -38,6 +38,7 @@ mod attach;
 mod children;
 mod detached;
 mod family;
+mod labels;
 mod metric;
 mod outcome;
 mod progress;
@@ -46,6 +47,9 @@ mod timer;
 
 pub use attach::AttachError;
 pub use family::{Builder, Family};
+#[doc(hidden)]
+pub use labels::label_name;
+pub use labels::{LabelBuffer, LabelSet, LabelValue};
 pub use metric::{AmountError, Counter, DEFAULT_BUCKETS, Gauge, Histogram, Summary};
 pub use progress::InProgress;
 pub use registry::{

@@ -10,6 +10,10 @@ fn family(registry: &'static Registry, labels: &[&str]) -> Family<Counter> {
     builder.family().expect("a good family")
 }
 
+tallyboard::labels! {
+    struct Set<'a> { a: &'a str, b: String }
+}
+
 /// What tells one series from another.
 fn cells_of(counter: Counter) -> String {
     format!("{counter:?}")
@@ -26,6 +30,8 @@ fn the_same_values_are_the_same_series_and_others_are_another() {
         assert_eq!(series(&[a, b]), series(&[a, b]));
         let named = family.with_named(&[("b", b), ("a", a)]).expect("two names");
         assert_eq!(cells_of(named), series(&[a, b]));
+        let typed = family.with_labels(&Set { a, b: b.to_owned() }).expect("two fields");
+        assert_eq!(cells_of(typed), series(&[a, b]));
     }
 }
 

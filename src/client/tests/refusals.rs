@@ -105,6 +105,21 @@ fn label_values_must_be_as_many_as_labels_and_named_as_they_are() {
     for labels in [&[("a", "1"), ("c", "2")][..], &[("a", "1"), ("a", "2")]] {
         says(family.with_named(labels).unwrap_err(), &["[\"a\", \"b\"]", "each once"]);
     }
+    tallyboard::labels! {
+        struct Turned { b: u8, a: u8 }
+    }
+    tallyboard::labels! {
+        struct Straight { a: u8, b: u8 }
+    }
+    let error = family.with_labels(&Turned { b: 2, a: 1 }).unwrap_err();
+    assert!(matches!(error, LabelError::Set { .. }));
+    says(error, &["[\"a\", \"b\"]", "[\"b\", \"a\"]", "in the same order"]);
+    family.with_labels(&Straight { a: 1, b: 2 }).expect("the labels of the family");
+    tallyboard::labels! {
+        struct Reserved { le: u8 }
+    }
+    let le = Histogram::builder("h", "").labels_of::<Reserved>().registry(registry());
+    says(le.family().unwrap_err(), &["le"]);
     let labels = RegisterError::Labels { name: "d_total".into(), found: 1 };
     let builder = Counter::builder("d_total", "").labels(&["a"]).registry(registry());
     assert_eq!(builder.register().unwrap_err(), labels);
