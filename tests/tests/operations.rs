@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use tallyboard::{Counter, Gauge, GaugeMode, Histogram, Summary};
+use tallyboard::{Counter, Gauge, GaugeMode, Histogram, Summary, Timed};
 use tallyboard_tests::child::{Running, Watchdog};
 
 /// Allocations that `operation` makes once it has been used.
@@ -31,6 +31,38 @@ fn no_operation_allocates() {
     assert_eq!(allocations(|| summary.observe(-0.3)), 0);
     assert_eq!(allocations(|| level.add(1.5)), 0);
     assert_eq!(allocations(|| newest.set(2.0)), 0);
+    assert_eq!(allocations(|| histogram.time(|| ())), 0);
+    assert_eq!(allocations(|| _ = summary.start_timer().stop()), 0);
+    assert_eq!(allocations(|| newest.start_timer().discard()), 0);
+    assert_eq!(allocations(|| level.track(|| ())), 0);
+    assert_eq!(allocations(|| _ = counter.count_errors(|| Err::<(), _>(()))), 0);
+    assert_eq!(allocations(|| counter.count_panics(|| ())), 0);
+}
+
+tallyboard::labels! {
+    struct Request<'a> { route: &'a str, status: u16, cached: bool }
+}
+
+#[test]
+fn no_look_up_of_a_series_that_has_begun_allocates() {
+    let labels = ["route", "status", "cached"];
+    let counter = Counter::builder("looked_up", "Counted by label.").labels(&labels);
+    let counter = counter.family().unwrap();
+    let histogram = Histogram::builder("looked_up_seconds", "Observed by label.");
+    let histogram = histogram.labels_of::<Request>().family().unwrap();
+    let request = Request { route: "/a/long/route/with/many/parts", status: 404, cached: true };
+    let values = [request.route, "404", "true"];
+    let named = [("cached", "true"), ("status", "404"), ("route", request.route)];
+    assert_eq!(allocations(|| counter.with(&values).unwrap().inc()), 0);
+    assert_eq!(allocations(|| counter.with_named(&named).unwrap().inc()), 0);
+    assert_eq!(allocations(|| counter.with_labels(&request).unwrap().inc()), 0);
+    assert_eq!(allocations(|| histogram.with(&values).unwrap().observe(0.3)), 0);
+    assert_eq!(allocations(|| histogram.with_labels(&request).unwrap().time(|| ())), 0);
+    // Among many others it is found in the same way.
+    (0..1000).for_each(|status| {
+        counter.with(&["/", &status.to_string(), "false"]).unwrap().inc();
+    });
+    assert_eq!(allocations(|| counter.with(&values).unwrap().inc()), 0);
 }
 
 #[test]

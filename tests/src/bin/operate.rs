@@ -4,7 +4,11 @@
 
 #![forbid(unsafe_code)]
 
-use tallyboard::{Counter, Gauge, GaugeMode, Histogram, Summary};
+use tallyboard::{Counter, Gauge, GaugeMode, Histogram, Summary, Timed};
+
+tallyboard::labels! {
+    struct Request { route: &'static str }
+}
 
 fn main() {
     let requests = Counter::builder("app_requests", "Requests.").labels(&["route"]);
@@ -27,13 +31,20 @@ fn main() {
         busy.add(-1.0).expect_err("a bad amount");
         seconds.observe(f64::from(round));
         bytes.observe(f64::from(round));
+        seconds.time(|| ());
+        bytes.start_timer().discard();
+        busy.count_errors(|| Err::<(), _>(())).expect_err("an error that is counted");
+        busy.count_panics(|| ());
         for gauge in &gauges {
             gauge.inc();
             gauge.dec();
+            gauge.track(|| ());
+            gauge.time(|| ());
             gauge.set(f64::from(round));
         }
         // A series that is there already is found, not begun.
         requests.with(&["/"]).expect("one label, one value").inc();
+        requests.with_labels(&Request { route: "/" }).expect("the same label").inc();
     }
     nix::unistd::getppid();
 }
