@@ -5,7 +5,8 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use crate::sample::{FamilySamples, Labels, Sample, Type};
+use crate::sample::{FamilySamples, Labels, Sample, Timestamp, Type};
+use crate::series::{points, series_labels};
 
 /// What becomes of a name that a legacy reader does not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -186,10 +187,13 @@ pub struct Escaped<'a> {
     pub merged: usize,
     /// Families left out because one of another type has the same name after escaping.
     pub refused_families: usize,
-    /// Samples left out because they have the name and labels of another one after escaping, or
-    /// one label twice.
+    /// Samples left out because they, or their series, have the name and labels of other ones after
+    /// escaping, or one label twice.
     pub refused_samples: usize,
 }
+
+/// What there is once in a page: a name with labels, in order, and a moment.
+type Key = (String, Labels, Option<Timestamp>);
 
 /// Families on their way into one page, where no two samples have the same name and labels.
 #[derive(Default)]
@@ -197,7 +201,8 @@ struct Merge {
     families: Vec<(usize, FamilySamples)>,
     /// Where the family of a name is.
     places: HashMap<String, usize>,
-    samples: HashSet<(String, Labels, Option<crate::sample::Timestamp>)>,
+    /// Samples, and series under the name of their family with a space behind it.
+    taken: HashSet<Key>,
     merged: usize,
     refused_families: usize,
     refused_samples: usize,
@@ -210,10 +215,11 @@ impl Merge {
             self.refused_families += 1;
             return;
         }
-        let before = family.samples.len();
-        let name = std::mem::take(&mut family.name);
-        family.samples.retain(|sample| self.is_new(&name, sample));
-        self.refused_samples += before - family.samples.len();
+        let points = points(&family);
+        let new: Vec<Sample> =
+            points.into_iter().filter(|p| self.is_new(&family, p)).flatten().cloned().collect();
+        self.refused_samples += family.samples.len() - new.len();
+        family.samples = new;
         match place {
             Some(place) => {
                 let (first, into) = &mut self.families[place];
@@ -222,18 +228,36 @@ impl Merge {
                 self.merged += 1;
             }
             None => {
-                self.places.insert(name.clone(), self.families.len());
-                self.families.push((at, FamilySamples { name, ..family }));
+                self.places.insert(family.name.clone(), self.families.len());
+                self.families.push((at, family));
             }
         }
     }
 
-    fn is_new(&mut self, name: &str, sample: &Sample) -> bool {
-        let mut labels = sample.labels.clone();
-        labels.sort();
-        let is_twice = labels.windows(2).any(|pair| pair[0].0 == pair[1].0);
-        let key = (format!("{name}{}", sample.suffix), labels, sample.timestamp);
-        !is_twice && self.samples.insert(key)
+    /// Whether nothing of a point is there yet; then all of it is. What belongs together is taken
+    /// or refused together: buckets of two histograms are no histogram.
+    fn is_new(&mut self, family: &FamilySamples, point: &[Sample]) -> bool {
+        let sorted = |labels: &mut dyn Iterator<Item = (&str, &str)>| -> Labels {
+            let mut labels: Labels = labels.map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+            labels.sort();
+            labels
+        };
+        let series = |sample: &Sample| {
+            let labels = sorted(&mut series_labels(family.kind, &sample.labels));
+            (format!("{} ", family.name), labels, sample.timestamp)
+        };
+        let name = |sample: &Sample| {
+            let name = format!("{}{}", family.name, sample.suffix);
+            (name, sorted(&mut sample.labels()), sample.timestamp)
+        };
+        let mut keys: Vec<Key> = point.iter().map(name).collect();
+        keys.extend(point.first().map(series));
+        let is_twice = |labels: &Labels| labels.windows(2).any(|two| two[0].0 == two[1].0);
+        let is_new = keys.iter().all(|key| !is_twice(&key.1) && !self.taken.contains(key));
+        if is_new {
+            self.taken.extend(keys);
+        }
+        is_new
     }
 
     fn finish(mut self) -> Escaped<'static> {
