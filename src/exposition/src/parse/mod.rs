@@ -1,0 +1,120 @@
+//! Text and protobuf, read into families and samples.
+//!
+//! 1. A document is good as a whole or not at all: the first thing that is wrong is the error, with
+//!    its line, its column and what was expected there.
+//! 2. Nothing panics, whatever the bytes; the work is linear in their number; what a document makes
+//!    the parser allocate is bounded by [`Limits`].
+//! 3. Where the documents of a format contradict each other: the test data of OpenMetrics, then
+//!    the parser of Prometheus' client for Python, for OpenMetrics; Prometheus' Go library
+//!    `expfmt` for the text format.
+//!
+//! What text 0.0.4 allows here and `expfmt` does not (blanks at the end of a line, a comma behind
+//! an opening brace, a backslash that escapes nothing) can be refused with [`Options::exact`].
+
+mod composite;
+mod cursor;
+mod error;
+mod groups;
+mod histogram;
+mod labels;
+mod number;
+mod openmetrics;
+mod openmetrics2;
+mod openmetrics_lines;
+#[cfg(feature = "protobuf")]
+mod protobuf;
+mod text;
+
+pub use error::ParseError;
+
+use crate::format::Format;
+use crate::sample::FamilySamples;
+use cursor::Lines;
+
+/// How much a document may make the parser hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the document.
+    pub bytes: usize,
+    /// Bytes of one line.
+    pub line_bytes: usize,
+    /// Labels of one sample.
+    pub labels: usize,
+    /// Samples of the document; a composite value is as many as it has parts.
+    pub samples: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes: 1 << 30, line_bytes: 16 << 20, labels: 4096, samples: 50_000_000 }
+    }
+}
+
+/// How a document is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// How much it may hold.
+    pub limits: Limits,
+    /// Whether text 0.0.4 that Prometheus' Go library refuses is refused here too.
+    pub exact: bool,
+}
+
+/// Reads a document.
+///
+/// # Errors
+/// When it is not what `format` says, or larger than the limits: the first place where that shows.
+pub fn parse(
+    bytes: &[u8],
+    format: Format,
+    options: &Options,
+) -> Result<Vec<FamilySamples>, ParseError> {
+    if bytes.len() > options.limits.bytes {
+        let most = options.limits.bytes;
+        let message = format!("expected a document of at most {most} bytes, found {}", bytes.len());
+        return Err(ParseError { line: 1, column: 1, message });
+    }
+    let lines = || Lines::new(bytes, options.limits.line_bytes);
+    match format {
+        Format::Text004 | Format::Text100 => text::parse(lines()?, options),
+        Format::OpenMetrics001 | Format::OpenMetrics100 => openmetrics::parse(lines()?, options),
+        Format::OpenMetrics200 => openmetrics2::parse(lines()?, options),
+        #[cfg(feature = "protobuf")]
+        Format::Protobuf => protobuf::parse(bytes, options),
+    }
+}
+
+/// Reads a document of unknown format: OpenMetrics when its last line says so, protocol buffers
+/// when it begins like a message, text otherwise.
+///
+/// # Errors
+/// As [`parse`]; of the two versions of OpenMetrics, the error of the one that it looks like.
+pub fn parse_any(
+    bytes: &[u8],
+    options: &Options,
+) -> (Format, Result<Vec<FamilySamples>, ParseError>) {
+    let read = |format| (format, parse(bytes, format, options));
+    #[cfg(feature = "protobuf")]
+    if protobuf::is_likely(bytes) {
+        return read(Format::Protobuf);
+    }
+    if !ends_with_eof(bytes) {
+        return read(Format::Text004);
+    }
+    let first = read(Format::OpenMetrics100);
+    if first.1.is_ok() {
+        return first;
+    }
+    let second = read(Format::OpenMetrics200);
+    if second.1.is_ok() || looks_like_version_2(bytes) { second } else { first }
+}
+
+fn ends_with_eof(bytes: &[u8]) -> bool {
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    bytes == b"# EOF" || bytes.ends_with(b"\n# EOF")
+}
+
+/// Only version 2 has start timestamps and composite values of absolute numbers.
+fn looks_like_version_2(bytes: &[u8]) -> bool {
+    let has = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+    has(b" st@") || (has(b" {count:") && !has(b"_deltas:")) || has(b" {gcount:")
+}
