@@ -193,10 +193,23 @@ fn rounded(value: Value) -> u64 {
 /// When the series of a point began.
 fn created(point: &[Sample]) -> Option<message::Timestamp> {
     let sample = point.iter().find(|sample| sample.suffix == "_created")?;
-    let seconds = sample.value.as_f64();
-    let whole = seconds.floor();
-    let nanos = ((seconds - whole) * 1e9).round().min(999_999_999.0) as i32;
-    seconds.is_finite().then_some(message::Timestamp { seconds: whole as i64, nanos })
+    Some(sample.value.as_f64()).filter(|seconds| seconds.is_finite()).map(moment)
+}
+
+/// The moment so many seconds after the start of 1970, by their digits: what is written as `.123`
+/// is that many milliseconds, and not some nanoseconds less because of the float between.
+fn moment(seconds: f64) -> message::Timestamp {
+    let text = seconds.abs().to_string();
+    let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
+    let digits = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
+    let nanos = digits.fold(0, |nanos, digit| nanos * 10 + i32::from(digit - b'0'));
+    let whole = seconds.trunc() as i64;
+    match seconds < 0.0 && nanos > 0 {
+        true => {
+            message::Timestamp { seconds: whole.saturating_sub(1), nanos: 1_000_000_000 - nanos }
+        }
+        false => message::Timestamp { seconds: whole, nanos },
+    }
 }
 
 fn exemplar(exemplar: &Exemplar) -> message::Exemplar {
@@ -398,5 +411,25 @@ pub mod message {
         pub seconds: i64,
         #[prost(int32, tag = "2")]
         pub nanos: i32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_have_the_digits_that_were_written() {
+        for (seconds, expect) in [
+            (0.0, (0, 0)),
+            (1_520_430_000.123, (1_520_430_000, 123_000_000)),
+            (-0.25, (-1, 750_000_000)),
+            (-2.0, (-2, 0)),
+            (1e-12, (0, 0)),
+            (1e300, (i64::MAX, 0)),
+        ] {
+            let found = moment(seconds);
+            assert_eq!((found.seconds, found.nanos), expect, "{seconds}");
+        }
     }
 }

@@ -66,19 +66,16 @@ pub fn write_family(page: &mut Vec<u8>, family: &FamilySamples) {
         let of_gauges = family.kind == Type::GaugeHistogram;
         of_gauges && GAUGES_OF_HISTOGRAMS.contains(&&*sample.suffix)
     };
-    for point in points(family) {
-        let samples = classic_samples(family.kind, point);
-        let samples = samples.iter().filter(|sample| sample.suffix != "_created");
-        for sample in samples.filter(|sample| !is_apart(sample)) {
-            write_sample(page, &family.name, &sample.suffix, sample);
-        }
-    }
+    let points = points(family).into_iter().map(|point| classic_samples(family.kind, point));
+    let points: Vec<Cow<'_, [Sample]>> = points.collect();
+    let samples = || points.iter().flat_map(|samples| samples.iter());
+    let plain = samples().filter(|sample| sample.suffix != "_created" && !is_apart(sample));
+    plain.for_each(|sample| write_sample(page, &family.name, &sample.suffix, sample));
     for suffix in GAUGES_OF_HISTOGRAMS {
-        let mut samples =
-            family.samples.iter().filter(|s| is_apart(s) && s.suffix == suffix).peekable();
-        if samples.peek().is_some() {
+        let mut apart = samples().filter(|s| is_apart(s) && s.suffix == suffix).peekable();
+        if apart.peek().is_some() {
             write_header_of(page, "gauge", (&family.name, suffix), &family.help);
-            samples.for_each(|sample| write_sample(page, &family.name, suffix, sample));
+            apart.for_each(|sample| write_sample(page, &family.name, suffix, sample));
         }
     }
 }

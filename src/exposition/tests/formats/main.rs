@@ -3,6 +3,10 @@
 #![forbid(unsafe_code)]
 
 mod families;
+mod openmetrics2;
+#[cfg(feature = "protobuf")]
+mod protobuf;
+mod text;
 
 use tallyboard_exposition::format::Format;
 use tallyboard_exposition::sample::FamilySamples;
