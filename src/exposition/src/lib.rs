@@ -9,6 +9,7 @@
 
 pub mod escaping;
 pub mod format;
+pub mod lint;
 pub mod negotiation;
 pub mod openmetrics;
 pub mod openmetrics2;
