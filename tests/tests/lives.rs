@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tallyboard_tests::build::tallyboard;
 use tallyboard_tests::child::{HANG, Running, Watchdog};
 
@@ -129,6 +129,16 @@ fn programs_that_a_worker_starts_leave_its_slot_alone() {
     assert!(number(&found, "most_taken") <= 2.0, "{found}");
     assert_eq!(number(&found, "attaches"), 2.0);
     assert_eq!(number(&found, "dropped"), 0.0);
+}
+
+#[test]
+fn a_guard_counts_for_the_process_that_made_it_and_not_for_its_children() {
+    let _watchdog = watchdog("guards");
+    let found = prefork(&["guards"]);
+    // How many were timed, how many are in progress, whether a last time was set.
+    assert_eq!(found["held"], json!([1.0, 2.0, false]));
+    assert_eq!(found["left"], json!([2.0, 1.0, true]));
+    assert_eq!(found["end"], json!([3.0, 0.0, true]));
 }
 
 #[test]

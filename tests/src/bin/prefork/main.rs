@@ -8,6 +8,7 @@
 mod board;
 mod clients;
 mod cycles;
+mod guards;
 mod halfway;
 mod hands;
 mod late;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         "torture" => torture::run(),
         "preload" => preload::run(),
         "forks" => preload::forks(),
+        "guards" => guards::run(),
         "late" => late::run(),
         "noticed" => replaced::noticed(),
         "heirs" => replaced::heirs(),
