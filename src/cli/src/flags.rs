@@ -5,11 +5,13 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::builder::{BoolishValueParser, OsStr};
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tallyboard_segment::pass::Address;
-use tallyboard_supervisor::{Backing, Config, ListenAddress};
+use tallyboard_supervisor::{Backing, Config, Label, Labels, ListenAddress, WorkerLabel};
+
+use crate::documents::{CheckFlags, ParseFlags};
 
 /// Metrics of prefork servers in shared memory: workers count, a supervisor adds them up, keeps
 /// what the dead have counted, and serves the whole application as one.
@@ -77,6 +79,18 @@ pub enum Command {
         the command line is none."
     )]
     Inspect(InspectFlags),
+    /// Read an exposition strictly and say what is in it.
+    #[command(
+        after_help = "Exit status: 0 when it is an exposition, 1 when it is none (line:column: message on \
+        standard error), 2 when it cannot be read or the command line is none."
+    )]
+    Parse(ParseFlags),
+    /// Read an exposition as Prometheus does and say what is bad taste in it, as promtool would.
+    #[command(
+        after_help = "Exit status: 0 when it is good, 1 when it is no exposition, 3 when something is bad \
+        taste, 2 when it cannot be read or the command line is none."
+    )]
+    Check(CheckFlags),
     /// Run a prefork HTTP application that is loaded, killed and scraped, and check its counts.
     #[command(
         after_help = "Exit status: 0 when answered <= counted <= sent and nothing ever went down, else 1."
@@ -99,6 +113,26 @@ pub struct ArenaFlags {
     /// How many label sets a metric may have.
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
     pub label_limit: usize,
+    /// What tells the processes of a gauge of mode all or liveall apart: pid, or slot for a label
+    /// `worker` with the number of the slot, which has as many values as there are slots.
+    #[arg(long, value_name = "LABEL", default_value = "pid")]
+    pub worker_label: WorkerLabel,
+    /// A label of every sample, NAME=VALUE; repeatable. A metric that has a label of this name itself
+    /// keeps its own.
+    #[arg(long = "label", value_name = "NAME=VALUE", value_delimiter = ',')]
+    pub labels: Vec<Label>,
+    /// A label of the metric `target_info`, NAME=VALUE; repeatable.
+    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',')]
+    pub target_info: Vec<Label>,
+    /// Whether to expose what /proc says of the workers: of each, and of all as process_*, on or off.
+    #[arg(
+        long,
+        value_name = "SWITCH",
+        default_value = "on",
+        action = ArgAction::Set,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub process_metrics: bool,
     /// A uid of workers, besides that of the supervisor; repeatable.
     #[arg(long = "worker-uid", value_name = "UID", value_delimiter = ',')]
     pub worker_uids: Vec<u32>,
@@ -280,7 +314,7 @@ impl ArenaFlags {
     /// The configuration of an arena with this name and control address.
     ///
     /// # Errors
-    /// When two flags exclude each other.
+    /// When two flags exclude each other, or a label is given twice.
     pub fn config(&self, name: &str, control: Address, must_listen: bool) -> Result<Config> {
         if self.keep_arena && self.backing == Backing::Memfd {
             bail!(
@@ -293,6 +327,10 @@ impl ArenaFlags {
         config.slots = self.slots;
         config.max_series = self.max_series;
         config.label_limit = self.label_limit;
+        config.worker_label = self.worker_label;
+        config.labels = Labels::new(self.labels.clone()).context("--label")?;
+        config.target_info = Labels::new(self.target_info.clone()).context("--target-info")?;
+        config.process_metrics = self.process_metrics;
         config.worker_uids.clone_from(&self.worker_uids);
         config.listen.clone_from(&self.listen);
         config.must_listen = must_listen;
@@ -396,6 +434,8 @@ mod tests {
         assert_eq!(config.backing, Backing::Auto);
         assert_eq!(config.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), [":9500"]);
         assert_eq!(config.telemetry_path, "/metrics");
+        assert_eq!((config.worker_label, config.process_metrics), (WorkerLabel::Pid, true));
+        assert!(config.labels == Labels::default() && config.target_info == Labels::default());
         assert!(config.must_listen && !config.keep_arena && !config.discard_arena);
     }
 
@@ -408,6 +448,26 @@ mod tests {
             let Command::Serve(serve) = flags.command else { panic!() };
             let found: Vec<String> = serve.arena.listen.iter().map(ToString::to_string).collect();
             assert_eq!(found, ["127.0.0.1:1", "[::1]:2"]);
+        }
+    }
+
+    #[test]
+    fn labels_repeat_and_each_is_given_once() {
+        let config = |line: &[&str]| {
+            let Command::Serve(flags) = read(line).unwrap().command else { panic!() };
+            flags.arena.config("n", "unix:@n".parse().unwrap(), true)
+        };
+        let line = ["serve", "--label", "a=1", "--label=b=2,c=3", "--target-info", "a=4"];
+        let found = config(&[&line[..], &["--process-metrics=off"]].concat()).unwrap();
+        assert_eq!(found.labels.pairs().collect::<Vec<_>>(), [("a", "1"), ("b", "2"), ("c", "3")]);
+        assert_eq!(found.target_info.pairs().collect::<Vec<_>>(), [("a", "4")]);
+        assert!(!found.process_metrics);
+        for (flag, other) in [("--label", "--target-info"), ("--target-info", "--label")] {
+            let error = config(&["serve", flag, "a=1", flag, "a=2", other, "a=1"]).unwrap_err();
+            assert_eq!(
+                crate::text_of(&error),
+                format!("{flag}: each label is given once, found \"a\" twice; leave one out")
+            );
         }
     }
 
@@ -438,6 +498,11 @@ mod tests {
             (["serve", "--name", ""], "letters, digits"),
             (["serve", "--name", &long], "letters, digits"),
             (["serve", "--slots", "many"], "invalid digit"),
+            (["serve", "--label", "region"], "NAME=VALUE"),
+            (["serve", "--label", "pid=1"], "tell processes apart"),
+            (["serve", "--target-info", "__a=1"], "do not begin with __"),
+            (["serve", "--worker-label", "name"], "pid or slot"),
+            (["serve", "--process-metrics", "some"], "not a boolean"),
             (["demo", "--seconds", "0"], "1..=86400"),
             (["demo", "--inject", "x"], "lost-count"),
             (["serve", "--log.format", "xml"], "logfmt"),

@@ -130,6 +130,10 @@ pub struct Config {
     pub worker_label: WorkerLabel,
     /// Labels of every sample.
     pub labels: Labels,
+    /// Labels of the family `target_info`, which is there when there are any.
+    pub target_info: Labels,
+    /// Whether what /proc says of the workers is exposed.
+    pub process_metrics: bool,
     /// Uids of workers, beside that of the supervisor.
     pub worker_uids: Vec<u32>,
     /// Where metrics are served.
@@ -170,6 +174,8 @@ impl Config {
             label_limit: DEFAULT_LABEL_LIMIT,
             worker_label: WorkerLabel::default(),
             labels: Labels::default(),
+            target_info: Labels::default(),
+            process_metrics: true,
             worker_uids: Vec::new(),
             listen: Vec::new(),
             must_listen: false,

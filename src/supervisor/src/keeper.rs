@@ -23,6 +23,7 @@ use tallyboard_segment::pidfd::Pidfd;
 use tallyboard_segment::posix;
 use tallyboard_segment::process::{ForkError, fork_child};
 
+use crate::collector::Spent;
 use crate::config::Config;
 use crate::link::{self, ToKeeper, ToSupervisor};
 use crate::open::{OpenError, Opened, open};
@@ -67,6 +68,8 @@ pub struct Keeper {
     restart_at: Option<Instant>,
     backoff: Duration,
     holders: Vec<Option<Holder>>,
+    /// Processor time of the workers, as the last supervisor left it.
+    spent: Spent,
     retry_at: Option<Instant>,
     pending: VecDeque<Happening>,
 }
@@ -137,6 +140,7 @@ impl Keeper {
         }
         Ok(Self {
             holders: (0..opened.layout.geometry.slots).map(|_| None).collect(),
+            spent: Spent::default(),
             retry_at: None,
             pending: VecDeque::new(),
             supervisor: None,
@@ -188,6 +192,7 @@ impl Keeper {
                 control: &self.opened.control.listener,
                 metrics: &self.opened.metrics,
                 holders: std::mem::take(&mut self.holders),
+                spent: self.spent,
                 starts: self.starts,
                 is_reopened: self.opened.is_reopened,
             };
@@ -334,6 +339,7 @@ impl Keeper {
                     tracing::info!("the supervisor is ready");
                     self.say(NotifyState::Ready);
                 }
+                Ok(Some((ToKeeper::Spent(spent), _))) => self.spent = spent,
                 Ok(Some(_)) => tracing::error!("the supervisor sent a pidfd that did not arrive"),
                 Ok(None) => return,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,

@@ -16,6 +16,7 @@
 //! | [`labels`] | what tells processes apart, and the labels of every sample |
 //! | [`scrape`] | totals, floors, and the page |
 //! | [`own`] | the table of the supervisor's own metrics |
+//! | `collector`, `stat` | the processes of the workers, as /proc describes them |
 //! | `service` | what systemd is told, and what it keeps |
 //! | `http`, `control`, `process`, `reactor` | what the loop is asked over sockets, and what /proc says |
 //! | [`ask`] | the control conversation from the other side |
@@ -30,6 +31,7 @@
 pub mod ask;
 pub mod catalog;
 pub mod class;
+mod collector;
 pub mod config;
 mod control;
 pub mod core;
@@ -47,6 +49,7 @@ mod rows;
 pub mod scrape;
 mod service;
 pub mod spawn;
+mod stat;
 mod supervise;
 
 pub use config::{Backing, Config, ListenAddress, random_address};

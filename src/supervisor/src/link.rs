@@ -6,6 +6,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use tallyboard_segment::pass::Socket;
 
+use crate::collector::Spent;
+
 /// What a supervisor tells its keeper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ToKeeper {
@@ -13,6 +15,8 @@ pub(crate) enum ToKeeper {
     Assigned { slot: u64, generation: u64, pid: u64 },
     /// The supervisor answers from now on.
     Ready,
+    /// Processor time of the workers, for the next supervisor; in clock ticks.
+    Spent(Spent),
 }
 
 /// What a keeper tells its supervisor.
@@ -37,6 +41,7 @@ impl Message for ToKeeper {
         match self {
             Self::Assigned { slot, generation, pid } => [1, slot, generation, pid],
             Self::Ready => [2, 0, 0, 0],
+            Self::Spent(Spent { dead, total }) => [3, dead, total, 0],
         }
     }
 
@@ -44,6 +49,7 @@ impl Message for ToKeeper {
         match words {
             [1, slot, generation, pid] => Some(Self::Assigned { slot, generation, pid }),
             [2, 0, 0, 0] => Some(Self::Ready),
+            [3, dead, total, 0] => Some(Self::Spent(Spent { dead, total })),
             _ => None,
         }
     }
@@ -102,6 +108,9 @@ mod tests {
         send(&a, ToKeeper::Ready, None).unwrap();
         assert_eq!(receive::<ToKeeper>(&b).unwrap().unwrap().0, sent);
         assert_eq!(receive::<ToKeeper>(&b).unwrap().unwrap().0, ToKeeper::Ready);
+        let spent = ToKeeper::Spent(Spent { dead: 4, total: u64::MAX });
+        send(&a, spent, None).unwrap();
+        assert_eq!(receive::<ToKeeper>(&b).unwrap().unwrap().0, spent);
         for sent in [ToSupervisor::Stop, ToSupervisor::Listener { index: 7 }] {
             send(&b, sent, None).unwrap();
             assert_eq!(receive::<ToSupervisor>(&a).unwrap().unwrap().0, sent);

@@ -19,7 +19,7 @@ pub struct Own {
 }
 
 macro_rules! own {
-    ($($constant:ident $kind:ident $name:literal [$($label:literal)?] $help:literal;)+) => {
+    ($(#[$doc:meta])+ $table:ident: $($constant:ident $kind:ident $name:literal [$($label:literal)?] $help:literal;)+) => {
         $(
             #[doc = $help]
             pub const $constant: Own = Own {
@@ -29,14 +29,17 @@ macro_rules! own {
                 help: $help,
             };
         )+
-        /// Every metric of the supervisor's own, sorted by name.
-        pub const TABLE: &[Own] = &[$($constant),+];
+        $(#[$doc])+
+        pub const $table: &[Own] = &[$($constant),+];
     };
     (@label) => { None };
     (@label $label:literal) => { Some($label) };
 }
 
 own! {
+    /// Every metric of the supervisor's own, sorted by name. Those of a worker each have the label
+    /// that tells workers apart.
+    TABLE:
     ARENA_BYTES Gauge "tallyboard_arena_bytes" [] "Bytes of memory that the arena takes.";
     ARENA_INFO Gauge "tallyboard_arena_info" ["backing"] "What the arena is made of, and why; always 1.";
     ATTACHES Counter "tallyboard_attaches" [] "Slots that were granted to workers.";
@@ -51,6 +54,7 @@ own! {
     FOLDS Counter "tallyboard_folds" [] "Batches of dead workers that were folded into the archive.";
     LAYOUT_CLASSES Gauge "tallyboard_layout_classes" [] "Different layouts of slots in use.";
     LISTENER_UP Gauge "tallyboard_listener_up" ["address"] "Whether metrics are served on this address.";
+    PLATFORM_INFO Gauge "tallyboard_platform_info" ["machine"] "The machine and its kernel; always 1.";
     QUARANTINED_FAMILIES Gauge "tallyboard_quarantined_families" [] "Families that contradict another one of the same name; their counts are not exposed.";
     QUARANTINED_SLOTS Gauge "tallyboard_quarantined_slots" [] "Slots that count with their last good values.";
     QUARANTINES Counter "tallyboard_quarantines" [] "Slots that were quarantined.";
@@ -65,7 +69,27 @@ own! {
     PROCESS_START Gauge "tallyboard_supervisor_process_start_time_seconds" [] "When the supervisor started, in seconds since 1970.";
     PROCESS_VIRTUAL Gauge "tallyboard_supervisor_process_virtual_memory_bytes" [] "Virtual memory of the supervisor, most of it reserved only.";
     SUPERVISOR_STARTS Counter "tallyboard_supervisor_starts" [] "Supervisors that the keeper has started.";
+    WORKER_CPU Counter "tallyboard_worker_cpu_seconds" ["pid"] "Processor time of each living worker.";
     WORKER_EXITS Counter "tallyboard_worker_exits" [] "Deaths of attached workers that the kernel reported.";
+    WORKER_OPEN_FDS Gauge "tallyboard_worker_open_fds" ["pid"] "Descriptors that each worker has open.";
+    WORKER_RESIDENT Gauge "tallyboard_worker_resident_memory_bytes" ["pid"] "Resident memory of each worker, with the part that it shares with others.";
+    WORKER_START Gauge "tallyboard_worker_start_time_seconds" ["pid"] "When each worker started, in seconds since 1970.";
+    WORKER_THREADS Gauge "tallyboard_worker_threads" ["pid"] "Threads of each worker.";
+    WORKER_VIRTUAL Gauge "tallyboard_worker_virtual_memory_bytes" ["pid"] "Virtual memory of each worker, the arena's reserved part included.";
+}
+
+own! {
+    /// The metrics of the service as one process, sorted by name: the names are those that the
+    /// clients of single processes use. A family of the workers that has one of them comes instead.
+    SERVICE_TABLE:
+    SERVICE_CPU Counter "process_cpu_seconds" [] "Processor time of all workers, the dead included.";
+    SERVICE_MAX_FDS Gauge "process_max_fds" [] "Least number of descriptors that a worker may open.";
+    SERVICE_OPEN_FDS Gauge "process_open_fds" [] "Descriptors that all workers have open.";
+    SERVICE_RESIDENT Gauge "process_resident_memory_bytes" [] "Resident memory of all workers; what they share counts once for each.";
+    SERVICE_START Gauge "process_start_time_seconds" [] "When the oldest worker started, in seconds since 1970.";
+    SERVICE_THREADS Gauge "process_threads" [] "Threads of all workers.";
+    SERVICE_VIRTUAL Gauge "process_virtual_memory_bytes" [] "Virtual memory of all workers.";
+    TARGET_INFO Gauge "target_info" [] "What is measured here, as its owner has labelled it; always 1.";
 }
 
 /// What the supervisor has counted since it started.
@@ -160,5 +184,7 @@ mod tests {
             assert!(own.name.starts_with(tallyboard_proto::family::RESERVED_PREFIX));
             assert!(own.help.ends_with('.'), "{}", own.name);
         }
+        assert!(SERVICE_TABLE.is_sorted_by(|a, b| a.name < b.name));
+        assert!(SERVICE_TABLE.iter().all(|own| own.help.ends_with('.')));
     }
 }

@@ -1,19 +1,19 @@
-//! What /proc says: about this supervisor, and when a worker began.
+//! What the system says of this supervisor, and of the worker that a slot names.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
-use nix::unistd::{SysconfVar, sysconf};
 use tallyboard_exposition::sample::{FamilySamples, Value};
 use tallyboard_proto::slot::Tenant;
 use tallyboard_segment::pidfd::Pidfd;
 
 use crate::own;
+use crate::stat::{Stat, Units, max_fds, open_fds};
 
 /// Start time of a process in clock ticks since boot; 0 when it cannot be read.
 pub(crate) fn start_time(pid: u32) -> u64 {
-    if pid == 0 { 0 } else { stat(&format!("/proc/{pid}/stat"), 22).unwrap_or(0) }
+    if pid == 0 { 0 } else { Stat::read(pid).map_or(0, |stat| stat.start_time) }
 }
 
 /// What became of the worker that the slot table names.
@@ -45,44 +45,35 @@ pub(crate) fn find(tenant: &Tenant) -> Found {
     if is_same { Found::Alive(pidfd) } else { Found::Dead }
 }
 
-/// Field `number` of a stat file, counted from 1 as in proc(5), from the third on.
-fn stat(path: &str, number: usize) -> Option<u64> {
-    let text = fs::read_to_string(path).ok()?;
-    // The name in the second field may hold anything, a parenthesis too.
-    let (_, rest) = text.rsplit_once(") ")?;
-    rest.split(' ').nth(number - 3)?.parse().ok()
-}
-
-fn setting(variable: SysconfVar, otherwise: f64) -> f64 {
-    sysconf(variable).ok().flatten().map_or(otherwise, |value| value as f64)
-}
-
 /// The supervisor's own process, as `process_*` metrics name it. What cannot be read is left out.
 pub(crate) fn own_process() -> Vec<FamilySamples> {
-    let field = |number| stat("/proc/self/stat", number).map(|value| value as f64);
-    let tick = setting(SysconfVar::CLK_TCK, 100.0);
-    let page = setting(SysconfVar::PAGE_SIZE, 4096.0);
-    let boot = boot_time();
-    let open = fs::read_dir("/proc/self/fd").ok().map(|fds| fds.count() as f64);
-    let most = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE);
-    let cpu = field(14).zip(field(15)).map(|(user, system)| (user + system) / tick);
+    let units = Units::of_this_machine();
+    let stat = Stat::read("self");
+    let whole = |value: Option<u64>| value.map(|value| value as f64);
     [
-        (own::PROCESS_CPU, cpu),
-        (own::PROCESS_MAX_FDS, most.ok().map(|(soft, _)| soft as f64)),
-        (own::PROCESS_OPEN_FDS, open),
-        (own::PROCESS_RESIDENT, field(24).map(|pages| pages * page)),
-        (own::PROCESS_START, field(22).zip(boot).map(|(ticks, boot)| boot + ticks / tick)),
-        (own::PROCESS_VIRTUAL, field(23)),
+        (own::PROCESS_CPU, stat.map(|stat| units.seconds(stat.cpu_ticks))),
+        (own::PROCESS_MAX_FDS, whole(max_fds("self"))),
+        (own::PROCESS_OPEN_FDS, whole(open_fds("self"))),
+        (own::PROCESS_RESIDENT, stat.map(|stat| units.bytes(stat.resident_pages))),
+        (own::PROCESS_START, stat.and_then(|stat| units.moment(stat.start_time))),
+        (own::PROCESS_VIRTUAL, stat.map(|stat| stat.virtual_bytes as f64)),
     ]
     .into_iter()
     .filter_map(|(own, value)| Some(own.value(Value::Float(value?))))
     .collect()
 }
 
-/// When the system started, in seconds since 1970.
-fn boot_time() -> Option<f64> {
-    let text = fs::read_to_string("/proc/stat").ok()?;
-    text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
+/// The machine and its kernel, as labels.
+pub(crate) fn platform() -> FamilySamples {
+    let kernel = |file: &str| {
+        let text = fs::read_to_string(format!("/proc/sys/kernel/{file}")).unwrap_or_default();
+        text.trim_end().to_owned()
+    };
+    own::PLATFORM_INFO.info(&[
+        ("machine", std::env::consts::ARCH),
+        ("release", &kernel("osrelease")),
+        ("system", &kernel("ostype")),
+    ])
 }
 
 /// Milliseconds since 1970.
@@ -99,5 +90,7 @@ mod tests {
         assert!(start_time(std::process::id()) > 0);
         assert_eq!(start_time(0), 0);
         assert_eq!(own_process().len(), 6);
+        let platform = format!("{:?}", platform());
+        assert!(platform.contains("\"Linux\"") && !platform.contains("\"\")"), "{platform}");
     }
 }

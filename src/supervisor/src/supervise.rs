@@ -24,7 +24,9 @@ use tallyboard_segment::pidfd::Pidfd;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::time::MissedTickBehavior;
 
+use crate::collector::{Collector, Process, Spent};
 use crate::config::{Backing, Config};
 use crate::core::{Caller, Core, Origin, Rules, refuse};
 use crate::http::Http;
@@ -46,6 +48,8 @@ pub(crate) struct Inheritance<'a> {
     pub(crate) metrics: &'a [MetricsSocket],
     /// Who had a slot when the last supervisor died, by slot.
     pub(crate) holders: Vec<Option<Holder>>,
+    /// Processor time of the workers, as the last supervisor left it.
+    pub(crate) spent: Spent,
     pub(crate) starts: u64,
     pub(crate) is_reopened: bool,
 }
@@ -175,7 +179,8 @@ async fn hear_keeper(link: Rc<AsyncFd<Socket>>, events: Events) {
 }
 
 async fn tick(events: Events) {
-    let mut interval = tokio::time::interval(TICK);
+    let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + TICK, TICK);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         if events.send(Event::Tick).await.is_err() {
@@ -218,6 +223,13 @@ struct Supervisor {
     config: Config,
     reason: String,
     starts: u64,
+    collector: Collector,
+    /// What the keeper knows of it.
+    spent: Spent,
+    /// What the supervisor knows of its own process.
+    own_process: Vec<FamilySamples>,
+    /// Whether more is known of the world outside than the core exposes.
+    is_stale: bool,
 }
 
 impl Supervisor {
@@ -251,6 +263,10 @@ impl Supervisor {
             config: config.clone(),
             reason: inheritance.reason.to_owned(),
             starts: inheritance.starts,
+            collector: Collector::new(inheritance.spent),
+            spent: inheritance.spent,
+            own_process: Vec::new(),
+            is_stale: true,
         }
     }
 
@@ -290,12 +306,7 @@ impl Supervisor {
     fn act(&mut self, batch: Vec<Event>) -> Next {
         let (deaths, others): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|event| matches!(event, Event::WorkerExited { .. }));
-        for death in deaths {
-            if let Event::WorkerExited { slot, generation } = death {
-                self.core.exited(slot, generation);
-            }
-        }
-        self.core.reclaim();
+        self.reclaim(deaths);
         let mut scrapes = Vec::new();
         for event in others {
             match event {
@@ -326,6 +337,28 @@ impl Supervisor {
         Next::GoOn
     }
 
+    /// Reclaims the slots of the dead; their processor time is read before, while /proc may have it.
+    fn reclaim(&mut self, deaths: Vec<Event>) {
+        let mut dead = Vec::new();
+        for death in deaths {
+            let Event::WorkerExited { slot, generation } = death else { continue };
+            let mut tenants = self.core.tenants();
+            let tenant = tenants.find(|(at, turn, _)| (*at, *turn) == (slot, generation));
+            dead.extend(tenant.and_then(|(_, _, tenant)| Process::of(tenant)));
+            drop(tenants);
+            self.core.exited(slot, generation);
+        }
+        if !self.config.process_metrics || dead.is_empty() {
+            self.core.reclaim();
+            return;
+        }
+        dead.iter().for_each(|&process| self.collector.see_last(process));
+        self.core.reclaim();
+        let core = &self.core;
+        self.collector.bury(&dead, || core.tenants().map(|(_, _, tenant)| tenant));
+        self.is_stale = true;
+    }
+
     /// Takes back a slot that a connection was offered. A client that asked again on another
     /// connection was offered the same one there, and may take it yet.
     fn withdraw(&mut self, offer: Option<(usize, u64)>) {
@@ -348,6 +381,9 @@ impl Supervisor {
 
     fn expose(&mut self, metrics: &[String]) -> Vec<u8> {
         let start = Instant::now();
+        if std::mem::take(&mut self.is_stale) {
+            self.show_outside();
+        }
         let page = self.core.expose(metrics);
         self.core.figures().scraped(start.elapsed().as_secs_f64());
         page
@@ -433,7 +469,7 @@ impl Supervisor {
                 if let Err(error) = self.listen(index as usize, listener) {
                     tracing::error!(%error, "cannot serve metrics on a socket of the keeper");
                 }
-                self.look_outside();
+                self.is_stale = true;
             }
             (ToSupervisor::Listener { .. }, None) => {
                 tracing::error!("a metrics socket of the keeper did not arrive");
@@ -452,10 +488,32 @@ impl Supervisor {
 
     /// Looks at what the core cannot know, so that a scrape need not.
     fn look_outside(&mut self) {
+        self.own_process = process::own_process();
+        if self.config.process_metrics {
+            self.collector.look(self.core.tenants());
+        }
+        self.is_stale = true;
+    }
+
+    /// Gives the core what is known of the world outside, as samples.
+    fn show_outside(&mut self) {
+        // Before the bytes leave, so that a later supervisor does not undercut them.
+        let spent = self.collector.spent();
+        if std::mem::replace(&mut self.spent, spent) != spent
+            && let Err(error) = link::send(self.link.get_ref(), ToKeeper::Spent(spent), None)
+        {
+            tracing::warn!(%error, "the keeper does not learn the processor time of the workers");
+        }
         let up = self.listeners.borrow();
         let addresses = self.config.listen.iter().map(ToString::to_string);
         let up = addresses.zip(up.iter().map(|&up| Value::Whole(up.into())));
-        let mut outside: Vec<FamilySamples> = process::own_process();
+        let mut outside = self.own_process.clone();
+        outside.extend(self.collector.families(self.config.worker_label));
+        outside.push(process::platform());
+        let target: Vec<(&str, &str)> = self.config.target_info.pairs().collect();
+        if !target.is_empty() {
+            outside.push(own::TARGET_INFO.info(&target));
+        }
         outside.push(own::LISTENER_UP.labelled(up));
         outside.push(own::SUPERVISOR_STARTS.value(Value::Whole(self.starts)));
         outside.push(own::ARENA_INFO.info(&[

@@ -1,6 +1,8 @@
 //! What the exposition promises, whoever lives and dies.
 
+use tallyboard_exposition::sample::Value;
 use tallyboard_proto::family::GaugeMode;
+use tallyboard_supervisor::own::{Own, SERVICE_CPU, SERVICE_OPEN_FDS, TARGET_INFO};
 
 use crate::board::{Board, Random, caller, counter, gauge, hello, histogram, summary};
 
@@ -171,4 +173,49 @@ fn lines_are_ordered_by_family_and_label_whatever_came_first() {
         expect.iter().map(|(name, label)| format!(r#"{name}_total{{l="{label}"}}"#)).collect();
     assert_eq!(ours, expect.iter().collect::<Vec<_>>());
     assert_eq!(board.restart().page().order, order);
+}
+
+#[test]
+fn a_family_of_the_workers_comes_instead_of_one_of_the_supervisors_with_its_samples() {
+    let set = |board: &mut Board| {
+        let value = |own: &Own, value| own.value(Value::Whole(value));
+        let outside = vec![value(&SERVICE_CPU, 7), value(&SERVICE_OPEN_FDS, 8)];
+        board.core.figures().set_outside([outside, vec![TARGET_INFO.info(&[])]].concat());
+    };
+    let keys = ["process_cpu_seconds_total", "process_open_fds", "target_info"];
+    let family_of = |key: &str| -> String {
+        let name = key.split('{').next().unwrap_or_default();
+        name.strip_suffix("_total").unwrap_or(name).to_owned()
+    };
+    for (family, hidden) in [
+        (None, &[][..]),
+        (Some(counter("process_cpu_seconds")), &keys[..1]),
+        (Some(gauge("process_cpu_seconds_total", GaugeMode::Sum)), &keys[..1]),
+        (Some(gauge("process_open_fds", GaugeMode::All)), &keys[1..2]),
+        (Some(gauge("target_info", GaugeMode::Max)), &keys[2..]),
+        (Some(gauge("process_open_fds_of_mine", GaugeMode::Sum)), &[]),
+    ] {
+        let mut board = Board::new();
+        set(&mut board);
+        let mut worker = board.worker(11);
+        if let Some(family) = &family {
+            let cell = board.series(&mut worker, family, "x");
+            board.set_gauge(&worker, cell, 1.0, 1);
+        }
+        for _ in 0..2 {
+            let page = board.page();
+            for key in keys {
+                let is_hidden = hidden.contains(&key);
+                assert_eq!(page.get(key).is_none(), is_hidden, "{family:?}: {:?}", page.order);
+            }
+            let names: Vec<String> = page.order.iter().map(|key| family_of(key)).collect();
+            assert!(names.is_sorted(), "{names:?}");
+            if let Some(family) = &family {
+                assert!(names.contains(&family_of(&family.name)), "{family:?}: {names:?}");
+            }
+            board.kill(&worker);
+            board = board.restart();
+            set(&mut board);
+        }
+    }
 }

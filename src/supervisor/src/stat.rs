@@ -1,0 +1,157 @@
+//! What /proc says of one process (proc(5)), and the units that it says it in.
+
+use std::fmt::Display;
+use std::fs;
+
+use nix::unistd::{SysconfVar, sysconf};
+
+/// The numbers of `/proc/PID/stat` that are of use here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    /// Whether its first thread has ended and nobody has waited for it yet, or is ending.
+    pub(crate) is_zombie: bool,
+    /// Processor time in user and kernel mode, in clock ticks.
+    pub(crate) cpu_ticks: u64,
+    pub(crate) threads: u64,
+    /// In clock ticks since boot.
+    pub(crate) start_time: u64,
+    pub(crate) virtual_bytes: u64,
+    pub(crate) resident_pages: u64,
+}
+
+impl Stat {
+    /// That of process `pid`, or `self`; nothing when there is none that this process sees.
+    pub(crate) fn read(pid: impl Display) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        // The name in the second field may hold anything, a parenthesis too.
+        let (_, rest) = text.rsplit_once(") ")?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        // Fields are counted from 1, and the third is the first behind the name.
+        let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+        Some(Self {
+            is_zombie: matches!(*fields.first()?, "Z" | "X"),
+            cpu_ticks: field(14)?.checked_add(field(15)?)?,
+            threads: field(20)?,
+            start_time: field(22)?,
+            virtual_bytes: field(23)?,
+            resident_pages: field(24)?,
+        })
+    }
+}
+
+/// How many descriptors process `pid`, or `self`, has open; nothing when this process may not know.
+pub(crate) fn open_fds(pid: impl Display) -> Option<u64> {
+    let path = format!("/proc/{pid}/fd");
+    // Linux 6.2 and later say how many there are without listing them.
+    match fs::metadata(&path).ok()?.len() {
+        0 => Some(fs::read_dir(path).ok()?.count() as u64),
+        fds => Some(fds),
+    }
+}
+
+/// How many descriptors process `pid`, or `self`, may open; nothing when there is no limit.
+pub(crate) fn max_fds(pid: impl Display) -> Option<u64> {
+    parse_limits(&fs::read_to_string(format!("/proc/{pid}/limits")).ok()?)
+}
+
+fn parse_limits(text: &str) -> Option<u64> {
+    let limit = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    limit.split_whitespace().next()?.parse().ok()
+}
+
+/// The units of this machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Units {
+    ticks_per_second: f64,
+    page_bytes: f64,
+    /// When the system started, in seconds since 1970.
+    boot: Option<f64>,
+}
+
+impl Units {
+    pub(crate) fn of_this_machine() -> Self {
+        let setting = |variable, otherwise: f64| {
+            sysconf(variable).ok().flatten().map_or(otherwise, |value| value as f64)
+        };
+        Self {
+            ticks_per_second: setting(SysconfVar::CLK_TCK, 100.0),
+            page_bytes: setting(SysconfVar::PAGE_SIZE, 4096.0),
+            boot: boot_time(),
+        }
+    }
+
+    pub(crate) fn seconds(&self, ticks: u64) -> f64 {
+        ticks as f64 / self.ticks_per_second
+    }
+
+    pub(crate) fn bytes(&self, pages: u64) -> f64 {
+        pages as f64 * self.page_bytes
+    }
+
+    /// Seconds since 1970 at `ticks` after boot.
+    pub(crate) fn moment(&self, ticks: u64) -> Option<f64> {
+        Some(self.boot? + self.seconds(ticks))
+    }
+}
+
+fn boot_time() -> Option<f64> {
+    let text = fs::read_to_string("/proc/stat").ok()?;
+    text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stat_file_is_read_whatever_the_process_is_called() {
+        let rest =
+            "4 5 6 7 8 9 10 11 12 13 140 15 16 17 18 19 20 21 2200 23 24 18446744073709551615";
+        let expect = Stat {
+            is_zombie: false,
+            cpu_ticks: 155,
+            threads: 20,
+            start_time: 2200,
+            virtual_bytes: 23,
+            resident_pages: 24,
+        };
+        for name in ["sh", "a b", "a) S 1 (b", ""] {
+            assert_eq!(Stat::parse(&format!("7 ({name}) S {rest}\n")), Some(expect), "{name}");
+        }
+        let zombie = Stat { is_zombie: true, ..expect };
+        assert_eq!(Stat::parse(&format!("7 (sh) Z {rest}\n")), Some(zombie));
+        for bad in ["", "7 (sh)", "7 (sh) S 4 5", &format!("7 (sh) S x {}", "y ".repeat(30))] {
+            assert_eq!(Stat::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_limit_of_descriptors_is_the_soft_one() {
+        let of = |text| parse_limits(&format!("Limit  Soft  Hard  Units\n{text}\nMax locked 1\n"));
+        assert_eq!(
+            of("Max open files            1024                 524288               files"),
+            Some(1024)
+        );
+        assert_eq!(
+            of("Max open files            unlimited            unlimited            files"),
+            None
+        );
+        assert_eq!(of("Max file size             1 1 bytes"), None);
+    }
+
+    #[test]
+    fn this_process_is_described_whole() {
+        let pid = std::process::id();
+        let (own, same) = (Stat::read("self").unwrap(), Stat::read(pid).unwrap());
+        assert_eq!(own.start_time, same.start_time);
+        assert!(own.start_time > 0 && own.threads > 0 && own.resident_pages > 0);
+        assert!(!own.is_zombie && own.virtual_bytes > 0);
+        assert!(open_fds("self").unwrap() >= 3 && max_fds(pid).unwrap() >= 3);
+        assert!(Units::of_this_machine().moment(own.start_time).unwrap() > 1.5e9);
+        assert_eq!(Stat::read(u32::MAX), None);
+        assert_eq!(open_fds(u32::MAX), None);
+    }
+}
