@@ -120,6 +120,15 @@ impl Running {
         sent.unwrap_or_else(|error| panic!("{signal} to {}: {error}", self.name));
     }
 
+    /// Whether it has not ended yet.
+    ///
+    /// # Panics
+    /// When it cannot be waited for.
+    #[must_use]
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child is waited for").is_none()
+    }
+
     /// Waits for its end.
     ///
     /// # Panics

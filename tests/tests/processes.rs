@@ -4,14 +4,18 @@
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use serde_json::Value;
+use tallyboard_proto::control::Description;
+use tallyboard_segment::pass::Address;
+use tallyboard_supervisor::ask;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{Running, Watchdog, free_address, until};
+use tallyboard_tests::child::{HANG, Running, Watchdog, free_address, until};
 use tallyboard_tests::http::get;
 use tallyboard_tests::page::Page;
 
@@ -208,4 +212,69 @@ fn workers_beyond_the_last_slot_are_refused_count_privately_and_are_shown() {
     let ended = exec.end();
     assert!(ended.status.success(), "{ended:?}");
     assert!(ended.stderr.contains("--slots"), "{}", ended.stderr);
+}
+
+/// Kills a keeper and its supervisor, which leaves a named object behind.
+fn leave_behind(serve: Running, described: &Description) {
+    for pid in [described.keeper_pid, described.supervisor_pid] {
+        // The supervisor may have ended already, without its keeper.
+        kill(Pid::from_raw(pid as i32), Signal::SIGKILL).ok();
+    }
+    drop(serve.end());
+}
+
+#[test]
+fn an_object_that_was_left_behind_is_gone_on_with_or_discarded_as_the_flag_says() {
+    let _watchdog = Watchdog::new("an_object_that_was_left_behind_is_gone_on_with_or_discarded");
+    let name = format!("left-{}", std::process::id());
+    let object = format!("/dev/shm/tallyboard-{}-{name}", geteuid());
+    let address = format!("unix:@tallyboard/test/{name}");
+    let control: Address = address.parse().expect("an address");
+    let listen = format!("--web.listen-address={}", free_address());
+    let serve = |more: &[&str]| {
+        let words = ["serve", "--name", &name, "--backing", "posix", "--control", &address];
+        let mut serve = Running::start(&mut program(&[&words[..], &[&listen], more].concat()));
+        let described = until(|| match serve.is_running() {
+            true => ask::describe(&control, HANG).ok().map(Some),
+            false => Some(None),
+        });
+        match described {
+            Some(described) => (serve, described),
+            None => panic!("expected a server, found {:?}", serve.end()),
+        }
+    };
+    let counted = || {
+        let page = ask::scrape(&control, &[], HANG).expect("the supervisor answers");
+        let page = Page::parse(&String::from_utf8_lossy(&page)).expect("a page");
+        page.value("app_done_total", &[("by", "worker")])
+    };
+    let inode = || std::fs::metadata(&object).map(|object| object.ino());
+
+    let (first, described) = serve(&[]);
+    let mut worker = Command::new(WORKER);
+    let ended = Running::start(
+        worker
+            .args(["7", "end"])
+            .env("TALLYBOARD", &address)
+            .env("TALLYBOARD_ATTACH_TIMEOUT_MS", "60000"),
+    )
+    .end();
+    assert!(ended.stdout.contains(" slot "), "{ended:?}");
+    until(|| (counted() == Some(7.0)).then_some(()));
+    leave_behind(first, &described);
+    let left = inode().expect("the object is left");
+
+    let (second, again) = serve(&[]);
+    assert_eq!((again.arena_id, inode().ok()), (described.arena_id, Some(left)));
+    assert_eq!(counted(), Some(7.0));
+    leave_behind(second, &again);
+
+    let (third, anew) = serve(&["--discard-arena"]);
+    assert_ne!(anew.arena_id, described.arena_id);
+    assert_ne!(inode().expect("there is another object"), left);
+    assert_eq!(counted(), None);
+    third.signal(Signal::SIGTERM);
+    let ended = third.end();
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(inode().is_err(), "a graceful stop removes the object");
 }
