@@ -6,10 +6,12 @@
 use std::os::fd::BorrowedFd;
 use std::process::ExitCode;
 use std::sync::LazyLock;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
-use tallyboard::{Counter, Family, Gauge, GaugeMode, Histogram, Summary};
-use tallyboard_bench::{Race, finish};
+use tallyboard::{Counter, Family, Gauge, GaugeMode, Histogram, Summary, Timed};
+use tallyboard_bench::{Outcome, Race, finish};
 use tallyboard_proto::layout::{EXTENT_WORDS, slot_header};
 use tallyboard_segment::fork::{Cells, ForkPage};
 use tallyboard_segment::mapping::{Inherit, SlotMapping};
@@ -21,6 +23,10 @@ static FAMILY: LazyLock<Family<Counter>> = LazyLock::new(|| {
     let family = Counter::builder("labelled", "Counted by label.").labels(&["route", "status"]);
     family.family().expect("well formed")
 });
+
+tallyboard::labels! {
+    struct Request { route: &'static str, status: u16 }
+}
 
 /// Cells in a mapping, handed out as a client hands them out.
 fn cells(mapping: SlotMapping) -> Cells {
@@ -61,9 +67,6 @@ fn main() -> ExitCode {
         .at_most(1.3)
         .enter("Counter::add, whole", || counter.add(3.0))
         .enter("Counter::add, fraction", || counter.add(0.5))
-        .enter("Family::with, 2 labels, and inc", || {
-            FAMILY.with(&["/", "200"]).map(|counter| counter.inc())
-        })
         .run();
     let histogram = Histogram::new("seconds", "Seconds.").expect("well formed");
     let summary = Summary::new("bytes", "Bytes.").expect("well formed");
@@ -84,5 +87,41 @@ fn main() -> ExitCode {
         .enter("Gauge::inc, mode all", || all.inc())
         .enter("Gauge::set, mode mostrecent", || newest.set(1.0))
         .run();
-    finish(&[counting, others])
+    finish(&[counting, others, look_ups(bare), guards(bare)])
+}
+
+fn look_ups(bare: &AtomicU64) -> Outcome {
+    let seconds = Histogram::builder("labelled_seconds", "Observed by label.");
+    let seconds = seconds.labels_of::<Request>().family().expect("well formed");
+    Race::new("a series of 2 labels, looked up each time")
+        .enter("fetch_add, private mapping", || bare.fetch_add(1, Relaxed))
+        .enter("Family::with, and inc", || FAMILY.with(&["/", "200"]).map(|counter| counter.inc()))
+        .enter("Family::with_named, and inc", || {
+            FAMILY.with_named(&[("status", "200"), ("route", "/")]).map(|counter| counter.inc())
+        })
+        .enter("Family::with_labels, and inc", || {
+            FAMILY.with_labels(&Request { route: "/", status: 200 }).map(|counter| counter.inc())
+        })
+        .enter("the same of the set it was registered with, and observe", || {
+            let labels = Request { route: "/", status: 200 };
+            seconds.with_labels(&labels).map(|histogram| histogram.observe(0.25))
+        })
+        .run()
+}
+
+fn guards(bare: &AtomicU64) -> Outcome {
+    let histogram = Histogram::new("timed_seconds", "Timed.").expect("well formed");
+    let gauge = Gauge::new("in_progress", "In progress.").expect("well formed");
+    let errors = Counter::new("errors", "Errors.").expect("well formed");
+    Race::new("guards")
+        .enter("fetch_add, private mapping", || bare.fetch_add(1, Relaxed))
+        .enter("two calls of Instant::now", || Instant::now().elapsed())
+        .enter("Histogram::time", || histogram.time(|| ()))
+        .enter("Histogram::start_timer, stop", || histogram.start_timer().stop())
+        .enter("Gauge::time", || gauge.time(|| ()))
+        .enter("Gauge::track", || gauge.track(|| ()))
+        .enter("Counter::count_errors, none", || errors.count_errors(|| Ok::<_, ()>(())))
+        .enter("Counter::count_errors, one", || errors.count_errors(|| Err::<(), _>(())))
+        .enter("Counter::count_panics, none", || errors.count_panics(|| ()))
+        .run()
 }
