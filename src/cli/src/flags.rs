@@ -11,6 +11,8 @@ use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcomm
 use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::{Backing, Config, Label, Labels, ListenAddress, WorkerLabel};
 
+use crate::documents::{CheckFlags, ParseFlags};
+
 /// Metrics of prefork servers in shared memory: workers count, a supervisor adds them up, keeps
 /// what the dead have counted, and serves the whole application as one.
 #[derive(Debug, Parser)]
@@ -77,6 +79,18 @@ pub enum Command {
         the command line is none."
     )]
     Inspect(InspectFlags),
+    /// Read an exposition strictly and say what is in it.
+    #[command(
+        after_help = "Exit status: 0 when it is an exposition, 1 when it is none (line:column: message on \
+        standard error), 2 when it cannot be read or the command line is none."
+    )]
+    Parse(ParseFlags),
+    /// Read an exposition as Prometheus does and say what is bad taste in it, as promtool would.
+    #[command(
+        after_help = "Exit status: 0 when it is good, 1 when it is no exposition, 3 when something is bad \
+        taste, 2 when it cannot be read or the command line is none."
+    )]
+    Check(CheckFlags),
     /// Run a prefork HTTP application that is loaded, killed and scraped, and check its counts.
     #[command(
         after_help = "Exit status: 0 when answered <= counted <= sent and nothing ever went down, else 1."

@@ -9,13 +9,17 @@
 //! | [`find`] | which arena a question is about |
 //! | [`show`] | `scrape`, `slots`, `ls` |
 //! | [`inspect`] | an arena's bytes, and what is wrong with them |
+//! | [`documents`] | `parse` and `check`, for which nothing has to run |
+//! | [`fetch`] | a document from a file or over HTTP |
 //! | [`proc`] | what the kernel says of processes and sockets |
 //! | [`demo`] | a prefork application that checks its own counts |
 
 #![forbid(unsafe_code)]
 
 mod demo;
+mod documents;
 mod exec;
+mod fetch;
 mod find;
 mod flags;
 mod inspect;
@@ -39,6 +43,8 @@ fn main() -> ExitCode {
         Command::Slots(flags) => show::slots(&flags),
         Command::Ls(flags) => show::ls(&flags),
         Command::Inspect(flags) => inspect::run(&flags),
+        Command::Parse(flags) => documents::parse(&flags),
+        Command::Check(flags) => documents::check(&flags),
         Command::Demo(flags) => demo::run(&flags),
     };
     outcome.unwrap_or_else(|error| {
