@@ -5,8 +5,10 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use nix::unistd::geteuid;
 use tallyboard::Registry;
 use tallyboard_segment::pass::Address;
+use tallyboard_segment::posix::{ObjectName, unlink};
 use tallyboard_segment::process::fork_child;
 use tallyboard_supervisor::{Builder, Handle, ask};
 use tallyboard_tests::child::{free_address, until};
@@ -39,7 +41,7 @@ impl Board {
         if program.is_empty() {
             return Ok(Self::Spawned(spawn(256)?));
         }
-        let name = format!("prefork-{}", std::process::id());
+        let name = name();
         let address = Address::Abstract(format!("tallyboard/test/{name}"));
         let metrics = free_address();
         let mut program = Box::new(Command::new(program));
@@ -102,12 +104,19 @@ impl Board {
                 // A server that is gone already has nothing to be told.
                 let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
                 let _ = child.wait();
+                // It leaves a named object to this process, which has a slot.
+                let _ = unlink(&ObjectName::of_arena(geteuid().as_raw(), &name()));
             }
         }
     }
 }
 
 const WAIT: Duration = Duration::from_secs(10);
+
+/// Name of the arena that this process has served.
+fn name() -> String {
+    format!("prefork-{}", std::process::id())
+}
 
 fn install(address: &str) -> Result<(), String> {
     let registry = Registry::builder().address(address);
