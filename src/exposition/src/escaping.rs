@@ -133,16 +133,21 @@ impl Escaping {
     }
 
     fn family(self, family: &FamilySamples) -> FamilySamples {
-        let name = self.family_name(&family.name);
+        let name = self.family_name(family.kind, &family.name);
         let samples = family.samples.iter().map(|sample| self.sample(family, &name, sample));
         let samples = samples.collect();
         let (unit, help) = (family.unit.clone(), family.help.clone());
         FamilySamples { kind: family.kind, name, unit, help, samples }
     }
 
-    /// The name of a family: as in Go, a legal one stays as it is.
-    fn family_name(self, name: &str) -> String {
-        if is_legacy_name(name) { name.to_owned() } else { self.escape(name).into_owned() }
+    /// The name of a family: as in Go, a legal one stays as it is. A set of states is also called as
+    /// one of its labels is, which must not have a colon.
+    fn family_name(self, kind: Type, name: &str) -> String {
+        let colons = kind != Type::StateSet;
+        match is_legacy(name, colons) {
+            true => name.to_owned(),
+            false => self.escape_any(name, colons).into_owned(),
+        }
     }
 
     fn sample(self, family: &FamilySamples, name: &str, sample: &Sample) -> Sample {

@@ -162,6 +162,11 @@ fn the_states_of_a_set_stay_under_its_name() {
     let escaped = Escaping::Dots.apply(&families);
     assert_eq!(escaped.families[0].name, "a_dot_b__c");
     assert_eq!(escaped.families[0].samples[0].labels[0].0, "a_dot_b__c");
+    // A label has no colons, so that this set has none either.
+    let families = [family(Type::StateSet, "a:b", vec![sample(&[("a:b", "on")], 1)])];
+    let escaped = Escaping::Underscores.apply(&families);
+    assert_eq!(escaped.families[0].name, "a_b");
+    assert_eq!(escaped.families[0].samples[0].labels[0].0, "a_b");
 }
 
 /// Names and values after underscores, then how many were merged, and how many families and

@@ -6,6 +6,7 @@ mod families;
 mod openmetrics2;
 #[cfg(feature = "protobuf")]
 mod protobuf;
+mod round;
 mod text;
 
 use tallyboard_exposition::format::Format;
