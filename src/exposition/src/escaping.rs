@@ -122,12 +122,16 @@ impl Escaping {
             let families = Cow::Borrowed(families);
             return Escaped { families, merged: 0, refused_families: 0, refused_samples: 0 };
         }
-        let mut merge = Merge::default();
+        let escaped: Vec<FamilySamples> =
+            families.iter().map(|family| self.family(family)).collect();
+        let mut merge = Merge { owners: owners(&escaped), ..Merge::default() };
         // Names that need no escaping have the older right to them.
-        let (changed, kept): (Vec<_>, Vec<_>) =
-            families.iter().enumerate().partition(|(_, family)| !is_legacy_name(&family.name));
-        for (at, family) in kept.into_iter().chain(changed) {
-            merge.add(at, self.family(family));
+        let pairs = escaped.into_iter().zip(families).enumerate();
+        let (kept, changed): (Vec<_>, Vec<_>) =
+            pairs.partition(|(_, (escaped, family))| escaped.name == family.name);
+        for (at, (escaped, family)) in kept.into_iter().chain(changed) {
+            let has_new_labels = family.samples.iter().any(|sample| !has_legacy_labels(sample));
+            merge.add(at, escaped, has_new_labels);
         }
         merge.finish()
     }
@@ -174,13 +178,38 @@ impl Escaping {
 }
 
 fn needs_escaping(family: &FamilySamples) -> bool {
-    let has_label = |labels: &Labels| labels.iter().any(|(name, _)| !is_legacy_label(name));
-    let of_sample = |sample: &Sample| {
-        let native = sample.native.iter().flat_map(|native| &native.exemplars);
-        let mut exemplars = sample.exemplar.iter().chain(native);
-        has_label(&sample.labels) || exemplars.any(|exemplar| has_label(&exemplar.labels))
-    };
-    !is_legacy_name(&family.name) || family.samples.iter().any(of_sample)
+    let is_legacy_set = family.kind != Type::StateSet || is_legacy_label(&family.name);
+    let is_legacy = is_legacy_name(&family.name) && is_legacy_set;
+    !is_legacy || !family.samples.iter().all(has_legacy_labels)
+}
+
+/// Whether the names of the labels of a sample and of its exemplars stay as they are.
+fn has_legacy_labels(sample: &Sample) -> bool {
+    let of_native = sample.native.iter().flat_map(|native| &native.exemplars);
+    let exemplars = sample.exemplar.iter().chain(of_native).map(|exemplar| &exemplar.labels);
+    exemplars.chain([&sample.labels]).flatten().all(|(name, _)| is_legacy_label(name))
+}
+
+/// How many families a name belongs to, as that of a family or of a sample.
+fn owners(families: &[FamilySamples]) -> HashMap<String, usize> {
+    let mut owners = HashMap::new();
+    for family in families {
+        for name in names(family) {
+            *owners.entry(name).or_default() += 1;
+        }
+    }
+    owners
+}
+
+/// The names of a family and of its samples, each once.
+fn names(family: &FamilySamples) -> Vec<String> {
+    let mut suffixes = vec![""];
+    for sample in &family.samples {
+        if !suffixes.contains(&&*sample.suffix) {
+            suffixes.push(&sample.suffix);
+        }
+    }
+    suffixes.into_iter().map(|suffix| format!("{}{suffix}", family.name)).collect()
 }
 
 /// Families whose names a scheme allows.
@@ -204,6 +233,8 @@ type Key = (String, Labels, Option<Timestamp>);
 #[derive(Default)]
 struct Merge {
     families: Vec<(usize, FamilySamples)>,
+    /// How many families a name belongs to.
+    owners: HashMap<String, usize>,
     /// Where the family of a name is.
     places: HashMap<String, usize>,
     /// Samples, and series under the name of their family with a space behind it.
@@ -214,17 +245,16 @@ struct Merge {
 }
 
 impl Merge {
-    fn add(&mut self, at: usize, mut family: FamilySamples) {
+    fn add(&mut self, at: usize, mut family: FamilySamples, has_new_labels: bool) {
         let place = self.places.get(&family.name).copied();
         if place.is_some_and(|place| self.families[place].1.kind != family.kind) {
             self.refused_families += 1;
             return;
         }
-        let points = points(&family);
-        let new: Vec<Sample> =
-            points.into_iter().filter(|p| self.is_new(&family, p)).flatten().cloned().collect();
-        self.refused_samples += family.samples.len() - new.len();
-        family.samples = new;
+        let is_shared = |name: &String| self.owners.get(name).is_some_and(|owners| *owners > 1);
+        if has_new_labels || names(&family).iter().any(is_shared) {
+            self.retain_new(&mut family);
+        }
         match place {
             Some(place) => {
                 let (first, into) = &mut self.families[place];
@@ -237,6 +267,15 @@ impl Merge {
                 self.families.push((at, family));
             }
         }
+    }
+
+    /// Leaves out what is there already.
+    fn retain_new(&mut self, family: &mut FamilySamples) {
+        let points = points(family).into_iter();
+        let new: Vec<Sample> =
+            points.filter(|point| self.is_new(family, point)).flatten().cloned().collect();
+        self.refused_samples += family.samples.len() - new.len();
+        family.samples = new;
     }
 
     /// Whether nothing of a point is there yet; then all of it is. What belongs together is taken

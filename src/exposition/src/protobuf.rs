@@ -14,11 +14,31 @@ use crate::series::{bound, points, series_labels};
 /// Writes a family as a message behind its length; when native histograms began is written only if
 /// `starts` says so.
 pub fn write_family(page: &mut Vec<u8>, family: &FamilySamples, starts: bool) {
-    let message = family_message(family, starts);
-    page.extend_from_slice(&message.encode_length_delimited_to_vec());
+    // Messages one behind the other are one message with the fields of all of them: so the series
+    // of a large family need not be in memory at once.
+    let mut message = head(family).encode_to_vec();
+    for point in points(family) {
+        let metric = vec![metric(family.kind, point, starts)];
+        let part = MetricFamily { metric, ..MetricFamily::default() };
+        message.extend_from_slice(&part.encode_to_vec());
+    }
+    let unit = Some(family.unit.clone()).filter(|unit| !unit.is_empty());
+    message.extend_from_slice(&MetricFamily { unit, ..MetricFamily::default() }.encode_to_vec());
+    write_length(page, message.len());
+    page.extend_from_slice(&message);
 }
 
-fn family_message(family: &FamilySamples, starts: bool) -> MetricFamily {
+/// Writes a length in groups of seven bits, the lowest first.
+fn write_length(page: &mut Vec<u8>, mut length: usize) {
+    while length >= 0x80 {
+        page.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    page.push(length as u8);
+}
+
+/// What a family says before its series.
+fn head(family: &FamilySamples) -> MetricFamily {
     let is_total = |sample: &Sample| sample.suffix == "_total";
     let (kind, suffix) = match family.kind {
         Type::Counter if family.samples.iter().any(is_total) || family.samples.is_empty() => {
@@ -32,13 +52,11 @@ fn family_message(family: &FamilySamples, starts: bool) -> MetricFamily {
         Type::Summary => (MetricType::Summary, ""),
         Type::Unknown => (MetricType::Untyped, ""),
     };
-    let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     MetricFamily {
         name: Some(format!("{}{suffix}", family.name)),
-        help: some(&family.help),
+        help: Some(family.help.clone()).filter(|help| !help.is_empty()),
         r#type: Some(kind.into()),
-        metric: points(family).into_iter().map(|p| metric(family.kind, p, starts)).collect(),
-        unit: some(&family.unit),
+        ..MetricFamily::default()
     }
 }
 

@@ -225,3 +225,12 @@ fn histograms_are_not_mixed() {
     let families = [histogram("a.b", "1", 1), histogram("a-b", "2", 2)];
     check(&families, &[("a_b", &[1])], [1, 0, 1]);
 }
+
+#[test]
+fn samples_of_different_families_do_not_get_the_same_name() {
+    let mut total = sample(&[], 1);
+    total.suffix = "_total".into();
+    let counter = family(Type::Counter, "a.b", vec![total]);
+    let gauge = family(Type::Gauge, "a_b_total", vec![sample(&[], 2)]);
+    check(&[counter, gauge], &[("a_b", &[]), ("a_b_total", &[2])], [0, 0, 1]);
+}
