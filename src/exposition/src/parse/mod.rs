@@ -84,10 +84,11 @@ pub fn parse(
 }
 
 /// Reads a document of unknown format: OpenMetrics when its last line says so, protocol buffers
-/// when it begins like a message, text otherwise.
+/// when it begins like a message, text otherwise. It is OpenMetrics 1.0 unless it has what only
+/// 2.0 has: start timestamps or composite values.
 ///
 /// # Errors
-/// As [`parse`]; of the two versions of OpenMetrics, the error of the one that it looks like.
+/// As [`parse`].
 pub fn parse_any(
     bytes: &[u8],
     options: &Options,
@@ -100,12 +101,12 @@ pub fn parse_any(
     if !ends_with_eof(bytes) {
         return read(Format::Text004);
     }
+    // Much that is wrong in version 1 is right in version 2, so a mistake alone is no sign of it.
     let first = read(Format::OpenMetrics100);
-    if first.1.is_ok() {
-        return first;
+    if first.1.is_err() && looks_like_version_2(bytes) {
+        return read(Format::OpenMetrics200);
     }
-    let second = read(Format::OpenMetrics200);
-    if second.1.is_ok() || looks_like_version_2(bytes) { second } else { first }
+    first
 }
 
 fn ends_with_eof(bytes: &[u8]) -> bool {

@@ -67,6 +67,8 @@ fn a_document_of_unknown_format_is_read_as_what_it_looks_like() {
         ("# TYPE a summary\na {count:1,sum:2,quantile:[]}\n# EOF\n", Format::OpenMetrics200),
         ("# TYPE a summary\na {count:x\n# EOF\n", Format::OpenMetrics200),
         ("a x\n# EOF\n", Format::OpenMetrics100),
+        // Right in version 2, but no sign of it.
+        ("# TYPE a counter\na 1\n# EOF\n", Format::OpenMetrics100),
     ] {
         let (format, _) = parse_any(document.as_bytes(), &Options::default());
         assert_eq!(format, expect, "{document:?}");

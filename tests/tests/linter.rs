@@ -1,0 +1,113 @@
+//! `tallyboard check` beside the real `promtool check metrics`: the same verdict on every document.
+
+#![forbid(unsafe_code)]
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use tallyboard_tests::build::tallyboard;
+
+/// Documents on which both agree: good ones, bad taste, and what is no exposition.
+const DOCUMENTS: &[&str] = &[
+    "",
+    "\n\n",
+    "# a comment\n",
+    "# HELP a_total b\n# TYPE a_total counter\na_total 1\n",
+    "# HELP a b\n# TYPE a gauge\na{c=\"d\",} +Inf -5\n",
+    "# HELP a b\n# TYPE a summary\na{quantile=\"0.5\"} NaN\na_sum 1\na_count 2\n",
+    "# HELP a b\n# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\na_sum 1\na_count 1\n",
+    "# HELP a b\\n \\\\\n# TYPE a untyped\n  a\t{ c = \"\\\"\\n\\\\\" } \t1\n",
+    "# HELP a b\na{c=\"d\"}1\n",
+    "# HELP a b\na+1\n",
+    "# HELP a b\n#TYPE a gAUGe\na 1e3\n",
+    // Bad taste.
+    "a 1\n",
+    "# HELP a\na 1\n",
+    "# HELP a b\n# TYPE a counter\na 1\n",
+    "# HELP a_total b\n# TYPE a_total gauge\na_total 1\n",
+    "# HELP a_bucket b\n# TYPE a_bucket gauge\na_bucket 1\n",
+    "# HELP a_count b\n# TYPE a_count counter\na_count 1\n",
+    "# HELP a_sum b\n# TYPE a_sum gauge\na_sum 1\n",
+    "# HELP a b\n# TYPE a gauge\na{le=\"1\"} 1\n",
+    "# HELP a b\n# TYPE a gauge\na{quantile=\"1\"} 1\n",
+    "# HELP a_milliseconds b\n# TYPE a_milliseconds gauge\na_milliseconds 1\n",
+    "# HELP a_hours b\n# TYPE a_hours gauge\na_hours 1\n",
+    "# HELP a_ms b\n# TYPE a_ms gauge\na_ms 1\n",
+    "# HELP a_gauge b\n# TYPE a_gauge gauge\na_gauge 1\n",
+    "# HELP a:b c\n# TYPE a:b gauge\na:b 1\n",
+    "# HELP aB c\n# TYPE aB gauge\naB 1\n",
+    "# HELP a b\n# TYPE a gauge\na{cD=\"1\"} 1\n",
+    "# TYPE a counter\n# HELP a b\na_total 1\n",
+    // No expositions.
+    "a",
+    "a 1",
+    "a\n",
+    "a b\n",
+    "a 1 b\n",
+    "a 1 2.5\n",
+    "a 1 2 3\n",
+    "a 1 \n",
+    "a 1 2 \n",
+    "a 1_0\n",
+    "a 0x1\n",
+    "a 1e999\n",
+    "1a 1\n",
+    "a-b 1\n",
+    "a.b 1\n",
+    "{b=\"c\"} 1\n",
+    "a{b=c} 1\n",
+    "a{b='c'} 1\n",
+    "a{b=\"c} 1\n",
+    "a{b=\"c\"d=\"e\"} 1\n",
+    "a{b=\"c\",,} 1\n",
+    "a{,} 1\n",
+    "a{b=\"\\x\"} 1\n",
+    "a{__name__=\"b\"} 1\n",
+    "a{1=\"b\"} 1\n",
+    "# HELP a b\n# HELP a b\n",
+    "# HELP a \\x\n",
+    "# TYPE a gauge\n# TYPE a gauge\n",
+    "# TYPE a tally\n",
+    "# TYPE a gauge \n",
+    "a 1\n# TYPE a gauge\n",
+    "# TYPE a-b gauge\n",
+    "# TYPE a histogram\na_bucket{le=\"b\"} 1\n",
+    "# TYPE a summary\na{quantile=\"b\"} 1\n",
+];
+
+/// Exit status of a program that reads a document, and what it says.
+fn verdict(mut program: Command, document: &str) -> (Option<i32>, String) {
+    program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = program.spawn().expect("the program starts; `promtool` is of prometheus");
+    let mut stdin = child.stdin.take().expect("the program reads");
+    // One that has seen enough may not read all of it.
+    let _ = stdin.write_all(document.as_bytes());
+    drop(stdin);
+    let output = child.wait_with_output().expect("the program ends");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[test]
+fn a_document_has_the_verdict_that_promtool_gives_it() {
+    let mut seen = [0; 4];
+    for document in DOCUMENTS {
+        let mut promtool = Command::new("promtool");
+        promtool.args(["check", "metrics"]);
+        let (expect, theirs) = verdict(promtool, document);
+        let mut check = Command::new(tallyboard());
+        check.arg("check");
+        let (found, ours) = verdict(check, document);
+        assert_eq!(found, expect, "{document:?}: promtool says {theirs:?}, check {ours:?}");
+        let status = found.and_then(|status| usize::try_from(status).ok());
+        seen[status.expect("an exit status")] += 1;
+        let problems = theirs.lines().filter(|_| found == Some(3));
+        for problem in problems.filter(|line| !line.is_empty()) {
+            assert!(
+                ours.lines().any(|line| line == problem),
+                "{document:?}: no {problem:?}: {ours}"
+            );
+        }
+    }
+    assert!(seen[0] > 5 && seen[1] > 20 && seen[2] == 0 && seen[3] > 10, "{seen:?}");
+}
