@@ -113,7 +113,7 @@ fn records(kind: &Kind) -> Vec<Record> {
         records.push(Record::Family(described.expect("the family is well formed")));
         for route in 0..SERIES / 10 {
             let values = [format!("/items/{route}").into(), "200".into()].into();
-            records.push(Record::Series { family, values });
+            records.push(Record::Series { family, created_ms: 1, values });
         }
     }
     records

@@ -10,6 +10,9 @@
 //! `folded_generation[slot] = g` in the active bank: the slots are only scrubbed. There is no third
 //! case, so a fold happens exactly once.
 //!
+//! What a removal or a reset changes (offsets, lives, how far a slot's log was applied) is in the
+//! bank as well and is committed in the same way, with a fold or without.
+//!
 //! While a supervisor lives, its heap is its truth: [`Archive`] is the copy that it folds into, and
 //! the banks are for recovery and for readers outside. They are not read back.
 
@@ -20,6 +23,7 @@ use thiserror::Error;
 
 use crate::cell::{GAUGE_CELLS, Run};
 use crate::layout::{DROP_REASONS, DropReason, Layout, bank, header, row, slot_header};
+use crate::life::Life;
 use crate::slot::{SlotHeader, SlotWord, State};
 use crate::word::Words;
 
@@ -28,7 +32,11 @@ use crate::word::Words;
 pub struct Archive {
     epoch: u64,
     cells: Vec<u64>,
+    offsets: Vec<u64>,
+    lives: Vec<Life>,
     folded: Vec<u64>,
+    applied: Vec<u64>,
+    is_changed: bool,
     ring: VecDeque<DeadRow>,
     ring_rows: usize,
     row_cells: usize,
@@ -112,6 +120,7 @@ impl Archive {
     pub fn new(layout: &Layout) -> Self {
         Self {
             folded: vec![0; layout.geometry.slots],
+            applied: vec![0; layout.geometry.slots],
             ring_rows: layout.geometry.ring_rows,
             row_cells: layout.geometry.row_cells / GAUGE_CELLS * GAUGE_CELLS,
             ..Self::default()
@@ -136,12 +145,19 @@ impl Archive {
         bounded("epoch", at + bank::EPOCH, epoch, epoch as usize)?;
         let cells = bounded("cells of the bank", at + bank::CELLS, 0, layout.geometry.cells)?;
         let rows = bounded("rows of the ring", at + bank::ROWS, 0, layout.geometry.ring_rows)?;
+        let offsets = bounded("offsets of the bank", at + bank::OFFSETS, 0, cells)?;
+        let lives = bounded("lives of the bank", at + bank::LIVES, 0, cells)?;
         let mut archive = Self { epoch, ..Self::new(layout) };
-        words
-            .read(layout.bank_cells(active)..layout.bank_cells(active) + cells, &mut archive.cells);
-        for (slot, folded) in archive.folded.iter_mut().enumerate() {
-            *folded = load(layout.folded(active) + slot);
-        }
+        let section = |start: usize, length: usize, into: &mut Vec<u64>| {
+            into.clear();
+            words.read(start..start + length, into);
+        };
+        section(layout.bank_cells(active), cells, &mut archive.cells);
+        section(layout.offsets(active), offsets, &mut archive.offsets);
+        section(layout.folded(active), layout.geometry.slots, &mut archive.folded);
+        section(layout.applied(active), layout.geometry.slots, &mut archive.applied);
+        let life = |series| Life::from_word(load(layout.lives(active) + series));
+        archive.lives = (0..lives).map(life).collect();
         for at in (0..rows).map(|row| layout.ring_row(active, row)) {
             let most = layout.geometry.row_cells;
             let width = bounded("cells of the row", at + row::CELLS, 0, most)?;
@@ -163,6 +179,85 @@ impl Archive {
     #[must_use]
     pub fn cells(&self) -> &[u64] {
         &self.cells
+    }
+
+    /// What is taken off each cell in an exposition; nothing for cells behind the last.
+    #[must_use]
+    pub fn offsets(&self) -> &[u64] {
+        &self.offsets
+    }
+
+    /// The life of a series, by ordinal in the catalog.
+    #[must_use]
+    pub fn life(&self, series: usize) -> Life {
+        self.lives.get(series).copied().unwrap_or_default()
+    }
+
+    /// Changes the life of a series. Like all changes it counts from the next commit on.
+    pub fn set_life(&mut self, series: usize, life: Life) {
+        let changed = self.life_mut(series);
+        let differs = *changed != life;
+        *changed = life;
+        self.is_changed |= differs;
+    }
+
+    /// Takes in that a process began a series at `created_ms`. This needs no commit: what a fold has
+    /// not committed yet stands in the log of a slot.
+    pub fn begun(&mut self, series: usize, created_ms: u64) {
+        self.life_mut(series).begun(created_ms);
+    }
+
+    fn life_mut(&mut self, series: usize) -> &mut Life {
+        if self.lives.len() <= series {
+            self.lives.resize(series + 1, Life::default());
+        }
+        &mut self.lives[series]
+    }
+
+    /// Takes `offset` off the cells from `cell` on.
+    pub fn set_offset(&mut self, cell: usize, offset: &[u64]) {
+        let end = cell + offset.len();
+        if self.offsets.len() < end {
+            self.offsets.resize(end, 0);
+        }
+        self.offsets[cell..end].copy_from_slice(offset);
+        self.is_changed = true;
+    }
+
+    /// Forgets what the dead have left in `width` cells from `cell` on.
+    pub fn forget(&mut self, cell: usize, width: usize) {
+        let end = (cell + width).min(self.cells.len());
+        self.cells[cell.min(end)..end].fill(0);
+        self.is_changed = true;
+    }
+
+    /// Forgets the gauge of that place in the rows of all dead.
+    pub fn forget_in_rows(&mut self, place: usize) {
+        let cells = place * GAUGE_CELLS..(place + 1) * GAUGE_CELLS;
+        for row in &mut self.ring {
+            row.cells.get_mut(cells.clone()).into_iter().for_each(|gauge| gauge.fill(0));
+        }
+        self.is_changed = true;
+    }
+
+    /// How far removals were applied in the log of `slot`, in words.
+    #[must_use]
+    pub fn applied(&self, slot: usize) -> usize {
+        usize::try_from(self.applied[slot]).unwrap_or(usize::MAX)
+    }
+
+    /// Says that all removals in the log of `slot` up to word `position` are applied.
+    pub fn apply(&mut self, slot: usize, position: usize) {
+        self.applied[slot] = position as u64;
+        self.is_changed = true;
+    }
+
+    /// Commits what was changed since the last fold or commit. `cells` is the length of the catalog
+    /// in cells.
+    pub fn commit<W: Words + ?Sized>(&mut self, words: &W, layout: &Layout, cells: usize) {
+        if self.is_changed {
+            self.fold(words, layout, cells, &[]);
+        }
     }
 
     /// The generation of `slot` that was folded last.
@@ -211,6 +306,10 @@ impl Archive {
             assert!(self.folded[dead.slot] < dead.generation, "slot {} folded twice", dead.slot);
             self.add(dead);
         }
+        // As many as there are cells at most: every length is bounded by that of the cells.
+        self.lives.truncate(self.cells.len());
+        self.offsets.truncate(self.cells.len());
+        self.is_changed = false;
         self.epoch += 1;
         self.publish(words, layout);
     }
@@ -220,6 +319,7 @@ impl Archive {
             run.merge(&mut self.cells, dead.row);
         }
         self.folded[dead.slot] = dead.generation;
+        self.applied[dead.slot] = 0;
         for (total, dropped) in self.dropped.iter_mut().zip(dead.dropped) {
             *total = total.saturating_add(dropped);
         }
@@ -228,7 +328,7 @@ impl Archive {
         }
         while self.ring.len() > self.ring_rows {
             self.ring.pop_front();
-            self.rows_dropped += 1;
+            self.rows_dropped = self.rows_dropped.saturating_add(1);
         }
     }
 
@@ -256,14 +356,20 @@ impl Archive {
         store(at + bank::CELLS, self.cells.len() as u64);
         store(at + bank::ROWS, self.ring.len() as u64);
         store(at + bank::ROWS_DROPPED, self.rows_dropped);
+        store(at + bank::OFFSETS, self.offsets.len() as u64);
+        store(at + bank::LIVES, self.lives.len() as u64);
         let sections = [
             (at + bank::DROPPED, &self.dropped[..]),
             (layout.folded(idle), &self.folded),
+            (layout.applied(idle), &self.applied),
             (layout.bank_cells(idle), &self.cells),
+            (layout.offsets(idle), &self.offsets),
         ];
         for (start, section) in sections {
             section.iter().enumerate().for_each(|(at, &word)| store(start + at, word));
         }
+        let lives = self.lives.iter().zip(layout.lives(idle)..);
+        lives.for_each(|(life, at)| store(at, life.to_word()));
         for (number, dead) in self.ring.iter().enumerate() {
             let at = layout.ring_row(idle, number);
             store(at + row::PID, dead.pid);
@@ -308,9 +414,26 @@ impl<W: Words + ?Sized> View<'_, W> {
     /// A cell of the archive, by its index in the catalog; 0 for one that no fold has seen.
     #[must_use]
     pub fn archived(&self, cell: usize) -> u64 {
-        let cells = self.words.load(self.layout.bank(self.bank) + bank::CELLS, Relaxed);
-        let at = self.layout.bank_cells(self.bank) + cell;
-        if (cell as u64) < cells { self.words.load(at, Relaxed) } else { 0 }
+        self.of_bank(bank::CELLS, self.layout.bank_cells(self.bank), cell)
+    }
+
+    /// What is taken off a cell in an exposition, by its index in the catalog.
+    #[must_use]
+    pub fn offset(&self, cell: usize) -> u64 {
+        self.of_bank(bank::OFFSETS, self.layout.offsets(self.bank), cell)
+    }
+
+    /// The life of a series, by its ordinal in the catalog.
+    #[must_use]
+    pub fn life(&self, series: usize) -> Life {
+        Life::from_word(self.of_bank(bank::LIVES, self.layout.lives(self.bank), series))
+    }
+
+    /// Word `at` of a section of the bank; 0 behind its length, which is never more than its room.
+    fn of_bank(&self, length: usize, section: usize, at: usize) -> u64 {
+        let length = self.words.load(self.layout.bank(self.bank) + length, Relaxed);
+        let is_there = at < self.layout.geometry.cells && (at as u64) < length;
+        if is_there { self.words.load(section + at, Relaxed) } else { 0 }
     }
 
     /// Whether the cells of `slot` are to be added to those of the archive.

@@ -7,6 +7,9 @@
 //! | gauge | value (float bits), stamp |
 //! | histogram | one integer per bucket, +Inf last; sum (float); odd |
 //! | summary | count (integer); sum (float); odd |
+//! | info | stamp |
+//! | stateset | number of the state, stamp |
+//! | exemplar | see [`crate::exemplar`] |
 //!
 //! A counter's value is whole + fraction: an amount without a fractional part goes to the whole
 //! cell, so whole counts are exact and do not depend on the order in which they are added. `odd`
@@ -19,6 +22,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::exemplar::{self, EXEMPLAR_CELLS};
 use crate::family::{GaugeMode, Kind};
 
 /// Cells of a counter.
@@ -27,12 +31,24 @@ pub const COUNTER_CELLS: usize = 2;
 pub const GAUGE_CELLS: usize = 2;
 /// Cells of a summary.
 pub const SUMMARY_CELLS: usize = 3;
+/// Cells of an info.
+pub const INFO_CELLS: usize = 1;
+/// Cells of a stateset.
+pub const STATESET_CELLS: usize = 2;
 /// Cells of a histogram beside its finite bounds: the bucket up to +Inf, sum, odd.
 pub const HISTOGRAM_EXTRA_CELLS: usize = 3;
 
 /// Number that changes with the meaning of cells, part of the layout fingerprint.
-pub const CELL_ABI: u64 =
-    crate::layout::fnv(&[1, COUNTER_CELLS as u64, GAUGE_CELLS as u64, SUMMARY_CELLS as u64, 3]);
+pub const CELL_ABI: u64 = crate::layout::fnv(&[
+    2,
+    COUNTER_CELLS as u64,
+    GAUGE_CELLS as u64,
+    SUMMARY_CELLS as u64,
+    HISTOGRAM_EXTRA_CELLS as u64,
+    INFO_CELLS as u64,
+    STATESET_CELLS as u64,
+    EXEMPLAR_CELLS as u64,
+]);
 
 /// The largest amount that a whole cell takes at once: above it a float no longer counts in ones.
 pub const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
@@ -51,6 +67,12 @@ pub enum Shape {
     },
     /// Count, sum, odd.
     Summary,
+    /// Stamp.
+    Info,
+    /// State and stamp; the newest counts.
+    StateSet,
+    /// Two buffers, of which a turn says which counts; the newest counts.
+    Exemplar,
     /// Cells that no series owns any more, left so that later ones keep their index.
     Gap {
         /// How many.
@@ -78,6 +100,9 @@ impl Shape {
             Kind::Gauge(mode) => Self::Gauge(*mode),
             Kind::Histogram(bounds) => Self::Histogram { buckets: bounds.len() as u32 + 1 },
             Kind::Summary => Self::Summary,
+            Kind::Info => Self::Info,
+            Kind::StateSet(_) => Self::StateSet,
+            Kind::Exemplar => Self::Exemplar,
         }
     }
 
@@ -89,6 +114,9 @@ impl Shape {
             Self::Gauge(_) => GAUGE_CELLS,
             Self::Histogram { buckets } => buckets as usize + HISTOGRAM_EXTRA_CELLS - 1,
             Self::Summary => SUMMARY_CELLS,
+            Self::Info => INFO_CELLS,
+            Self::StateSet => STATESET_CELLS,
+            Self::Exemplar => EXEMPLAR_CELLS,
             Self::Gap { cells } => cells as usize,
         }
     }
@@ -101,7 +129,7 @@ impl Shape {
             Self::Counter => CellKind::Float,
             Self::Histogram { .. } | Self::Summary if at + 2 == self.width() => CellKind::Float,
             Self::Histogram { .. } | Self::Summary => CellKind::Whole,
-            Self::Gauge(_) | Self::Gap { .. } => CellKind::Free,
+            _ => CellKind::Free,
         }
     }
 
@@ -128,7 +156,30 @@ impl Shape {
                     };
                 }
             }
+            Self::Info => into[0] = into[0].max(from[0]),
+            Self::StateSet => merge_gauge(GaugeMode::MostRecent, into, from),
+            Self::Exemplar => exemplar::merge(into, from),
             Self::Gap { .. } => {}
+        }
+    }
+
+    /// Whether the series counts: then a removal takes what was counted off the total. The others
+    /// have a value, which a removal forgets.
+    #[must_use]
+    pub fn counts(self) -> bool {
+        matches!(self, Self::Counter | Self::Histogram { .. } | Self::Summary)
+    }
+
+    /// Takes `offset` off the cells of a series that counts.
+    pub fn take_off(self, cells: &mut [u64], offset: &[u64]) {
+        for (at, (cell, &offset)) in cells.iter_mut().zip(offset).enumerate() {
+            *cell = match self.cell(at) {
+                CellKind::Whole => cell.saturating_sub(offset),
+                CellKind::Float if offset != 0 => {
+                    (f64::from_bits(*cell) - f64::from_bits(offset)).to_bits()
+                }
+                CellKind::Float | CellKind::Free => *cell,
+            };
         }
     }
 
@@ -287,6 +338,11 @@ mod tests {
             [2, 2, 1.0_f64.to_bits(), 1]
         );
         assert_eq!(merged(Shape::Summary, &[&[1, half, 0], &[1, 0, 0]]), [2, half, 0]);
+        assert_eq!(merged(Shape::Info, &[&[7], &[0], &[5]]), [7]);
+        assert_eq!(merged(Shape::StateSet, &[&[2, 5], &[1, 9], &[3, 0]]), [1, 9]);
+        let mut left = [5, half, 7, 3];
+        Shape::Counter.take_off(&mut left[..2], &[6, half]);
+        assert_eq!(left, [0, 0.0_f64.to_bits(), 7, 3]);
     }
 
     #[test]

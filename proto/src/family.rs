@@ -103,6 +103,14 @@ pub enum Kind {
     Histogram(Box<[f64]>),
     /// Counts and sums observations.
     Summary,
+    /// Says what something is, in labels that each process sets: a series has one more value than
+    /// the family has labels, the pairs that [`crate::pairs`] writes.
+    Info,
+    /// Says which of these states holds.
+    StateSet(Box<[Box<str>]>),
+    /// Examples of what the series of another family count, see [`crate::exemplar`]. It is named
+    /// [`EXEMPLAR_PREFIX`] and the name of that family, and is no family of an exposition.
+    Exemplar,
 }
 
 impl Kind {
@@ -114,6 +122,9 @@ impl Kind {
             Self::Gauge(_) => "gauge",
             Self::Histogram(_) => "histogram",
             Self::Summary => "summary",
+            Self::Info => "info",
+            Self::StateSet(_) => "stateset",
+            Self::Exemplar => "exemplar",
         }
     }
 
@@ -129,7 +140,7 @@ impl Kind {
 pub struct Family {
     /// Type, and what only that type has.
     pub kind: Kind,
-    /// Name without the suffix `_total`.
+    /// Name without the suffix `_total` of a counter or `_info` of an info.
     pub name: Box<str>,
     /// Unit, or nothing.
     pub unit: Box<str>,
@@ -149,6 +160,10 @@ pub const MAX_VALUE_BYTES: usize = 4096;
 pub const MAX_LABELS: usize = 64;
 /// Most finite bounds of a histogram.
 pub const MAX_BOUNDS: usize = 512;
+/// Most states of a stateset.
+pub const MAX_STATES: usize = 256;
+/// What the name of a family of exemplars begins with; no other name does.
+pub const EXEMPLAR_PREFIX: &str = "tallyboard_exemplar:";
 /// Prefix of the names that the supervisor exposes itself.
 pub const RESERVED_PREFIX: &str = "tallyboard_";
 /// Label that tells the processes of a gauge apart when its own labels take all other names.
@@ -216,6 +231,24 @@ pub enum FamilyError {
         /// The bounds found.
         found: String,
     },
+    /// The states are none that can be told apart.
+    #[error(
+        "a stateset has from 1 to {MAX_STATES} different states of 1 to {MAX_NAME_BYTES} bytes, found {found}; name each once"
+    )]
+    States {
+        /// The states found.
+        found: String,
+    },
+    /// A type that has no unit was given one.
+    #[error("a family of type {kind} has no unit, found {unit:?} on {metric:?}; leave it out")]
+    NoUnit {
+        /// The type.
+        kind: &'static str,
+        /// The unit found.
+        unit: String,
+        /// The metric it is on.
+        metric: String,
+    },
     /// The gauge mode is unknown.
     #[error(
         "gauge modes are all, sum, max, min, mostrecent (alias latest) and the same with live in front, found {found:?}; use one of these"
@@ -241,9 +274,17 @@ impl Family {
     ) -> Result<Self, FamilyError> {
         let name = match kind {
             Kind::Counter => name.strip_suffix("_total").unwrap_or(name),
+            Kind::Info => name.strip_suffix("_info").unwrap_or(name),
             _ => name,
         };
-        check_name(name)?;
+        match kind {
+            Kind::Exemplar => check_exemplar_name(name)?,
+            _ => check_name(name)?,
+        }
+        if !unit.is_empty() && matches!(kind, Kind::Info | Kind::StateSet(_) | Kind::Exemplar) {
+            let (unit, metric) = (unit.to_owned(), name.to_owned());
+            return Err(FamilyError::NoUnit { kind: kind.name(), unit, metric });
+        }
         if !unit.is_empty() && !name.strip_suffix(unit).is_some_and(|stem| stem.ends_with('_')) {
             return Err(FamilyError::Unit { unit: unit.to_owned(), metric: name.to_owned() });
         }
@@ -252,6 +293,7 @@ impl Family {
         }
         check_labels(&kind, name, labels)?;
         check_bounds(&kind)?;
+        check_states(&kind)?;
         Ok(Self {
             kind,
             name: name.into(),
@@ -259,6 +301,12 @@ impl Family {
             help: help.into(),
             labels: labels.iter().map(|&label| label.into()).collect(),
         })
+    }
+
+    /// How many values a series of this family has: one per label, and those of its kind.
+    #[must_use]
+    pub fn values(&self) -> usize {
+        self.labels.len() + usize::from(self.kind == Kind::Info)
     }
 
     /// Whether two processes that both have this name mean the same: type, mode, bounds, labels
@@ -275,13 +323,21 @@ impl Family {
     /// Two families whose samples share a name cannot be in one exposition.
     pub fn sample_names(&self) -> impl Iterator<Item = String> + '_ {
         let suffixes: &[&str] = match self.kind {
-            Kind::Counter => &["", "_total"],
-            Kind::Gauge(_) => &[""],
-            Kind::Histogram(_) => &["", "_bucket", "_count", "_sum"],
-            Kind::Summary => &["", "_count", "_sum"],
+            Kind::Counter => &["", "_total", "_created"],
+            Kind::Gauge(_) | Kind::StateSet(_) => &[""],
+            Kind::Histogram(_) => &["", "_bucket", "_count", "_sum", "_created"],
+            Kind::Summary => &["", "_count", "_sum", "_created"],
+            Kind::Info => &["", "_info"],
+            Kind::Exemplar => &[],
         };
         suffixes.iter().map(|suffix| format!("{}{suffix}", self.name))
     }
+}
+
+/// Whether `name` may be a label of a family, of an info or of an exemplar.
+#[must_use]
+pub fn is_label_name(name: &str) -> bool {
+    is_metric_name(name) && !name.contains(':')
 }
 
 /// Whether `name` matches `[a-zA-Z_:][a-zA-Z0-9_:]*` (Prometheus data model).
@@ -302,12 +358,19 @@ fn check_name(name: &str) -> Result<(), FamilyError> {
     Ok(())
 }
 
+fn check_exemplar_name(name: &str) -> Result<(), FamilyError> {
+    match name.strip_prefix(EXEMPLAR_PREFIX) {
+        Some(of) => check_name(of),
+        None => Err(FamilyError::Name { found: name.to_owned() }),
+    }
+}
+
 fn check_labels(kind: &Kind, name: &str, labels: &[&str]) -> Result<(), FamilyError> {
     if labels.len() > MAX_LABELS {
         return Err(FamilyError::Labels { found: labels.len(), metric: name.to_owned() });
     }
     for (at, &label) in labels.iter().enumerate() {
-        let expected = if !is_metric_name(label) || label.contains(':') {
+        let expected = if !is_label_name(label) {
             "match [a-zA-Z_][a-zA-Z0-9_]* and have at most 256 bytes"
         } else if label.starts_with("__") {
             "do not begin with __, which Prometheus keeps for itself"
@@ -317,6 +380,8 @@ fn check_labels(kind: &Kind, name: &str, labels: &[&str]) -> Result<(), FamilyEr
             "of a histogram are not le, which its buckets have"
         } else if label == "quantile" && matches!(kind, Kind::Summary) {
             "of a summary are not quantile, which its quantiles have"
+        } else if label == name && matches!(kind, Kind::StateSet(_)) {
+            "of a stateset are not its own name, which its states have"
         } else if label == LAST_WORKER_LABEL
             && matches!(kind, Kind::Gauge(mode) if mode.is_per_process())
         {
@@ -341,6 +406,17 @@ fn check_bounds(kind: &Kind) -> Result<(), FamilyError> {
         return Ok(());
     }
     Err(FamilyError::Bounds { found: format!("{bounds:?}") })
+}
+
+fn check_states(kind: &Kind) -> Result<(), FamilyError> {
+    let Kind::StateSet(states) = kind else { return Ok(()) };
+    let fits = |state: &str| (1..=MAX_NAME_BYTES).contains(&state.len());
+    let differ = states.iter().enumerate().all(|(at, state)| !states[..at].contains(state));
+    if differ && states.iter().all(|state| fits(state)) && (1..=MAX_STATES).contains(&states.len())
+    {
+        return Ok(());
+    }
+    Err(FamilyError::States { found: format!("{states:?}") })
 }
 
 #[cfg(test)]
@@ -390,6 +466,17 @@ mod tests {
         check(histogram(&[-1.0, 0.0]), "a", "", &[], "ok a");
         check(Kind::Counter, "wait_seconds_total", "seconds", &[], "ok wait_seconds");
         check(Kind::Counter, "wait", "seconds", &[], "a unit is the last part");
+        let states = |states: &[&str]| Kind::StateSet(states.iter().map(|&s| s.into()).collect());
+        check(Kind::Info, "build_info", "", &["a"], "ok build");
+        check(Kind::Info, "build_info", "info", &[], "a family of type info has no unit");
+        check(states(&["on", "off"]), "switch", "", &[], "ok switch");
+        check(states(&["on", "on"]), "switch", "", &[], "a stateset has");
+        check(states(&[]), "switch", "", &[], "a stateset has");
+        check(states(&[""]), "switch", "", &[], "a stateset has");
+        check(states(&["on"]), "switch", "", &["switch"], "label names of a stateset");
+        check(Kind::Exemplar, "tallyboard_exemplar:a", "", &["le"], "ok tallyboard_exemplar:a");
+        check(Kind::Exemplar, "a", "", &[], "metric names match");
+        check(Kind::Exemplar, "tallyboard_exemplar:tallyboard_a", "", &[], "names beginning");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //! arena    | control                                           | slot 0 | slot 1 | ...
 //! control  | header | slot table | catalog | bank 0 | bank 1 | floors |
-//! bank     | bank header | folded generations | cells | ring of dead rows |
+//! bank     | bank header | folded generations | applied | cells | offsets | lives | ring of dead rows |
 //! slot     | slot header | cells | series log |
 //! ```
 //!
@@ -17,7 +17,7 @@ use thiserror::Error;
 /// First word of an arena: the bytes `TALLYBRD`.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"TALLYBRD");
 /// Version of this layout. A change of meaning that moves no offset raises it too.
-pub const LAYOUT_VERSION: u64 = 1;
+pub const LAYOUT_VERSION: u64 = 2;
 
 /// Words in the smallest page that an arena is cut into (4 KiB).
 pub const PAGE_WORDS: usize = 512;
@@ -47,6 +47,9 @@ pub mod header {
     pub const KEEPER_PID: usize = 13;
     /// Effective uid of the supervisor.
     pub const UID: usize = 14;
+    /// Nanoseconds of Unix time at which CLOCK_MONOTONIC was 0, when the arena was made: what every
+    /// process adds to it, so that stamps are ordered and are times.
+    pub const UNIX_OFFSET: usize = 15;
     /// The archive's commit word, alone on its cache line.
     pub const ARCHIVE_COMMIT: usize = 16;
     /// The catalog's commit word, alone on its cache line.
@@ -89,6 +92,10 @@ pub mod bank {
     pub const ROWS: usize = 2;
     /// Dead rows of gauges of mode `all` that fell out of the ring.
     pub const ROWS_DROPPED: usize = 3;
+    /// How many offsets it holds; those beyond are 0.
+    pub const OFFSETS: usize = 4;
+    /// How many lives of series it holds; those beyond are 0.
+    pub const LIVES: usize = 5;
     /// First of the [`super::DROP_REASONS`] counts of what the dead could not count.
     pub const DROPPED: usize = 8;
     /// Words in the bank header.
@@ -167,13 +174,13 @@ impl DropReason {
 
 const _: () = {
     assert!(header::GEOMETRY + Geometry::WORDS <= header::ARENA_ID);
-    assert!(header::UID < header::ARCHIVE_COMMIT);
+    assert!(header::UNIX_OFFSET < header::ARCHIVE_COMMIT);
     // Commit words stand alone on cache lines of 8 words: their readers poll them.
     assert!(header::ARCHIVE_COMMIT.is_multiple_of(8));
     assert!(header::CATALOG_COMMIT == header::ARCHIVE_COMMIT + 8);
     assert!(header::WORDS == header::CATALOG_COMMIT + 8);
     assert!(entry::ATTACHED_AT < entry::WORDS && entry::WORDS.is_multiple_of(8));
-    assert!(bank::ROWS_DROPPED < bank::DROPPED && bank::DROPPED + DROP_REASONS == bank::WORDS);
+    assert!(bank::LIVES < bank::DROPPED && bank::DROPPED + DROP_REASONS == bank::WORDS);
     assert!(slot_header::PREFIX < slot_header::DROPPED);
     assert!(slot_header::DROPPED + DROP_REASONS == slot_header::LOG_COMMIT);
     assert!(DropReason::ALL.len() <= DROP_REASONS);
@@ -194,7 +201,10 @@ pub const FINGERPRINT: u64 = {
         entry::PREFIX as u64,
         entry::ATTACHED_AT as u64,
         entry::WORDS as u64,
+        header::UNIX_OFFSET as u64,
         bank::ROWS_DROPPED as u64,
+        bank::OFFSETS as u64,
+        bank::LIVES as u64,
         bank::DROPPED as u64,
         bank::WORDS as u64,
         row::WORDS as u64,
@@ -315,7 +325,7 @@ impl Geometry {
     /// Refuses a whole that is too large to address: 2^44 bytes, well below the 2^47 of x86-64.
     fn checked(self) -> Result<Self, GeometryError> {
         let ring = self.ring_rows as u64 * (self.row_cells + row::WORDS) as u64;
-        let bank = (self.cells + self.slots) as u64 + ring;
+        let bank = (3 * self.cells + 2 * self.slots) as u64 + ring;
         let slot = (self.cells + self.log_words + 2 * EXTENT_WORDS) as u64;
         let whole = 2 * bank + slot * (self.slots as u64 + 2);
         within("words of the whole arena", whole, 1, 1 << 41)?;
@@ -359,7 +369,7 @@ impl Layout {
         let catalog = up(table + geometry.slots * entry::WORDS);
         let banks = catalog + up(geometry.log_words);
         let ring = geometry.ring_rows * (row::WORDS + geometry.row_cells);
-        let bank_words = up(bank::WORDS + geometry.slots + geometry.cells + ring);
+        let bank_words = up(bank::WORDS + 2 * geometry.slots + 3 * geometry.cells + ring);
         let floors = banks + 2 * bank_words;
         let control_words = floors + up(geometry.cells);
         let slot_words = Self::log_in_slot(&geometry) + up(geometry.log_words);
@@ -396,10 +406,28 @@ impl Layout {
         self.bank(bank) + self::bank::WORDS
     }
 
+    /// How far removals were applied in each slot's log, as of `bank`: one word per slot.
+    #[must_use]
+    pub fn applied(&self, bank: usize) -> usize {
+        self.folded(bank) + self.geometry.slots
+    }
+
     /// The cells of `bank`, in catalog order.
     #[must_use]
     pub fn bank_cells(&self, bank: usize) -> usize {
-        self.folded(bank) + self.geometry.slots
+        self.applied(bank) + self.geometry.slots
+    }
+
+    /// What is taken off each cell in an exposition, as of `bank`.
+    #[must_use]
+    pub fn offsets(&self, bank: usize) -> usize {
+        self.bank_cells(bank) + self.geometry.cells
+    }
+
+    /// The life of each series of the catalog, as of `bank`, see [`crate::life::Life`].
+    #[must_use]
+    pub fn lives(&self, bank: usize) -> usize {
+        self.offsets(bank) + self.geometry.cells
     }
 
     /// Row `row` of the ring of `bank`.
@@ -407,7 +435,7 @@ impl Layout {
     pub fn ring_row(&self, bank: usize, row: usize) -> usize {
         assert!(row < self.geometry.ring_rows, "row {row} of {}", self.geometry.ring_rows);
         let words = self::row::WORDS + self.geometry.row_cells;
-        self.bank_cells(bank) + self.geometry.cells + row * words
+        self.lives(bank) + self.geometry.cells + row * words
     }
 
     /// The header of `slot`.

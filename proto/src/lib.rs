@@ -20,6 +20,9 @@
 //! | [`log`] | records, append and read of a series log, and the parsed [`log::Contents`] |
 //! | [`slot`] | the slot table's words, the states of a slot, the slot header |
 //! | [`cell`] | the cells of each kind, how they are written and merged |
+//! | [`exemplar`] | the cells of an exemplar, and how they are written and read |
+//! | [`pairs`] | label pairs as one text |
+//! | [`life`] | when a series began, and whether it is hidden |
 //! | [`archive`] | banks, commit word, fold, recovery, the reader outside |
 //! | [`control`] | the messages between worker and supervisor |
 
@@ -31,8 +34,11 @@ compile_error!("Tallyboard needs a target with 64-bit atomics");
 pub mod archive;
 pub mod cell;
 pub mod control;
+pub mod exemplar;
 pub mod family;
 pub mod layout;
+pub mod life;
 pub mod log;
+pub mod pairs;
 pub mod slot;
 pub mod word;

@@ -3,14 +3,16 @@
 //! ```text
 //! record   | kind: 8 | words: 24 | operand: 32 |  payload, (words - 1) * 8 bytes
 //! Family   operand = type | mode << 8;  payload = name, unit, help, labels, bounds
-//! Series   operand = ordinal of the family; payload = one value per label
+//! Series   operand = ordinal of the family; payload = when it began, one value per label
 //! Gap      operand = cells;             payload = nothing
+//! Removal  operand = ordinal of the series; payload = what, when, its cells
 //! ```
 //!
-//! A string is its length in four bytes and its UTF-8 bytes; a list is its length in four bytes and
-//! its items; a bound is the eight bytes of a float; all little-endian, zero-padded to whole words.
-//! Families and series are numbered in log order and own their cells in log order, so a log
-//! determines its cell layout. A slot's log continues the prefix that it took from the catalog.
+//! A moment is milliseconds of Unix time in eight bytes; a string is its length in four bytes and
+//! its UTF-8 bytes; a list is its length in four bytes and its items; a bound is the eight bytes of
+//! a float; all little-endian, zero-padded to whole words. Families and series are numbered in log
+//! order and own their cells in log order, so a log determines its cell layout. A slot's log
+//! continues the prefix that it took from the catalog.
 
 use std::hash::BuildHasher;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -20,7 +22,8 @@ use thiserror::Error;
 
 use crate::cell::Shape;
 use crate::family::{
-    Family, FamilyError, GaugeMode, Kind, MAX_BOUNDS, MAX_LABELS, MAX_VALUE_BYTES,
+    Family, FamilyError, GaugeMode, Kind, MAX_BOUNDS, MAX_LABELS, MAX_NAME_BYTES, MAX_STATES,
+    MAX_VALUE_BYTES,
 };
 use crate::layout::LogArea;
 use crate::word::Words;
@@ -28,13 +31,21 @@ use crate::word::Words;
 const FAMILY: u8 = 1;
 const SERIES: u8 = 2;
 const GAP: u8 = 3;
+const REMOVAL: u8 = 4;
 
 /// Longest record, in words.
 pub const MAX_RECORD_WORDS: usize = 1 << 16;
 
 /// Number that changes with the encoding of records, part of the layout fingerprint.
-pub const RECORD_ABI: u64 =
-    crate::layout::fnv(&[1, FAMILY as u64, SERIES as u64, GAP as u64, MAX_RECORD_WORDS as u64]);
+pub const RECORD_ABI: u64 = crate::layout::fnv(&[
+    2,
+    FAMILY as u64,
+    SERIES as u64,
+    GAP as u64,
+    REMOVAL as u64,
+    MAX_RECORD_WORDS as u64,
+    crate::life::LIFE_BITS as u64,
+]);
 
 /// One record of a log.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +56,8 @@ pub enum Record {
     Series {
         /// Ordinal of the family, counted from the start of the prefix.
         family: u32,
+        /// When it began in this process, in milliseconds of Unix time; 0 when nobody knows.
+        created_ms: u64,
         /// Label values, in the order of the family's label names.
         values: Box<[Box<str>]>,
     },
@@ -53,6 +66,38 @@ pub enum Record {
         /// How many cells.
         cells: u32,
     },
+    /// Says what the process does with a series that it has.
+    Removal(Removal),
+}
+
+/// What a process says of a series after it has begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// Ordinal of the series, counted from the start of the prefix.
+    pub series: u32,
+    /// What it does.
+    pub action: Action,
+    /// When, in milliseconds of Unix time.
+    pub at_ms: u64,
+    /// Its cells in this process at that moment: what came later is not meant.
+    pub cells: Box<[u64]>,
+}
+
+/// What a process does with a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Action {
+    /// Holds it no longer.
+    Remove = 0,
+    /// Begins it anew, for all processes.
+    Reset = 1,
+    /// Holds it again.
+    Hold = 2,
+}
+
+impl Action {
+    /// Every action, in the order of its number.
+    pub const EVERY: [Self; 3] = [Self::Remove, Self::Reset, Self::Hold];
 }
 
 /// A log that does not parse. Positions are in words from the start of the log.
@@ -117,6 +162,18 @@ pub enum LogError {
         /// Number of values found.
         found: usize,
     },
+    /// A removal names a series that the log has not begun, or has another number of cells.
+    #[error("the record at word {at} has {found} cells of series {series}, which has {expected}")]
+    Removal {
+        /// Where the record begins.
+        at: usize,
+        /// Ordinal of the series.
+        series: u32,
+        /// How many cells it has; 0 when there is no such series.
+        expected: usize,
+        /// Number of cells found.
+        found: usize,
+    },
     /// The cells of the log do not fit.
     #[error("the record at word {at} needs cells up to {needed}, there are {limit}")]
     Cells {
@@ -146,11 +203,18 @@ impl Record {
         let mut bytes = Vec::new();
         let (kind, operand) = match self {
             Self::Family(family) => (FAMILY, put_family(&mut bytes, family)),
-            Self::Series { family, values } => {
+            Self::Series { family, created_ms, values } => {
+                bytes.extend_from_slice(&created_ms.to_le_bytes());
                 values.iter().for_each(|value| put_str(&mut bytes, value));
                 (SERIES, *family)
             }
             Self::Gap { cells } => (GAP, *cells),
+            Self::Removal(removal) => {
+                let words = [removal.action as u64, removal.at_ms].into_iter();
+                let words = words.chain(removal.cells.iter().copied());
+                words.for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+                (REMOVAL, removal.series)
+            }
         };
         let words = 1 + bytes.len().div_ceil(8);
         let mut record = Vec::with_capacity(words);
@@ -173,14 +237,8 @@ impl Record {
         at: usize,
         values_of: impl Fn(u32) -> Option<usize>,
     ) -> Result<(Self, usize), LogError> {
-        let most = words.len().min(MAX_RECORD_WORDS);
-        let Some(&head) = words.first() else {
-            return Err(LogError::Length { at, most, found: 0 });
-        };
-        let length = (head >> 8 & 0xff_ffff) as usize;
-        if length == 0 || length > most {
-            return Err(LogError::Length { at, most, found: length });
-        }
+        let length = length_of(words, at)?;
+        let head = words[0];
         let operand = (head >> 32) as u32;
         let bytes: Vec<u8> = words[1..length].iter().flat_map(|word| word.to_le_bytes()).collect();
         let mut payload = Payload { bytes: &bytes, at };
@@ -189,15 +247,66 @@ impl Record {
             SERIES => {
                 let count =
                     values_of(operand).ok_or(LogError::Series { at, family: operand, found: 0 })?;
+                let created_ms = payload.word("time")?;
                 let values = (0..count).map(|_| payload.string("label value", MAX_VALUE_BYTES));
-                Self::Series { family: operand, values: values.collect::<Result<_, _>>()? }
+                let values = values.collect::<Result<_, _>>()?;
+                Self::Series { family: operand, created_ms, values }
             }
             GAP => Self::Gap { cells: operand },
+            REMOVAL => Self::Removal(payload.removal(operand)?),
             found => return Err(LogError::Unknown { at, what: "kind", found: found.into() }),
         };
         payload.end()?;
         Ok((record, length))
     }
+}
+
+/// The length of the record at the start of `words`.
+fn length_of(words: &[u64], at: usize) -> Result<usize, LogError> {
+    let most = words.len().min(MAX_RECORD_WORDS);
+    let found = words.first().map_or(0, |head| (head >> 8 & 0xff_ffff) as usize);
+    if (1..=most).contains(&found) { Ok(found) } else { Err(LogError::Length { at, most, found }) }
+}
+
+/// What a log says, taken apart: what determines its cells, and what else there is to know of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parts {
+    /// The records that determine the cells, without the time at which each series began: the same
+    /// for every process that began the same series in the same order.
+    pub structure: Vec<u64>,
+    /// When each series that is begun here began.
+    pub begun_ms: Vec<u64>,
+    /// The other records, each with the position behind it.
+    pub removals: Vec<(usize, Removal)>,
+}
+
+/// Takes `words` apart, which stand at position `at` of a log. What determines cells is not looked
+/// into: [`Contents::extend`] and its like do that.
+///
+/// # Errors
+/// [`LogError`] at the first record that is none.
+pub fn take_apart(words: &[u64], at: usize) -> Result<Parts, LogError> {
+    let mut parts = Parts::default();
+    let mut rest = words;
+    while !rest.is_empty() {
+        let at = at + words.len() - rest.len();
+        let length = length_of(rest, at)?;
+        match rest[0] as u8 {
+            REMOVAL => {
+                if let (Record::Removal(removal), _) = Record::parse(rest, at, |_| None)? {
+                    parts.removals.push((at + length, removal));
+                }
+            }
+            SERIES if length > 1 => {
+                parts.begun_ms.push(rest[1]);
+                parts.structure.extend_from_slice(&[rest[0], 0]);
+                parts.structure.extend_from_slice(&rest[2..length]);
+            }
+            _ => parts.structure.extend_from_slice(&rest[..length]),
+        }
+        rest = &rest[length..];
+    }
+    Ok(parts)
 }
 
 fn put_str(bytes: &mut Vec<u8>, text: &str) {
@@ -224,6 +333,13 @@ fn put_family(bytes: &mut Vec<u8>, family: &Family) -> u32 {
             2
         }
         Kind::Summary => 3,
+        Kind::Info => 4,
+        Kind::StateSet(states) => {
+            put_len(bytes, states.len());
+            states.iter().for_each(|state| put_str(bytes, state));
+            5
+        }
+        Kind::Exemplar => 6,
     }
 }
 
@@ -293,8 +409,29 @@ impl<'a> Payload<'a> {
                 Ok(Kind::Histogram(bounds.collect()))
             }
             (3, 0) => Ok(Kind::Summary),
+            (4, 0) => Ok(Kind::Info),
+            (5, 0) => {
+                let count = self.len("state count", MAX_STATES)?;
+                let states = (0..count).map(|_| self.string("state", MAX_NAME_BYTES));
+                Ok(Kind::StateSet(states.collect::<Result<_, _>>()?))
+            }
+            (6, 0) => Ok(Kind::Exemplar),
             _ => Err(unknown("type", operand)),
         }
+    }
+
+    fn word(&mut self, what: &'static str) -> Result<u64, LogError> {
+        let bytes = self.take(8, what)?;
+        Ok(u64::from_le_bytes(std::array::from_fn(|byte| bytes[byte])))
+    }
+
+    fn removal(&mut self, series: u32) -> Result<Removal, LogError> {
+        let number = self.word("action")?;
+        let action = usize::try_from(number).ok().and_then(|at| Action::EVERY.get(at).copied());
+        let unknown = LogError::Unknown { at: self.at, what: "action", found: number };
+        let (action, at_ms) = (action.ok_or(unknown)?, self.word("time")?);
+        let cells = (0..self.bytes.len() / 8).map(|_| self.word("cells"));
+        Ok(Removal { series, action, at_ms, cells: cells.collect::<Result<_, _>>()? })
     }
 
     fn end(&self) -> Result<(), LogError> {
@@ -354,6 +491,8 @@ pub fn read<W: Words + ?Sized>(
 pub struct Series {
     /// Ordinal of the family.
     pub family: u32,
+    /// When it began, in milliseconds of Unix time; 0 when nobody knows.
+    pub created_ms: u64,
     /// Label values.
     pub values: Box<[Box<str>]>,
     /// Its first cell.
@@ -395,6 +534,8 @@ pub enum Begun {
     Series(usize),
     /// Cells that nobody owns.
     Gap,
+    /// Nothing: a series that there is was removed, reset or is held again.
+    Nothing,
 }
 
 impl Contents {
@@ -435,7 +576,7 @@ impl Contents {
     }
 
     fn values_of(&self, family: u32) -> Option<usize> {
-        self.families.get(family as usize).map(|family| family.labels.len())
+        self.families.get(family as usize).map(Family::values)
     }
 
     /// Takes in one record of `length` words.
@@ -445,10 +586,13 @@ impl Contents {
     pub fn push(&mut self, record: Record, length: usize) -> Result<Begun, LogError> {
         let mut mark = self.end();
         let at = mark.words;
-        if let Record::Series { family, values } = &record
+        if let Record::Series { family, values, .. } = &record
             && self.values_of(*family) != Some(values.len())
         {
             return Err(LogError::Series { at, family: *family, found: values.len() });
+        }
+        if let Record::Removal(removal) = &record {
+            self.check(removal, at)?;
         }
         let (needed, limit) = (mark.cells + self.cells_of(&record), self.cell_limit);
         if needed > limit {
@@ -463,11 +607,25 @@ impl Contents {
         Ok(begun)
     }
 
+    /// Checks that a removal at word `at` is one of a series that is here.
+    ///
+    /// # Errors
+    /// [`LogError::Removal`] when it is not.
+    pub fn check(&self, removal: &Removal, at: usize) -> Result<(), LogError> {
+        let series = self.series.get(removal.series as usize);
+        let expected = series.map_or(0, |series| self.shape(series).width());
+        let (series, found) = (removal.series, removal.cells.len());
+        if expected != 0 && expected == found {
+            return Ok(());
+        }
+        Err(LogError::Removal { at, series, expected, found })
+    }
+
     /// How many cells `record` would own here; none for a series of a family that is not here.
     #[must_use]
     pub fn cells_of(&self, record: &Record) -> usize {
         match record {
-            Record::Family(_) => 0,
+            Record::Family(_) | Record::Removal(_) => 0,
             Record::Gap { cells } => *cells as usize,
             Record::Series { family, .. } => {
                 self.families.get(*family as usize).map_or(0, |family| family.kind.cells())
@@ -488,7 +646,7 @@ impl Contents {
                 self.series_of_family.push(0);
                 Begun::Family(ordinal)
             }
-            Record::Series { family, values } => {
+            Record::Series { family, created_ms, values } => {
                 let ordinal = self.series.len();
                 let (hasher, series) = (&self.hasher, &self.series);
                 let hash = hash_values(hasher, family, values.iter().map(|value| &**value));
@@ -496,11 +654,12 @@ impl Contents {
                     let other = &series[other as usize];
                     hash_values(hasher, other.family, other.values.iter().map(|value| &**value))
                 });
-                self.series.push(Series { family, values, cell });
+                self.series.push(Series { family, created_ms, values, cell });
                 self.series_of_family[family as usize] += 1;
                 Begun::Series(ordinal)
             }
             Record::Gap { .. } => Begun::Gap,
+            Record::Removal(_) => Begun::Nothing,
         }
     }
 
@@ -575,7 +734,11 @@ impl Contents {
             let gap = (series.cell - cell) as u32;
             cell = series.cell + self.families[series.family as usize].kind.cells();
             let gap = (gap != 0).then_some(Record::Gap { cells: gap });
-            let record = Record::Series { family: series.family, values: series.values.clone() };
+            let record = Record::Series {
+                family: series.family,
+                created_ms: series.created_ms,
+                values: series.values.clone(),
+            };
             gap.into_iter().chain([record])
         });
         families.chain(series)

@@ -66,7 +66,8 @@ impl Page {
     /// Every sample that only goes up: those of counters, histograms and summaries.
     pub fn monotone(&self) -> impl Iterator<Item = (&(String, Labels), f64)> {
         let is_monotone = |(name, labels): &(String, Labels)| {
-            if labels.contains_key("quantile") {
+            // What one worker has taken goes with it.
+            if labels.contains_key("quantile") || name.starts_with("tallyboard_worker_") {
                 return false;
             }
             let parts = ["", "_bucket", "_count", "_sum"];

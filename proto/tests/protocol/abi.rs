@@ -6,11 +6,16 @@ use std::path::Path;
 use tallyboard_proto::cell::{self, Shape};
 use tallyboard_proto::control::{self, Attached, Description, Hello, Refused, RefusedReason};
 use tallyboard_proto::control::{Rejoin, Reply, Request, SlotRow};
+use tallyboard_proto::exemplar;
 use tallyboard_proto::family::{self, Family, GaugeMode, Kind};
 use tallyboard_proto::layout::{self, DropReason, Geometry, Layout};
 use tallyboard_proto::layout::{bank, entry, header, row, slot_header};
-use tallyboard_proto::log::{self, Record};
+use tallyboard_proto::life::{self, Life};
+use tallyboard_proto::log::{self, Action, Record, Removal};
 use tallyboard_proto::slot::{STATE_BITS, SlotWord, State};
+use tallyboard_proto::word::Words;
+
+use crate::memory::VecWords;
 
 /// Writes lines `group.name = value` for constants of one module.
 macro_rules! numbers {
@@ -60,6 +65,7 @@ fn dump_layout(out: &mut String) {
             PID_NAMESPACE,
             KEEPER_PID,
             UID,
+            UNIX_OFFSET,
             ARCHIVE_COMMIT,
             CATALOG_COMMIT,
             WORDS,
@@ -71,7 +77,7 @@ fn dump_layout(out: &mut String) {
         entry,
         [STATE, PID, PIDFS_INODE, START_TIME, UID, IMAGE, ATTACH_ID, PREFIX, ATTACHED_AT, WORDS,]
     );
-    numbers!(out, "bank", bank, [EPOCH, CELLS, ROWS, ROWS_DROPPED, DROPPED, WORDS]);
+    numbers!(out, "bank", bank, [EPOCH, CELLS, ROWS, ROWS_DROPPED, OFFSETS, LIVES, DROPPED, WORDS]);
     numbers!(out, "row", row, [PID, SLOT, GENERATION, CELLS, WORDS]);
     let words = [GENERATION, ARENA_ID, PREFIX, DROPPED, LOG_COMMIT, WORDS];
     let names = ["generation", "arena_id", "prefix", "dropped", "log_commit", "words"];
@@ -98,7 +104,10 @@ fn dump_geometry(out: &mut String) {
         ("catalog", layout.catalog),
         ("bank(0)", layout.bank(0)),
         ("folded(0)", layout.folded(0)),
+        ("applied(0)", layout.applied(0)),
         ("bank_cells(0)", layout.bank_cells(0)),
+        ("offsets(0)", layout.offsets(0)),
+        ("lives(0)", layout.lives(0)),
         ("ring_row(0, 1)", layout.ring_row(0, 1)),
         ("bank(1)", layout.bank(1)),
         ("bank_words", layout.bank_words),
@@ -132,7 +141,14 @@ fn dump_numbers(out: &mut String) {
         out,
         "cells",
         cell,
-        [COUNTER_CELLS, GAUGE_CELLS, SUMMARY_CELLS, HISTOGRAM_EXTRA_CELLS]
+        [
+            COUNTER_CELLS,
+            GAUGE_CELLS,
+            SUMMARY_CELLS,
+            HISTOGRAM_EXTRA_CELLS,
+            INFO_CELLS,
+            STATESET_CELLS,
+        ]
     );
     let histogram = Shape::Histogram { buckets: 3 };
     line(out, "cells of a histogram of 2 bounds", histogram.width());
@@ -143,10 +159,51 @@ fn dump_numbers(out: &mut String) {
     line(out, "cells.max_whole", cell::MAX_WHOLE);
     numbers!(
         out,
+        "exemplar",
+        exemplar,
+        [EXEMPLAR_CELLS, BUFFER_WORDS, MAX_PAIR_BYTES, MAX_CHARACTERS]
+    );
+    hex(out, "cells of the second exemplar", &second_exemplar());
+    numbers!(
+        out,
         "family",
         family,
-        [MAX_NAME_BYTES, MAX_HELP_BYTES, MAX_VALUE_BYTES, MAX_LABELS, MAX_BOUNDS, RESERVED_PREFIX,]
+        [
+            MAX_NAME_BYTES,
+            MAX_HELP_BYTES,
+            MAX_VALUE_BYTES,
+            MAX_LABELS,
+            MAX_BOUNDS,
+            MAX_STATES,
+            RESERVED_PREFIX,
+            EXEMPLAR_PREFIX,
+        ]
     );
+    for action in Action::EVERY {
+        line(out, &format!("action.{}", format!("{action:?}").to_lowercase()), action as u64);
+    }
+    numbers!(out, "life", life, [LIFE_BITS, MAX_CREATED_MS]);
+    let begun = Life { created_ms: 5, ..Life::default() };
+    for (name, life) in [
+        ("begun", begun),
+        ("renewed", Life { is_renewed: true, ..begun }),
+        ("removed", Life { is_removed: true, ..begun }),
+        ("hidden", Life { is_hidden: true, ..begun }),
+    ] {
+        hex(out, &format!("life.{name}"), &[life.to_word()]);
+    }
+}
+
+/// The cells of an exemplar that was given twice: turn 2, and both buffers.
+fn second_exemplar() -> Vec<u64> {
+    let cells = VecWords::new(exemplar::EXEMPLAR_CELLS);
+    for (value, at_ms) in [(0.5, 3), (1.0, 4)] {
+        let labels = exemplar::labels(&[("trace_id", "ab")]).expect("short labels");
+        exemplar::write(&cells, 0, &labels, value, at_ms);
+    }
+    let mut copy = Vec::new();
+    cells.read(0..exemplar::EXEMPLAR_CELLS, &mut copy);
+    copy
 }
 
 /// One record of each kind and type.
@@ -154,15 +211,30 @@ pub fn records() -> Vec<(&'static str, Record)> {
     let family = |kind, name, unit, labels: &[&str]| {
         Record::Family(Family::new(kind, name, unit, "Help.", labels).expect("a good family"))
     };
+    let series = |family, created_ms, values: &[&str]| {
+        let values = values.iter().map(|&value| value.into()).collect();
+        Record::Series { family, created_ms, values }
+    };
+    let removal = |series, action, cells: &[u64]| {
+        Record::Removal(Removal { series, action, at_ms: 6, cells: cells.into() })
+    };
     let histogram = Kind::Histogram([0.5, 1.0].into());
+    let states = Kind::StateSet(["on".into(), "off".into()].into());
     vec![
         ("family, counter", family(Kind::Counter, "requests_total", "", &["route", "status"])),
         ("family, gauge all", family(Kind::Gauge(GaugeMode::All), "load", "", &[])),
         ("family, histogram", family(histogram, "took_seconds", "seconds", &["route"])),
         ("family, summary", family(Kind::Summary, "sizes", "", &[])),
-        ("series", Record::Series { family: 0, values: ["/é".into(), "200".into()].into() }),
-        ("series without labels", Record::Series { family: 3, values: [].into() }),
+        ("family, info", family(Kind::Info, "build_info", "", &["part"])),
+        ("family, stateset", family(states, "switch", "", &[])),
+        ("family, exemplar", family(Kind::Exemplar, "tallyboard_exemplar:sizes", "", &["le"])),
+        ("series", series(0, 1_700_000_000_000, &["/é", "200"])),
+        ("series without labels", series(3, 0, &[])),
+        ("series of an info", series(4, 5, &["api", "branch=\"a\",version=\"1\""])),
         ("gap", Record::Gap { cells: 17 }),
+        ("remove", removal(0, Action::Remove, &[7, 0])),
+        ("reset", removal(1, Action::Reset, &[3, 0.5_f64.to_bits(), 1])),
+        ("hold", removal(2, Action::Hold, &[6])),
     ]
 }
 
@@ -192,16 +264,25 @@ fn dump_messages(out: &mut String) {
     let rejoin = Some(Rejoin { arena_id: 5, prefix: 6 });
     message("hello, again", control::encode(&Request::Hello(hello(rejoin))));
     message("confirm", control::encode(&Request::Confirm));
-    message("scrape a", control::encode(&Request::Scrape { metrics: vec!["a".into()] }));
+    let (metrics, accept) = (vec!["a".into()], "b".into());
+    message("scrape a", control::encode(&Request::Scrape { metrics, accept }));
     message("slots", control::encode(&Request::Slots));
     message("describe", control::encode(&Request::Describe));
     let (slot, generation, arena_id, prefix, label_limit) = (1, 2, 3, 4, 5);
-    let geometry = [6, 7, 8, 9, 10, 11];
-    let attached = Attached { slot, generation, arena_id, prefix, label_limit, geometry };
+    let attached = Attached {
+        slot,
+        generation,
+        arena_id,
+        prefix,
+        label_limit,
+        unix_offset_ns: 6,
+        geometry: [7, 8, 9, 10, 11, 12],
+    };
     message("attached", control::encode(&Reply::Attached(attached)));
     let refused = Refused { reason: RefusedReason::Uid, detail: "no".into() };
     message("refused", control::encode(&Reply::Refused(refused)));
-    message("body", control::encode(&Reply::Body { bytes: 1 }));
+    let body = Reply::Body { bytes: 1, content_type: "a".into() };
+    message("body", control::encode(&body));
     message("described", control::encode(&Reply::Described(description())));
     message("slot table", control::encode_rows(&[slot_row()]));
 }
@@ -258,8 +339,8 @@ fn every_record_of_the_golden_file_is_read_back_as_it_was() {
     let mut contents = log::Contents::new(100);
     for (name, record) in records() {
         let words = record.to_words();
-        let labels = |family| contents.families().get(family as usize).map(|f| f.labels.len());
-        assert_eq!(Record::parse(&words, 0, labels), Ok((record.clone(), words.len())), "{name}");
+        let values = |family| contents.families().get(family as usize).map(Family::values);
+        assert_eq!(Record::parse(&words, 0, values), Ok((record.clone(), words.len())), "{name}");
         contents.push(record, words.len()).expect(name);
     }
 }

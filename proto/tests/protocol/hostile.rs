@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tallyboard_proto::archive::{Archive, Dead, DeadRow, Turn, read_outside};
 use tallyboard_proto::cell::{Run, Shape};
+use tallyboard_proto::exemplar::{self, Exemplar};
 use tallyboard_proto::layout::{
     DropReason, Geometry, Layout, LogArea, bank, header, row, slot_header,
 };
-use tallyboard_proto::log::{self, Contents, Mark, Record};
+use tallyboard_proto::life::Life;
+use tallyboard_proto::log::{self, Contents, Mark, Record, Removal, Series};
 use tallyboard_proto::slot::{SlotHeader, SlotWord, State};
 use tallyboard_proto::word::Words;
 
@@ -26,14 +28,23 @@ fn good_log(random: &mut Random) -> Vec<u64> {
         let choice = random.below(records().len());
         let mut record = records().swap_remove(choice).1;
         let families = contents.families().len();
-        if let Record::Series { family, values } = &mut record {
+        if let Record::Series { family, values, .. } = &mut record {
             if families == 0 {
                 continue;
             }
             *family = random.below(families) as u32;
-            let labels = contents.families()[*family as usize].labels.len();
+            let count = contents.families()[*family as usize].values();
             let text = |_| "v".repeat(random.below(12)).into_boxed_str();
-            *values = (0..labels).map(text).collect();
+            *values = (0..count).map(text).collect();
+        }
+        if let Record::Removal(removal) = &mut record {
+            let begun = contents.series().len();
+            if begun == 0 {
+                continue;
+            }
+            removal.series = random.below(begun) as u32;
+            let series = &contents.series()[removal.series as usize];
+            removal.cells = (0..contents.shape(series).width() as u64).collect();
         }
         let encoded = record.to_words();
         if contents.push(record, encoded.len()).is_ok() {
@@ -64,7 +75,7 @@ fn hold(contents: &Contents) {
     assert_eq!((end.families, end.series), (contents.families().len(), contents.series().len()));
     for series in contents.series() {
         assert!(series.cell + contents.shape(series).width() <= end.cells);
-        assert_eq!(series.values.len(), contents.families()[series.family as usize].labels.len());
+        assert_eq!(series.values.len(), contents.families()[series.family as usize].values());
     }
 }
 
@@ -84,9 +95,77 @@ fn a_damaged_log_is_an_error_or_a_log_and_never_a_panic() {
             Err(error) => errors += usize::from(!error.to_string().is_empty()),
         }
         hold(&contents);
+        hold_apart(&words, &contents);
     }
     println!("{errors} errors, {parsed} logs");
     assert!(errors > 1000 && parsed > 100);
+}
+
+/// What a log says when it is taken apart is what it says as a whole, and damage is seen either
+/// way, but for removals, which are checked against the series.
+fn hold_apart(words: &[u64], whole: &Contents) {
+    let is_whole = whole.end().words == words.len();
+    let parts = match log::take_apart(words, 7) {
+        Ok(parts) => parts,
+        Err(error) => return assert!(!is_whole, "{error}"),
+    };
+    let ends = parts.removals.iter().map(|(end, _)| *end);
+    assert!(ends.is_sorted() && parts.removals.iter().all(|(end, _)| *end <= 7 + words.len()));
+    let mut contents = Contents::new(CELLS);
+    let structure = contents.extend(&parts.structure);
+    hold(&contents);
+    let checked = |(end, removal): &(usize, Removal)| contents.check(removal, *end).is_ok();
+    let removals = parts.removals.iter().all(checked);
+    if !is_whole {
+        return;
+    }
+    assert!(structure.is_ok() && removals, "{structure:?}");
+    assert_eq!(contents.families(), whole.families());
+    assert_eq!(parts.begun_ms.len(), whole.series().len());
+    for (series, (apart, &begun_ms)) in
+        whole.series().iter().zip(contents.series().iter().zip(&parts.begun_ms))
+    {
+        let timed = Series { created_ms: begun_ms, ..apart.clone() };
+        assert_eq!((series, apart.created_ms), (&timed, 0));
+    }
+}
+
+#[test]
+fn words_that_are_no_exemplar_are_none_or_one_and_never_a_panic() {
+    let mut random = Random::new("exemplars", 9);
+    let (mut some, mut merged) = (0, 0);
+    for _ in 0..20_000 {
+        let cells = VecWords::new(exemplar::EXEMPLAR_CELLS);
+        for at_ms in 0..random.below(4) as u64 {
+            let labels = exemplar::labels(&[("trace_id", "ab")]).expect("short labels");
+            exemplar::write(&cells, 0, &labels, 1.0, at_ms);
+        }
+        for _ in 0..random.below(3) {
+            let at = [0, 1, 2, 3, 4, 36, 37, 38, 39, random.below(exemplar::EXEMPLAR_CELLS)];
+            let at = at[random.below(at.len())];
+            cells.store(at, random.damaged(0x100), Relaxed);
+        }
+        let mut copy = Vec::new();
+        cells.read(0..exemplar::EXEMPLAR_CELLS, &mut copy);
+        // Bits, because the value may be no number.
+        let read = |found: Option<Exemplar>| {
+            found.map(|found| (found.labels, found.value.to_bits(), found.at_ms))
+        };
+        let found = read(exemplar::read(&cells, 0));
+        assert_eq!(found, read(exemplar::of_cells(&copy)));
+        some += usize::from(found.is_some());
+        let mut into = vec![0; exemplar::EXEMPLAR_CELLS];
+        Shape::Exemplar.merge(&mut into, &copy);
+        Shape::Exemplar.merge(&mut into, &vec![0; exemplar::EXEMPLAR_CELLS]);
+        assert_eq!(read(exemplar::of_cells(&into)), found);
+        merged += usize::from(into[0] != 0);
+        // Its own worker goes on from any turn.
+        exemplar::write(&cells, 0, "", 5.0, 5);
+        let turn = cells.load(0, Relaxed);
+        assert_eq!(exemplar::read(&cells, 0).is_some(), turn != 0);
+    }
+    println!("{some} exemplars, {merged} merged");
+    assert!(some > 1000 && merged > some);
 }
 
 #[test]
@@ -128,6 +207,9 @@ fn folded(layout: &Layout) -> VecWords {
         let gauges = Some(DeadRow { pid: 1, slot: 0, generation, cells: vec![1, 1] });
         let (row, dropped) = ([1, 0, 2, 0], [1; 8]);
         let dead = Dead { slot: 0, generation, row: &row, runs: &run, gauges, dropped };
+        archive.set_offset(2, &[generation, 0]);
+        archive.set_life(1, Life::default().renewed(generation));
+        archive.apply(1, generation as usize);
         archive.fold(&words, layout, 4, &[dead]);
     }
     assert_eq!(Archive::recover(&words, layout), Ok(archive));
@@ -145,7 +227,8 @@ fn a_damaged_bank_is_an_error_or_an_archive_and_never_a_panic() {
         let words = folded(&layout);
         let at = layout.bank(1);
         let (first, second) = (layout.ring_row(1, 0), layout.ring_row(1, 1));
-        let lengths = [at + bank::EPOCH, at + bank::CELLS, at + bank::ROWS];
+        let lengths = [bank::EPOCH, bank::CELLS, bank::ROWS, bank::OFFSETS, bank::LIVES];
+        let lengths = lengths.map(|word| at + word);
         let rows = [first + row::CELLS, second + row::CELLS];
         let any = layout.banks + random.below(2 * layout.bank_words);
         let targets = [&lengths[..], &rows, &[header::ARCHIVE_COMMIT, any]].concat();
@@ -154,10 +237,12 @@ fn a_damaged_bank_is_an_error_or_an_archive_and_never_a_panic() {
             words.store(at, random.damaged(words.load(at, Relaxed)), Relaxed);
         }
         match Archive::recover(&words, &layout) {
-            Ok(archive) => {
+            Ok(mut archive) => {
                 assert!(archive.cells().len() <= geometry.cells);
+                assert!(archive.offsets().len() <= archive.cells().len());
                 assert!(archive.rows().count() <= geometry.ring_rows);
                 assert!(archive.rows().all(|row| row.cells.len() <= geometry.row_cells));
+                go_on(&words, &layout, &mut archive);
                 found += 1;
             }
             Err(error) => {
@@ -167,6 +252,23 @@ fn a_damaged_bank_is_an_error_or_an_archive_and_never_a_panic() {
     }
     println!("{errors} errors, {found} archives");
     assert!(errors > 1000 && found > 100);
+}
+
+/// A supervisor goes on with an archive that it recovered, and commits nothing that its successor
+/// cannot read.
+fn go_on(words: &VecWords, layout: &Layout, archive: &mut Archive) {
+    for cell in 0..layout.geometry.cells {
+        let life = archive.life(cell);
+        archive.set_life(cell, Life { is_removed: !life.is_removed, ..life });
+        archive.set_offset(cell, &[1]);
+    }
+    archive.forget(2, layout.geometry.cells);
+    archive.forget_in_rows(0);
+    for slot in 0..layout.geometry.slots {
+        archive.apply(slot, archive.applied(slot).wrapping_add(1));
+    }
+    archive.commit(words, layout, 4);
+    assert_eq!(Archive::recover(words, layout).as_ref(), Ok(&*archive));
 }
 
 #[test]
@@ -193,7 +295,12 @@ fn a_reader_outside_reads_any_bytes_without_a_panic() {
         words.store(layout.slot(slot), live.generation, Relaxed);
         read_outside(&words, &layout, 1, |view| {
             counting += (0..2).filter(|&slot| view.counts(slot).is_some()).count();
-            (0..8).map(|cell| view.archived(cell) ^ view.cell(0, cell)).fold(0, u64::wrapping_add)
+            let lives = (0..8).map(|series| view.life(series).to_word());
+            let cells = (0..8).map(|c| view.archived(c) ^ view.offset(c) ^ view.cell(0, c));
+            // Behind the end of every section there is nothing, whatever its length says.
+            let behind = [8, 1 << 20].map(|at| view.archived(at) | view.offset(at));
+            assert_eq!(behind, [0, 0]);
+            lives.chain(cells).fold(0, u64::wrapping_add)
         });
         let _ = SlotHeader::read(&words, layout.slot(1));
     }

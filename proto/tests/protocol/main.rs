@@ -10,7 +10,7 @@
 //! | `abi` | that the words in `abi.golden` are those of this build |
 //!
 //! The rest are the parts that they are made of: `memory`, `loomed` and `mutated` are the memories,
-//! `party` is a supervisor and a worker in a few lines.
+//! `party` is a supervisor and a worker in a few lines, `truth` is what these must come to.
 
 mod abi;
 mod hostile;
@@ -22,3 +22,4 @@ mod mutated;
 mod party;
 mod random;
 mod trace;
+mod truth;

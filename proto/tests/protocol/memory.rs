@@ -59,6 +59,13 @@ impl Trace {
         self.stores.borrow().len()
     }
 
+    /// How many stores there were with the first one to `at` behind `from` stores.
+    pub fn first_store_to(&self, at: usize, from: usize) -> Option<usize> {
+        let stores = self.stores.borrow();
+        let found = stores[from..].iter().position(|(word, _)| *word == at)?;
+        Some(from + found + 1)
+    }
+
     /// The memory before any store, after the first one, and so on to the last.
     pub fn cuts(&self) -> impl Iterator<Item = VecWords> + use<> {
         let (memory, stores) = (self.first.clone(), self.stores.borrow().clone());

@@ -2,16 +2,19 @@
 //! there are. A model that explored too little would miss an outcome, one with a defect has one
 //! more: both fail.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::{self, Relaxed, Release};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 
 use loom::thread;
 use tallyboard_proto::archive::{Archive, Dead, read_outside, scrub};
 use tallyboard_proto::cell::{Run, Shape};
+use tallyboard_proto::exemplar;
 use tallyboard_proto::layout::{Geometry, Layout, bank, entry, header, slot_header};
+use tallyboard_proto::life::Life;
 use tallyboard_proto::log::{self, Record};
 use tallyboard_proto::slot::{SlotHeader, SlotWord, State, Tenant};
 use tallyboard_proto::word::Words;
@@ -263,6 +266,103 @@ pub fn reused_slot(defect: Option<Defect>, how: Counting, also: Option<u64>) -> 
     })
 }
 
+/// A worker counts to 5 and then 6 while the supervisor resets the series twice, at the 5 and at
+/// what it finds then: the second commit writes the bank in which a reader may still be. Outcome:
+/// total, offset and begin of the life as a reader outside saw them.
+pub fn two_resets(defect: Option<Defect>) -> usize {
+    let layout = tiny(1);
+    let first = counting(&layout, &[5]);
+    for bank in [0, 1] {
+        // As for the cells: lengths that stay as they are need not be raced for.
+        first.store(layout.bank(bank) + bank::OFFSETS, 2, Relaxed);
+        first.store(layout.bank(bank) + bank::LIVES, 1, Relaxed);
+    }
+    let mut modelled = vec![header::ARCHIVE_COMMIT, layout.slot_cells(0)];
+    for bank in [0, 1] {
+        modelled.extend([layout.offsets(bank), layout.lives(bank)]);
+    }
+    // Both totals before the first reset and after it; behind the second, at least what it found.
+    let seen = [(5, 0, 0), (6, 0, 0), (5, 5, 1), (6, 5, 1), (5, 5, 2), (6, 5, 2), (6, 6, 2)];
+    explore(seen.map(Some).into_iter().chain([None]), move || {
+        let words = memory(&first, &modelled);
+        let worker = party(&words, layout, None, move |words| {
+            words.store(layout.slot_cells(0), 6, Relaxed);
+        });
+        let reader = party(&words, layout, defect, move |words| {
+            read_outside(words, &layout, 1, |view| {
+                (view.cell(0, 0), view.offset(0), view.life(0).created_ms)
+            })
+        });
+        let supervisor = Mutated::new(&*words, layout, defect);
+        let mut archive = Archive::new(&layout);
+        let mut reset = |count, at_ms| {
+            archive.set_offset(0, &[count, 0]);
+            archive.set_life(0, Life::default().renewed(at_ms));
+            archive.commit(&supervisor, &layout, 2);
+        };
+        reset(5, 1);
+        reset(supervisor.load(layout.slot_cells(0), Relaxed), 2);
+        worker.join().expect("a worker that does not panic");
+        reader.join().expect("a reader that does not panic")
+    })
+}
+
+/// A worker's own memory of an exemplar's turn: see [`fold`] for why it does not load it.
+struct OwnTurn<'a, W: ?Sized> {
+    words: &'a W,
+    turn: usize,
+    value: Cell<u64>,
+}
+
+impl<W: Words + ?Sized> Words for OwnTurn<'_, W> {
+    fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    fn load(&self, at: usize, order: Ordering) -> u64 {
+        if at == self.turn { self.value.get() } else { self.words.load(at, order) }
+    }
+
+    fn store(&self, at: usize, value: u64, order: Ordering) {
+        if at == self.turn {
+            self.value.set(value);
+        }
+        self.words.store(at, value, order);
+    }
+
+    fn fence(&self, order: Ordering) {
+        self.words.fence(order);
+    }
+}
+
+/// A worker gives three exemplars, so that the third one is written into the buffer of the first; a
+/// reader reads. Outcome: the exemplar, by value, 0 for none, or what was torn.
+pub fn exemplars(defect: Option<Defect>) -> usize {
+    let (slots, cells, log_words) = (1, exemplar::EXEMPLAR_CELLS, 8);
+    let layout =
+        Layout::new(Geometry { slots, cells, log_words, ring_rows: 0, row_cells: 0, unit: 1 });
+    let at = layout.slot_cells(0);
+    let first = empty(&layout);
+    let shared = 1 + exemplar::BUFFER_WORDS;
+    // The turn, and value and time of the buffer that is written twice. No labels: their length is
+    // 0 from the beginning.
+    let modelled = [0, shared, shared + 1].map(|cell| at + cell);
+    explore([0, 1, 2, 3].map(Ok), move || {
+        let words = memory(&first, &modelled);
+        let reader = party(&words, layout, defect, move |words| match exemplar::read(words, at) {
+            Some(found) if found.value as u64 != found.at_ms => Err(format!("{found:?}")),
+            Some(found) => Ok(found.at_ms),
+            None => Ok(0),
+        });
+        let worker = Mutated::new(&*words, layout, defect);
+        let worker = OwnTurn { words: &worker, turn: at, value: Cell::new(0) };
+        for number in 1..=3 {
+            exemplar::write(&worker, at, "", number as f64, number);
+        }
+        reader.join().expect("a reader that does not panic")
+    })
+}
+
 /// A worker writes its slot's header. Outcome: what a reader of it saw.
 pub fn slot_header_begun(defect: Option<Defect>) -> usize {
     let layout = tiny(1);
@@ -347,6 +447,16 @@ fn the_language_alone_does_not_order_a_plain_count_of_a_thread_that_made_no_fenc
     // that is seen by one is seen by all do not do this.
     let executions = reused_slot(None, Counting::PlainlyElsewhere, Some(1));
     check("reused slot, PlainlyElsewhere", executions, 1000);
+}
+
+#[test]
+fn a_reader_outside_takes_off_what_belongs_to_the_life_that_it_sees_and_never_more_than_there_is() {
+    check("two resets", two_resets(None), 1000);
+}
+
+#[test]
+fn an_exemplar_is_read_whole_or_not_at_all_while_its_worker_gives_newer_ones() {
+    check("exemplars", exemplars(None), 100);
 }
 
 #[test]

@@ -21,6 +21,8 @@ const LOG: Proof = ("log append", |defect| _ = models::log_append(defect));
 const FOLD: Proof = ("fold and scrub", |defect| _ = models::fold_and_scrub(defect));
 const TWO_FOLDS: Proof = ("two folds", |defect| _ = models::two_folds(defect));
 const REUSED: Proof = ("reused slot", |defect| _ = models::reused_slot(defect, Plainly, None));
+const RESETS: Proof = ("two resets", |defect| _ = models::two_resets(defect));
+const EXEMPLARS: Proof = ("exemplars", |defect| _ = models::exemplars(defect));
 const HEADER: Proof = ("slot header", |defect| _ = models::slot_header_begun(defect));
 const ENTRY: Proof = ("slot entry", |defect| _ = models::slot_entry(defect));
 
@@ -30,18 +32,24 @@ const DEFECTS: &[(Defect, &[Proof])] = &[
     (FreeBeforeScrub, &[CUTS]),
     (ScrubOfHeaderOnly, &[CUTS, REUSED]),
     (ScrubWithoutFence, &[REUSED, FOLD]),
-    (ReuseWithoutFence, &[TWO_FOLDS]),
+    (ReuseWithoutFence, &[TWO_FOLDS, RESETS]),
     (BeginWithoutFence, &[REUSED]),
-    (ReaderWithoutFence, &[REUSED, FOLD, TWO_FOLDS]),
-    (NoSecondLook, &[REUSED, FOLD, TWO_FOLDS]),
-    (FoldIntoLiveBank, &[CUTS, REUSED, FOLD, TWO_FOLDS]),
-    (CommitBeforeBank, &[CUTS, REUSED, FOLD, TWO_FOLDS]),
-    (CommitWithoutEpoch, &[CUTS, TWO_FOLDS]),
-    (CommitRelaxed, &[REUSED, FOLD, TWO_FOLDS]),
-    (CommitLoadRelaxed, &[REUSED, FOLD, TWO_FOLDS]),
+    (ReaderWithoutFence, &[REUSED, FOLD, TWO_FOLDS, RESETS]),
+    (NoSecondLook, &[REUSED, FOLD, TWO_FOLDS, RESETS]),
+    (FoldIntoLiveBank, &[CUTS, REUSED, FOLD, TWO_FOLDS, RESETS]),
+    (CommitBeforeBank, &[CUTS, REUSED, FOLD, TWO_FOLDS, RESETS]),
+    (CommitWithoutEpoch, &[CUTS, TWO_FOLDS, RESETS]),
+    (CommitRelaxed, &[REUSED, FOLD, TWO_FOLDS, RESETS]),
+    (CommitLoadRelaxed, &[REUSED, FOLD, TWO_FOLDS, RESETS]),
     (FoldedNotWritten, &[CUTS, REUSED, FOLD, TWO_FOLDS]),
     (FoldedNotRead, &[CUTS, REUSED, FOLD, TWO_FOLDS]),
     (FoldedOutsideBanks, &[CUTS, REUSED, FOLD, TWO_FOLDS]),
+    (AppliedOutsideBanks, &[CUTS]),
+    (AppliedNotReset, &[CUTS]),
+    (AppliedNotRead, &[CUTS]),
+    // A restarted supervisor comes to the same offsets again: only a reader outside sees these.
+    (OffsetsOutsideBanks, &[RESETS]),
+    (LivesOutsideBanks, &[CUTS, RESETS]),
     (OnlyChangedCells, &[CUTS]),
     (RingOutsideBanks, &[CUTS]),
     (LogCommitBeforeRecord, &[CUTS, LOG]),
@@ -52,6 +60,13 @@ const DEFECTS: &[(Defect, &[Proof])] = &[
     (StateRelaxed, &[ENTRY]),
     (GenerationBeforeHeader, &[HEADER]),
     (GenerationRelaxed, &[HEADER]),
+    (TurnBeforeBuffer, &[EXEMPLARS]),
+    (TurnRelaxed, &[EXEMPLARS]),
+    (TurnLoadRelaxed, &[EXEMPLARS]),
+    (OneBuffer, &[EXEMPLARS]),
+    (ExemplarReuseWithoutFence, &[EXEMPLARS]),
+    (ExemplarReaderWithoutFence, &[EXEMPLARS]),
+    (NoSecondTurn, &[EXEMPLARS]),
 ];
 
 #[test]

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
 
+use tallyboard_proto::exemplar::BUFFER_WORDS;
 use tallyboard_proto::layout::{Layout, bank, entry, header, slot_header};
 use tallyboard_proto::slot::{STATE_BITS, State};
 use tallyboard_proto::word::Words;
@@ -44,6 +45,16 @@ pub enum Defect {
     FoldedNotRead,
     /// Whom a fold folded is kept once, not in each bank.
     FoldedOutsideBanks,
+    /// How far removals were applied is kept once, not in each bank.
+    AppliedOutsideBanks,
+    /// How far removals were applied in the log of a slot's last worker goes on for the next one.
+    AppliedNotReset,
+    /// How far removals were applied is not looked at.
+    AppliedNotRead,
+    /// What is taken off the cells is kept once, not in each bank.
+    OffsetsOutsideBanks,
+    /// The lives of the series are kept once, not in each bank.
+    LivesOutsideBanks,
     /// A fold writes only the cells that differ from those of the other bank.
     OnlyChangedCells,
     /// The ring is kept once, not in each bank.
@@ -64,6 +75,20 @@ pub enum Defect {
     GenerationBeforeHeader,
     /// The slot header's generation is stored Relaxed.
     GenerationRelaxed,
+    /// An exemplar's turn is stored before its buffer.
+    TurnBeforeBuffer,
+    /// An exemplar's turn is stored Relaxed.
+    TurnRelaxed,
+    /// An exemplar's turn is loaded Relaxed.
+    TurnLoadRelaxed,
+    /// There is one buffer: an exemplar is written where readers are.
+    OneBuffer,
+    /// No fence stands before the stores into an exemplar's buffer.
+    ExemplarReuseWithoutFence,
+    /// The reader of an exemplar has no fence before its second look at the turn.
+    ExemplarReaderWithoutFence,
+    /// The reader of an exemplar does not look at the turn a second time.
+    NoSecondTurn,
 }
 
 /// A party's way to the memory, with a defect or without.
@@ -79,6 +104,8 @@ pub struct Mutated<'a, W: ?Sized> {
     fence: Cell<Option<Ordering>>,
     /// The commit word at the reader's first look.
     first_look: Cell<u64>,
+    /// An exemplar's turn at its reader's first look.
+    first_turn: Cell<u64>,
 }
 
 /// What a word is.
@@ -90,13 +117,25 @@ enum Zone {
     State,
     Tenant,
     Folded,
+    Applied,
     BankCell,
+    Offset,
+    Life,
     Ring,
     Bank,
     SlotGeneration,
     SlotHeader,
+    /// The first cell of a slot: the turn, where it has an exemplar.
+    Turn,
     Cell,
     Other,
+}
+
+impl Zone {
+    fn is_in_bank(self) -> bool {
+        use Zone::{Applied, Bank, BankCell, Folded, Life, Offset, Ring};
+        matches!(self, Bank | Folded | Applied | BankCell | Offset | Life | Ring)
+    }
 }
 
 impl<'a, W: Words + ?Sized> Mutated<'a, W> {
@@ -109,6 +148,7 @@ impl<'a, W: Words + ?Sized> Mutated<'a, W> {
             held_scrub: RefCell::default(),
             fence: Cell::default(),
             first_look: Cell::default(),
+            first_turn: Cell::default(),
         }
     }
 
@@ -134,11 +174,13 @@ impl<'a, W: Words + ?Sized> Mutated<'a, W> {
 
     fn zone_of_bank(&self, at: usize) -> Zone {
         let number = usize::from(at >= self.layout.bank(1));
-        let cells = self.layout.bank_cells(number);
         match at {
             at if at < self.layout.folded(number) => Zone::Bank,
-            at if at < cells => Zone::Folded,
-            at if at < cells + self.layout.geometry.cells => Zone::BankCell,
+            at if at < self.layout.applied(number) => Zone::Folded,
+            at if at < self.layout.bank_cells(number) => Zone::Applied,
+            at if at < self.layout.offsets(number) => Zone::BankCell,
+            at if at < self.layout.lives(number) => Zone::Offset,
+            at if at < self.layout.lives(number) + self.layout.geometry.cells => Zone::Life,
             _ => Zone::Ring,
         }
     }
@@ -148,22 +190,29 @@ impl<'a, W: Words + ?Sized> Mutated<'a, W> {
             slot_header::GENERATION => Zone::SlotGeneration,
             slot_header::LOG_COMMIT => Zone::LogCommit,
             at if at < slot_header::WORDS => Zone::SlotHeader,
+            slot_header::WORDS => Zone::Turn,
             at if at < slot_header::WORDS + self.layout.geometry.cells => Zone::Cell,
             _ => Zone::Log,
         }
     }
 
-    /// Where the defect puts a word of the second bank.
+    /// Where the defect puts a word of the second bank, or of an exemplar's second buffer.
     fn place(&self, at: usize) -> usize {
         let zone = self.zone(at);
-        let banks = matches!(zone, Zone::Bank | Zone::Folded | Zone::BankCell | Zone::Ring);
-        let second = banks && at >= self.layout.bank(1);
+        if self.is(Defect::OneBuffer) && zone == Zone::Cell {
+            let cells = self.layout.slot_cells(0);
+            return cells + 1 + BUFFER_WORDS + (at - cells - 1) % BUFFER_WORDS;
+        }
+        let second = zone.is_in_bank() && at >= self.layout.bank(1);
         let moved = match self.defect {
             Some(Defect::FoldIntoLiveBank) => true,
             Some(Defect::RingOutsideBanks) => {
                 zone == Zone::Ring || at == self.layout.bank(1) + bank::ROWS
             }
             Some(Defect::FoldedOutsideBanks) => zone == Zone::Folded,
+            Some(Defect::AppliedOutsideBanks) => zone == Zone::Applied,
+            Some(Defect::OffsetsOutsideBanks) => zone == Zone::Offset,
+            Some(Defect::LivesOutsideBanks) => zone == Zone::Life,
             _ => false,
         };
         if second && moved { at - self.layout.bank_words } else { at }
@@ -176,6 +225,8 @@ impl<'a, W: Words + ?Sized> Mutated<'a, W> {
             None => self.is(Defect::ScrubWithoutFence),
             Some(Zone::Bank) => self.is(Defect::ReuseWithoutFence),
             Some(Zone::SlotHeader | Zone::SlotGeneration) => self.is(Defect::BeginWithoutFence),
+            Some(Zone::Turn) => self.is(Defect::ExemplarReaderWithoutFence),
+            Some(Zone::Cell) => self.is(Defect::ExemplarReuseWithoutFence),
             Some(_) => self.is(Defect::ReaderWithoutFence) && order == Acquire,
         };
         if !missing {
@@ -197,12 +248,12 @@ impl<'a, W: Words + ?Sized> Mutated<'a, W> {
                 (zone == Zone::ArchiveCommit, zone == Zone::State && free, false)
             }
             Some(Defect::CommitBeforeBank) => {
-                let bank = [Zone::Bank, Zone::Folded, Zone::BankCell, Zone::Ring].contains(&zone);
-                (bank, zone == Zone::ArchiveCommit, true)
+                (zone.is_in_bank(), zone == Zone::ArchiveCommit, true)
             }
             Some(Defect::LogCommitBeforeRecord) => {
                 (zone == Zone::Log, zone == Zone::LogCommit, true)
             }
+            Some(Defect::TurnBeforeBuffer) => (zone == Zone::Cell, zone == Zone::Turn, true),
             Some(Defect::StateBeforeTenant) => (zone == Zone::Tenant, zone == Zone::State, true),
             Some(Defect::GenerationBeforeHeader) => {
                 (zone == Zone::SlotHeader, zone == Zone::SlotGeneration, true)
@@ -230,19 +281,27 @@ impl<'a, W: Words + ?Sized> Mutated<'a, W> {
             Defect::LogCommitRelaxed => zone == Zone::LogCommit,
             Defect::StateRelaxed => zone == Zone::State,
             Defect::GenerationRelaxed => zone == Zone::SlotGeneration,
+            Defect::TurnRelaxed => zone == Zone::Turn,
             Defect::CommitWithoutEpoch if zone == Zone::ArchiveCommit => {
                 return Some((value & 1, order));
             }
             Defect::FoldedNotWritten if zone == Zone::Folded => return None,
             Defect::OnlyChangedCells if zone == Zone::BankCell => {
-                let words = self.layout.bank_words;
-                let other = if at >= self.layout.bank(1) { at - words } else { at + words };
-                let same = self.words.load(other, Relaxed) == value;
-                return (!same).then_some((value, order));
+                return (self.other_bank(at) != value).then_some((value, order));
+            }
+            Defect::AppliedNotReset if zone == Zone::Applied && value == 0 => {
+                return Some((self.other_bank(at), order));
             }
             _ => false,
         };
         Some((value, if relaxed { Relaxed } else { order }))
+    }
+
+    /// What stands at the same place of the other bank.
+    fn other_bank(&self, at: usize) -> u64 {
+        let words = self.layout.bank_words;
+        let other = if at >= self.layout.bank(1) { at - words } else { at + words };
+        self.words.load(other, Relaxed)
     }
 
     fn store_altered(&self, at: usize, zone: Zone, value: u64, order: Ordering) {
@@ -280,16 +339,23 @@ impl<W: Words + ?Sized> Words for Mutated<'_, W> {
         let order = match self.defect {
             Some(Defect::CommitLoadRelaxed) if zone == Zone::ArchiveCommit => Relaxed,
             Some(Defect::LogLoadRelaxed) if zone == Zone::LogCommit => Relaxed,
+            Some(Defect::TurnLoadRelaxed) if zone == Zone::Turn => Relaxed,
+            Some(Defect::AppliedNotRead) if zone == Zone::Applied => return 0,
             Some(Defect::FoldedNotRead) if zone == Zone::Folded => return 0,
             // The second look is the Relaxed one, behind the fence.
             Some(Defect::NoSecondLook) if zone == Zone::ArchiveCommit && order == Relaxed => {
                 return self.first_look.get();
             }
+            Some(Defect::NoSecondTurn) if zone == Zone::Turn && order == Relaxed => {
+                return self.first_turn.get();
+            }
             _ => order,
         };
         let value = self.words.load(at, order);
-        if zone == Zone::ArchiveCommit {
-            self.first_look.set(value);
+        match zone {
+            Zone::ArchiveCommit => self.first_look.set(value),
+            Zone::Turn => self.first_turn.set(value),
+            _ => {}
         }
         value
     }

@@ -7,12 +7,18 @@ use tallyboard_proto::archive::{Archive, Dead, DeadRow, Turn, scrub};
 use tallyboard_proto::cell::{Run, Shape};
 use tallyboard_proto::family::{Family, GaugeMode, Kind};
 use tallyboard_proto::layout::{Layout, slot_header};
-use tallyboard_proto::log::{self, Contents, Record};
+use tallyboard_proto::life::Life;
+use tallyboard_proto::log::{self, Action, Contents, Record, Removal};
 use tallyboard_proto::slot::{self, SlotHeader, SlotWord, State, Tenant};
 use tallyboard_proto::word::Words;
 
-/// Cells of each series, by family and label values.
-pub type Totals = BTreeMap<String, Vec<u64>>;
+/// When each series began and its cells, by family and label values.
+pub type Totals = BTreeMap<String, (u64, Vec<u64>)>;
+
+/// When every series begins in every worker.
+pub const BEGUN_MS: u64 = 1;
+/// When a supervisor sees that a hidden series counts again.
+pub const NOW_MS: u64 = 2;
 
 /// The name of a series in a [`Totals`].
 pub fn key(contents: &Contents, series: &log::Series) -> String {
@@ -31,8 +37,42 @@ pub struct Supervisor<'a, W: ?Sized> {
 
 /// A slot, copied out.
 struct Copied {
+    slot: usize,
     contents: Contents,
     row: Vec<u64>,
+    /// How many of the series it took over.
+    taken_over: usize,
+    /// When each of its own series began.
+    begun_ms: Vec<u64>,
+    /// What its worker says of series, each with the place in the slot's log behind it.
+    said: Vec<(usize, Removal)>,
+}
+
+impl Copied {
+    /// The cells of a series; nothing when they were not read.
+    fn cells(&self, series: usize) -> &[u64] {
+        let series = &self.contents.series()[series];
+        self.row.get(series.cell..series.cell + self.contents.shape(series).width()).unwrap_or(&[])
+    }
+
+    /// The worker's words on a series, but for resets, last first.
+    fn words_on(&self, series: usize) -> impl Iterator<Item = &Removal> {
+        let said = self.said.iter().rev().map(|(_, said)| said);
+        said.filter(move |said| said.series as usize == series && said.action != Action::Reset)
+    }
+
+    /// What it had of a series when it removed it; `None` when it did not, or holds it again.
+    fn had(&self, series: usize) -> Option<&Removal> {
+        self.words_on(series).next().filter(|said| said.action == Action::Remove)
+    }
+
+    fn holds(&self, series: usize) -> bool {
+        let is_set = || self.cells(series).iter().any(|&cell| cell != 0);
+        match self.words_on(series).next() {
+            Some(said) => said.action == Action::Hold,
+            None => series >= self.taken_over || is_set(),
+        }
+    }
 }
 
 impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
@@ -56,6 +96,7 @@ impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
         let table = (0..layout.geometry.slots).map(entry).collect::<Result<_, _>>()?;
         let mut started = Self { words, layout, catalog, catalog_words, archive, table };
         (0..layout.geometry.slots).for_each(|slot| started.finish(slot));
+        started.hear()?;
         Ok(started)
     }
 
@@ -100,21 +141,42 @@ impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
     }
 
     fn copy(&self, slot: usize) -> Result<Copied, String> {
-        let mut contents = Contents::new(self.layout.geometry.cells);
-        let mut row = Vec::new();
+        let contents = Contents::new(self.layout.geometry.cells);
+        let (row, begun_ms, said) = (Vec::new(), Vec::new(), Vec::new());
+        let mut copied = Copied { slot, contents, row, taken_over: 0, begun_ms, said };
         let base = self.layout.slot(slot);
         let (word, tenant) = self.table[slot];
         let begun = SlotHeader::read(self.words, base);
         if begun.is_none_or(|header| header.generation != word.generation) {
-            return Ok(Copied { contents, row });
+            return Ok(copied);
         }
-        let mut log_words = self.catalog_words[..tenant.prefix as usize].to_vec();
+        let mut log_words = Vec::new();
         log::read(self.words, self.layout.slot_log(slot), 0, &mut log_words)
-            .and_then(|_| contents.extend(&log_words))
+            .and_then(|_| copied.contents.extend(&self.catalog_words[..tenant.prefix as usize]))
             .map_err(|error| error.to_string())?;
+        copied.taken_over = copied.contents.series().len();
+        let parts = log::take_apart(&log_words, 0).map_err(|error| error.to_string())?;
+        copied.contents.extend(&parts.structure).map_err(|error| error.to_string())?;
+        for (end, removal) in &parts.removals {
+            copied.contents.check(removal, *end).map_err(|error| error.to_string())?;
+        }
+        (copied.begun_ms, copied.said) = (parts.begun_ms, parts.removals);
         let cells = self.layout.slot_cells(slot);
-        self.words.read(cells..cells + contents.end().cells, &mut row);
-        Ok(Copied { contents, row })
+        self.words.read(cells..cells + copied.contents.end().cells, &mut copied.row);
+        Ok(copied)
+    }
+
+    /// Copies slots out, and learns their series.
+    fn copy_all(&mut self, slots: &[usize]) -> Result<Vec<Copied>, String> {
+        let copied = slots.iter().map(|&slot| self.copy(slot)).collect::<Result<Vec<_>, _>>()?;
+        for copied in &copied {
+            self.learn(&copied.contents);
+            let own = &copied.contents.series()[copied.taken_over..];
+            for (series, &begun_ms) in own.iter().zip(&copied.begun_ms) {
+                self.archive.begun(self.place(&copied.contents, series), begun_ms);
+            }
+        }
+        Ok(copied)
     }
 
     fn append(&mut self, record: Record) {
@@ -134,46 +196,165 @@ impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
             }
             let family = self.catalog.find_family(&family.name).expect("just appended");
             if self.catalog.find_series(family, &series.values).is_none() {
-                self.append(Record::Series { family, values: series.values.clone() });
+                let (created_ms, values) = (series.created_ms, series.values.clone());
+                self.append(Record::Series { family, created_ms, values });
             }
         }
     }
 
+    /// The ordinal in the catalog of a series that it has learned.
+    fn place(&self, contents: &Contents, series: &log::Series) -> usize {
+        let family = &contents.families()[series.family as usize];
+        let family = self.catalog.find_family(&family.name).expect("learned");
+        self.catalog.find_series(family, &series.values).expect("learned") as usize
+    }
+
+    /// The ordinal in a slot of a series of the catalog.
+    fn place_in(&self, copied: &Copied, series: usize) -> Option<usize> {
+        let series = &self.catalog.series()[series];
+        let family = &self.catalog.families()[series.family as usize];
+        let family = copied.contents.find_family(&family.name)?;
+        copied.contents.find_series(family, &series.values).map(|series| series as usize)
+    }
+
     fn runs(&self, contents: &Contents) -> Vec<Run> {
         let run = |series: &log::Series| {
-            let family = &contents.families()[series.family as usize];
-            let family = self.catalog.find_family(&family.name).expect("learned");
-            let to = self.catalog.find_series(family, &series.values).expect("learned");
-            let (shape, to) = (contents.shape(series), self.catalog.series()[to as usize].cell);
-            Run { shape, series: 1, from: series.cell, to }
+            let to = self.catalog.series()[self.place(contents, series)].cell;
+            Run { shape: contents.shape(series), series: 1, from: series.cell, to }
         };
         contents.series().iter().map(run).collect()
     }
 
-    fn gauges(&self, slot: usize, copied: &Copied) -> Option<DeadRow> {
-        let (word, tenant) = self.table[slot];
-        let all = copied.contents.series().iter();
-        let all = all.filter(|s| copied.contents.shape(s) == Shape::Gauge(GaugeMode::All));
-        let cells: Vec<u64> = all.flat_map(|s| copied.row[s.cell..s.cell + 2].to_vec()).collect();
+    /// The series of gauges of mode `all`, by ordinal.
+    fn all_gauges(&self) -> impl Iterator<Item = usize> + '_ {
+        let shape = |series: usize| self.catalog.shape(&self.catalog.series()[series]);
+        let series = 0..self.catalog.series().len();
+        series.filter(move |&series| shape(series) == Shape::Gauge(GaugeMode::All))
+    }
+
+    fn gauges(&self, copied: &Copied) -> Option<DeadRow> {
+        let (word, tenant) = self.table[copied.slot];
+        let gauge = |series| {
+            let cells = self.place_in(copied, series).map(|series| copied.cells(series));
+            cells.filter(|cells| !cells.is_empty()).unwrap_or(&[0, 0])
+        };
+        let cells: Vec<u64> = self.all_gauges().flat_map(|series| gauge(series).to_vec()).collect();
         let set = cells.chunks(2).any(|gauge| gauge[1] != 0);
-        let (slot, generation) = (slot as u64, word.generation);
+        let (slot, generation) = (copied.slot as u64, word.generation);
         set.then_some(DeadRow { pid: tenant.pid, slot, generation, cells })
+    }
+
+    /// What archive and slots hold of a series. A slot of which `until` knows what it had at some
+    /// moment counts as far as that.
+    fn total<'b>(
+        &self,
+        slots: &'b [Copied],
+        series: usize,
+        until: impl Fn(&'b Copied, usize) -> Option<&'b Removal>,
+    ) -> Vec<u64> {
+        let series_at = &self.catalog.series()[series];
+        let shape = self.catalog.shape(series_at);
+        let archived = self.archive.cells().get(series_at.cell..series_at.cell + shape.width());
+        let mut total = archived.map_or_else(|| vec![0; shape.width()], <[u64]>::to_vec);
+        for copied in slots {
+            let Some(own) = self.place_in(copied, series) else { continue };
+            match until(copied, own) {
+                Some(said) => shape.merge(&mut total, &said.cells),
+                None if copied.row.is_empty() => {}
+                None => shape.merge(&mut total, copied.cells(own)),
+            }
+        }
+        total
+    }
+
+    /// Ends a life of a series: what was counted in it is taken off, what was set is forgotten.
+    fn end_life(&mut self, series: usize, total: &[u64]) {
+        let cell = self.catalog.series()[series].cell;
+        let shape = self.catalog.shape(&self.catalog.series()[series]);
+        if shape.counts() {
+            return self.archive.set_offset(cell, total);
+        }
+        self.archive.forget(cell, shape.width());
+        let place = self.all_gauges().position(|gauge| gauge == series);
+        if let Some(place) = place {
+            self.archive.forget_in_rows(place);
+        }
+    }
+
+    fn apply(&mut self, slots: &[Copied], by: usize, removal: &Removal) {
+        let contents = &slots[by].contents;
+        let series = self.place(contents, &contents.series()[removal.series as usize]);
+        let life = self.archive.life(series);
+        let life = match removal.action {
+            Action::Reset => {
+                let slot = slots[by].slot;
+                let until = |copied: &Copied, _| (copied.slot == slot).then_some(removal);
+                let total = self.total(slots, series, until);
+                self.end_life(series, &total);
+                life.renewed(removal.at_ms)
+            }
+            Action::Hold if life.is_hidden => life.renewed(removal.at_ms),
+            Action::Remove => Life { is_removed: true, ..life },
+            Action::Hold => Life { is_removed: false, ..life },
+        };
+        self.archive.set_life(series, life);
+    }
+
+    /// Applies what workers have said of their series, and commits it.
+    pub fn hear(&mut self) -> Result<(), String> {
+        let slots = self.copy_all(&self.counting())?;
+        for (by, copied) in slots.iter().enumerate() {
+            let applied = self.archive.applied(copied.slot);
+            for (end, removal) in copied.said.iter().filter(|(end, _)| *end > applied) {
+                self.apply(&slots, by, removal);
+                self.archive.apply(copied.slot, *end);
+            }
+        }
+        for series in 0..self.catalog.series().len() {
+            self.hide_or_show(&slots, series);
+        }
+        self.archive.commit(self.words, &self.layout, self.catalog.end().cells);
+        Ok(())
+    }
+
+    /// Hides a removed series that nobody holds any more, shows one that somebody holds or counts.
+    fn hide_or_show(&mut self, slots: &[Copied], series: usize) {
+        let life = self.archive.life(series);
+        let holds = |copied| self.place_in(copied, series).is_some_and(|own| copied.holds(own));
+        let is_held = slots.iter().any(holds);
+        if life.is_removed && !life.is_hidden && !is_held {
+            let total = self.total(slots, series, Copied::had);
+            self.end_life(series, &total);
+            self.archive.set_life(series, Life { is_hidden: true, ..life });
+        } else if life.is_hidden && (is_held || self.exposed(slots, series).iter().any(|&c| c != 0))
+        {
+            self.archive.set_life(series, life.renewed(NOW_MS));
+        }
+    }
+
+    /// What an exposition shows of a series.
+    fn exposed(&self, slots: &[Copied], series: usize) -> Vec<u64> {
+        let mut total = self.total(slots, series, |_, _| None);
+        let series = &self.catalog.series()[series];
+        let offsets = self.archive.offsets().get(series.cell..).unwrap_or(&[]);
+        self.catalog.shape(series).take_off(&mut total, offsets);
+        total
     }
 
     /// Folds slots whose workers are dead.
     pub fn reclaim(&mut self, slots: &[usize]) -> Result<(), String> {
+        self.hear()?;
         slots.iter().for_each(|&slot| self.drain(slot));
-        let copied = slots.iter().map(|&slot| self.copy(slot)).collect::<Result<Vec<_>, _>>()?;
-        copied.iter().for_each(|copied| self.learn(&copied.contents));
+        let copied = self.copy_all(slots)?;
         let runs: Vec<_> = copied.iter().map(|copied| self.runs(&copied.contents)).collect();
-        let batch: Vec<_> = (slots.iter().zip(&copied).zip(&runs))
-            .map(|((&slot, copied), runs)| Dead {
-                slot,
-                generation: self.table[slot].0.generation,
+        let batch: Vec<_> = (copied.iter().zip(&runs))
+            .map(|(copied, runs)| Dead {
+                slot: copied.slot,
+                generation: self.table[copied.slot].0.generation,
                 row: &copied.row,
                 runs,
-                gauges: self.gauges(slot, copied),
-                dropped: slot::dropped(self.words, self.layout.slot(slot)),
+                gauges: self.gauges(copied),
+                dropped: slot::dropped(self.words, self.layout.slot(copied.slot)),
             })
             .collect();
         self.archive.fold(self.words, &self.layout, self.catalog.end().cells, &batch);
@@ -186,26 +367,22 @@ impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
         (0..self.table.len()).filter(|&slot| self.turn(slot) == Turn::Counts).collect()
     }
 
-    /// Archive and slots together; the rows of gauges of mode `all`, the dead first.
+    /// Archive and slots together, without what was taken off; the rows of gauges of mode `all`,
+    /// the dead first.
     pub fn totals(&mut self) -> Result<(Totals, Vec<DeadRow>), String> {
-        let slots = self.counting();
-        let copied = slots.iter().map(|&slot| self.copy(slot)).collect::<Result<Vec<_>, _>>()?;
-        copied.iter().for_each(|copied| self.learn(&copied.contents));
-        let mut cells = self.archive.cells().to_vec();
-        cells.resize(self.catalog.end().cells, 0);
+        self.hear()?;
+        let slots = self.copy_all(&self.counting())?;
         let mut rows: Vec<_> = self.archive.rows().cloned().collect();
-        for (&slot, copied) in slots.iter().zip(&copied) {
-            let runs = self.runs(&copied.contents);
-            let archived = runs.iter().filter(|run| run.shape.is_archived());
-            archived.for_each(|run| run.merge(&mut cells, &copied.row));
-            rows.extend(self.gauges(slot, copied));
+        rows.extend(slots.iter().filter_map(|copied| self.gauges(copied)));
+        let mut totals = Totals::new();
+        for (ordinal, series) in self.catalog.series().iter().enumerate() {
+            let life = self.archive.life(ordinal);
+            if self.catalog.shape(series).is_archived() && !life.is_hidden {
+                let cells = self.exposed(&slots, ordinal);
+                totals.insert(key(&self.catalog, series), (life.created_ms, cells));
+            }
         }
-        let archived = |s: &&log::Series| self.catalog.shape(s).is_archived();
-        let total = |s: &log::Series| {
-            let width = self.catalog.shape(s).width();
-            (key(&self.catalog, s), cells[s.cell..s.cell + width].to_vec())
-        };
-        Ok((self.catalog.series().iter().filter(archived).map(total).collect(), rows))
+        Ok((totals, rows))
     }
 }
 
@@ -267,7 +444,8 @@ impl<'a, W: Words + ?Sized> Worker<'a, W> {
             self.contents.families().len() as u32 - 1
         });
         let series = self.contents.find_series(family, &[route]).unwrap_or_else(|| {
-            self.append(Record::Series { family, values: [route.into()].into() });
+            let values = [route.into()].into();
+            self.append(Record::Series { family, created_ms: BEGUN_MS, values });
             self.contents.series().len() as u32 - 1
         });
         self.contents.series()[series as usize].clone()
@@ -283,5 +461,15 @@ impl<'a, W: Words + ?Sized> Worker<'a, W> {
         let now = by(self.words.load(at, Relaxed));
         self.words.store(at, now, Relaxed);
         now
+    }
+
+    /// Says something of a series that it has.
+    pub fn say(&mut self, series: &log::Series, action: Action, at_ms: u64) {
+        let ordinal = self.contents.find_series(series.family, &series.values).expect("its own");
+        let cells = self.layout.slot_cells(self.slot) + series.cell;
+        let mut now = Vec::new();
+        self.words.read(cells..cells + self.contents.shape(series).width(), &mut now);
+        let removal = Removal { series: ordinal, action, at_ms, cells: now.into() };
+        self.append(Record::Removal(removal));
     }
 }

@@ -1,59 +1,81 @@
 //! What a restarted supervisor finds after a death at any store: the whole life of an arena,
 //! cut after each of its stores.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
 
 use tallyboard_proto::archive::DeadRow;
-use tallyboard_proto::cell::Shape;
 use tallyboard_proto::family::{GaugeMode, Kind};
-use tallyboard_proto::layout::{Geometry, Layout};
-use tallyboard_proto::log::Series;
+use tallyboard_proto::layout::{Geometry, Layout, header};
+use tallyboard_proto::log::{Action, Series};
 use tallyboard_proto::word::Words;
 
 use crate::memory::{Sweep, Trace, VecWords};
 use crate::mutated::{Defect, Mutated};
 use crate::party::{Supervisor, Totals, Worker};
+use crate::truth::{Event, Truth, Turn};
 
-/// One store into a cell, as whoever counted remembers it.
-struct Counted {
-    /// How many stores there were with it.
-    stores: usize,
-    turn: (usize, u64),
-    series: String,
-    shape: Shape,
-    cell: usize,
-    value: u64,
-}
+/// What happened, each with how many stores there were with it.
+type Diary = RefCell<Vec<(usize, Turn, Event)>>;
 
-/// The life of an arena: every store, and what was counted.
+/// The life of an arena: every store, and what happened.
 struct Life {
     layout: Layout,
     trace: Trace,
-    counted: Vec<Counted>,
+    diary: Diary,
+}
+
+impl Life {
+    /// What is true after the first `stores` stores.
+    fn truth(&self, stores: usize) -> Truth {
+        let mut truth = Truth::default();
+        let diary = self.diary.borrow();
+        let happened = diary.iter().take_while(|(with, ..)| *with <= stores);
+        happened.for_each(|(_, turn, event)| truth.learn(*turn, event.clone()));
+        truth
+    }
 }
 
 fn layout() -> Layout {
-    let (slots, cells, log_words) = (2, 24, 48);
+    let (slots, cells, log_words) = (2, 24, 96);
     Layout::new(Geometry { slots, cells, log_words, ring_rows: 2, row_cells: 4, unit: 1 })
 }
 
-/// A worker that writes down what it counts.
+/// A worker that writes down what it does.
 struct Counter<'a, 'l, W: ?Sized> {
     worker: Worker<'a, W>,
-    turn: (usize, u64),
+    turn: Turn,
     trace: &'l Trace,
-    counted: &'l mut Vec<Counted>,
+    diary: &'l Diary,
 }
 
 impl<W: Words + ?Sized> Counter<'_, '_, W> {
-    fn change(&mut self, series: &Series, cell: usize, by: impl Fn(u64) -> u64) {
-        let value = self.worker.change(series, cell, by);
-        let ((series, shape), stores) = (self.worker.key(series), self.trace.stores());
-        self.counted.push(Counted { stores, turn: self.turn, series, shape, cell, value });
+    fn note(&self, event: Event) {
+        self.diary.borrow_mut().push((self.trace.stores(), self.turn, event));
     }
 
+    fn change(&mut self, series: &Series, cell: usize, by: impl Fn(u64) -> u64) {
+        let value = self.worker.change(series, cell, by);
+        let (series, shape) = self.worker.key(series);
+        self.note(Event::Counted { series, shape, cell, value });
+    }
+
+    fn say(&mut self, series: &Series, action: Action, at_ms: u64) {
+        self.worker.say(series, action, at_ms);
+        let (series, _) = self.worker.key(series);
+        self.note(Event::Said { series, action, at_ms });
+    }
+
+    fn hits(&mut self, route: &str) -> Series {
+        self.worker.series(Kind::Counter, "hits", route)
+    }
+
+    fn took(&mut self) -> Series {
+        self.worker.series(Kind::Histogram([1.0].into()), "took", "/")
+    }
+
+    /// All amounts are quarters: the sum of floats is the same in any order.
     fn count(&mut self, route: &str, whole: u64, fraction: f64) {
-        let hits = self.worker.series(Kind::Counter, "hits", route);
+        let hits = self.hits(route);
         self.change(&hits, 0, |old| old + whole);
         self.change(&hits, 1, |old| (f64::from_bits(old) + fraction).to_bits());
     }
@@ -64,8 +86,15 @@ impl<W: Words + ?Sized> Counter<'_, '_, W> {
         self.change(&gauge, 1, |_| 1);
     }
 
+    /// The worker forgets what it set before it says so.
+    fn remove_gauge(&mut self, name: &str, mode: GaugeMode, at_ms: u64) {
+        let gauge = self.worker.series(Kind::Gauge(mode), name, "/");
+        self.change(&gauge, 1, |_| 0);
+        self.say(&gauge, Action::Remove, at_ms);
+    }
+
     fn observe(&mut self, value: f64) {
-        let took = self.worker.series(Kind::Histogram([1.0].into()), "took", "/");
+        let took = self.took();
         self.change(&took, usize::from(value > 1.0), |old| old + 1);
         self.change(&took, 2, |old| (f64::from_bits(old) + value).to_bits());
     }
@@ -81,92 +110,158 @@ impl<W: Words + ?Sized> Counter<'_, '_, W> {
     }
 }
 
-/// Attach, log append, count, die, fold, scrub, reassign, count again, fold a batch, and twice more
-/// so that each bank is written over and the ring is full.
+/// The supervisor of a life, and the pid of its next worker.
+struct Arena<'a, 'l, W: ?Sized> {
+    supervisor: Supervisor<'a, W>,
+    words: &'a W,
+    layout: Layout,
+    trace: &'l Trace,
+    diary: &'l Diary,
+    pid: u64,
+}
+
+impl<'a, 'l, W: Words + ?Sized> Arena<'a, 'l, W> {
+    fn attach(&mut self, slot: usize, routes: &[&str]) -> Counter<'a, 'l, W> {
+        let grant = self.supervisor.assign(slot, self.pid);
+        self.pid += 1;
+        self.supervisor.confirm(slot);
+        let turn = (slot, grant.generation);
+        let worker = Worker::begin(self.words, self.layout, &grant);
+        let mut counter = Counter { worker, turn, trace: self.trace, diary: self.diary };
+        counter.work(routes);
+        counter
+    }
+
+    fn hear(&mut self) -> Result<(), String> {
+        self.supervisor.hear()
+    }
+
+    /// Folds workers that are dead, which they are from the store of the commit word on, and hides
+    /// what nobody holds any more before the next worker comes.
+    fn reclaim<const N: usize>(&mut self, dead: [Counter<'a, 'l, W>; N]) -> Result<(), String> {
+        self.hear()?;
+        let before = self.trace.stores();
+        self.supervisor.reclaim(&dead.each_ref().map(|counter| counter.turn.0))?;
+        let folded = self.trace.first_store_to(header::ARCHIVE_COMMIT, before);
+        let folded = folded.unwrap_or(before);
+        let died = dead.map(|counter| (folded, counter.turn, Event::Died));
+        self.diary.borrow_mut().extend(died);
+        self.hear()
+    }
+}
+
+/// Attach, log append, count, reset, remove, die, fold, scrub, reassign, count again, fold a batch,
+/// and so on, so that each bank is written over many times and the ring is full.
 fn live(sweep: Sweep, defect: Option<Defect>) -> Result<Life, String> {
     let layout = layout();
     let first = VecWords::new(layout.arena_words());
     Supervisor::begin(&first, &layout);
-    let (trace, mut counted) = (Trace::new(first, sweep), Vec::new());
+    let (trace, diary) = (Trace::new(first, sweep), Diary::default());
     let words = Mutated::new(&trace, layout, defect);
-    let mut supervisor = Supervisor::start(&words, layout)?;
-    let mut attach = |supervisor: &mut Supervisor<_>, slot, pid, routes: &[&str]| {
-        let grant = supervisor.assign(slot, pid);
-        supervisor.confirm(slot);
-        let worker = Worker::begin(&words, layout, &grant);
-        let turn = (slot, grant.generation);
-        Counter { worker, turn, trace: &trace, counted: &mut counted }.work(routes);
-    };
-    attach(&mut supervisor, 0, 100, &["a", "b"]);
-    attach(&mut supervisor, 1, 101, &["c", "a"]);
-    supervisor.reclaim(&[0])?;
-    attach(&mut supervisor, 0, 102, &["b", "d"]);
-    supervisor.reclaim(&[1, 0])?;
-    attach(&mut supervisor, 1, 103, &["d", "a"]);
-    supervisor.reclaim(&[1])?;
-    attach(&mut supervisor, 1, 104, &["a"]);
-    supervisor.reclaim(&[1])?;
-    attach(&mut supervisor, 0, 105, &["c"]);
-    Ok(Life { layout, trace, counted })
+    let supervisor = Supervisor::start(&words, layout)?;
+    let (trace_of, diary_of, pid) = (&trace, &diary, 100);
+    let mut arena =
+        Arena { supervisor, words: &words, layout, trace: trace_of, diary: diary_of, pid };
+    resets_and_removals(&mut arena)?;
+    let third = arena.attach(1, &["d", "a"]);
+    arena.reclaim([third])?;
+    let mut fourth = arena.attach(1, &["a"]);
+    let hits = fourth.hits("d");
+    fourth.say(&hits, Action::Remove, 60);
+    arena.hear()?;
+    fourth.count("d", 3, 0.75);
+    arena.reclaim([fourth])?;
+    let mut fifth = arena.attach(0, &["c"]);
+    let hits = fifth.hits("c");
+    fifth.say(&hits, Action::Remove, 70);
+    arena.hear()?;
+    fifth.say(&hits, Action::Hold, 71);
+    fifth.count("c", 1, 0.0);
+    Ok(Life { layout, trace, diary })
 }
 
-/// What was counted in the first `stores` stores: the totals, and the rows of gauges of mode `all`
-/// by turn.
-type Truth = (Totals, BTreeMap<(usize, u64), Vec<u64>>);
-
-fn truth(counted: &[Counted], stores: usize) -> Truth {
-    let mut rows = BTreeMap::new();
-    for one in counted.iter().take_while(|one| one.stores <= stores) {
-        let row = rows.entry((&one.series, one.turn));
-        row.or_insert_with(|| (one.shape, vec![0; one.shape.width()])).1[one.cell] = one.value;
-    }
-    let (mut totals, mut gauges) = (Totals::new(), BTreeMap::new());
-    for ((series, turn), (shape, row)) in rows {
-        if shape.is_archived() {
-            let total = totals.entry(series.clone()).or_insert_with(|| vec![0; row.len()]);
-            shape.merge(total, &row);
-        } else if row[1] != 0 {
-            gauges.insert(turn, row);
-        }
-    }
-    (totals, gauges)
+/// Of two workers, one of which is folded and replaced, each says this and that.
+fn resets_and_removals<W: Words + ?Sized>(arena: &mut Arena<'_, '_, W>) -> Result<(), String> {
+    let mut zeroth = arena.attach(0, &["a", "b"]);
+    let mut first = arena.attach(1, &["c", "a"]);
+    let hits = first.hits("a");
+    first.say(&hits, Action::Reset, 10);
+    // Counts before the supervisor has heard of the reset.
+    first.count("a", 5, 0.5);
+    arena.hear()?;
+    zeroth.count("a", 2, 0.25);
+    let took = zeroth.took();
+    zeroth.say(&took, Action::Reset, 20);
+    arena.hear()?;
+    first.observe(0.75);
+    arena.reclaim([zeroth])?;
+    // The dead one's counts are in the archive; its removals do not hide those of the next.
+    let mut second = arena.attach(0, &["b", "d"]);
+    let hits = second.hits("b");
+    second.say(&hits, Action::Remove, 30);
+    second.count("b", 1, 0.25);
+    arena.hear()?;
+    first.count("b", 4, 0.5);
+    arena.hear()?;
+    let hits = first.hits("a");
+    first.say(&hits, Action::Reset, 40);
+    arena.hear()?;
+    second.remove_gauge("top", GaugeMode::Max, 50);
+    second.remove_gauge("load", GaugeMode::All, 51);
+    arena.hear()?;
+    first.remove_gauge("load", GaugeMode::All, 52);
+    arena.hear()?;
+    second.count("d", 1, 0.0);
+    arena.reclaim([first, second])
 }
 
-/// Whether the supervisor's totals are the true ones. A series of which nothing was counted yet
-/// may be there or not.
+/// Whether the supervisor's totals are the true ones. A series that shows nothing may be there or
+/// not.
 fn compare<W: Words + ?Sized>(
     when: &str,
     supervisor: &mut Supervisor<'_, W>,
     truth: &Truth,
 ) -> Result<(), String> {
-    let (totals, rows) = supervisor.totals()?;
-    let counted = |totals: &Totals| -> Totals {
-        let some = totals.iter().filter(|(_, cells)| cells.iter().any(|&cell| cell != 0));
-        some.map(|(series, cells)| (series.clone(), cells.clone())).collect()
-    };
-    let (found, expected) = (counted(&totals), counted(&truth.0));
+    let (mut found, rows) = supervisor.totals()?;
+    found.retain(|_, (_, cells)| cells.iter().any(|&cell| cell != 0));
+    let expected: Totals = truth.totals();
     if found != expected {
-        return Err(format!("{when}: found {found:?}, counted were {expected:?}"));
+        return Err(format!("{when}: found {found:?}, true are {expected:?}"));
     }
     let fallen = supervisor.archive.rows_dropped() as usize;
+    let set = truth.rows();
     let honest = |row: &DeadRow| {
-        truth.1.get(&(row.slot as usize, row.generation)) == Some(&row.cells) && row.pid >= 100
+        set.get(&(row.slot as usize, row.generation)) == Some(&row.cells) && row.pid >= 100
     };
     let mut turns: Vec<_> = rows.iter().map(|row| (row.slot, row.generation)).collect();
     turns.sort_unstable();
     turns.dedup();
     let once = turns.len() == rows.len();
-    if !once || !rows.iter().all(honest) || rows.len() + fallen != truth.1.len() {
-        return Err(format!("{when}: rows {rows:?}, {fallen} dropped, set were {:?}", truth.1));
+    if !once || !rows.iter().all(honest) || rows.len() + fallen != set.len() {
+        return Err(format!("{when}: rows {rows:?}, {fallen} dropped, set were {set:?}"));
     }
     Ok(())
 }
 
 /// A request is served by a worker.
-fn serve<W: Words + ?Sized>(mut worker: Worker<'_, W>, truth: &mut Truth) {
+fn serve<W: Words + ?Sized>(mut worker: Worker<'_, W>, turn: Turn, truth: &mut Truth) {
     let hits = worker.series(Kind::Counter, "hits", "a");
-    worker.change(&hits, 0, |old| old + 1);
-    truth.0.entry(r#"hits["a"]"#.to_owned()).or_insert_with(|| vec![0; 2])[0] += 1;
+    let value = worker.change(&hits, 0, |old| old + 1);
+    let (series, shape) = worker.key(&hits);
+    truth.learn(turn, Event::Counted { series, shape, cell: 0, value });
+}
+
+/// Folds all of these.
+fn reclaim<W: Words + ?Sized>(
+    supervisor: &mut Supervisor<'_, W>,
+    dead: &[usize],
+    truth: &mut Truth,
+) -> Result<(), String> {
+    let turns: Vec<Turn> =
+        dead.iter().map(|&slot| (slot, supervisor.table[slot].0.generation)).collect();
+    supervisor.reclaim(dead)?;
+    turns.into_iter().for_each(|turn| truth.learn(turn, Event::Died));
+    Ok(())
 }
 
 /// A supervisor restarted on `words` sees the truth, folds what is left, and gives both slots to
@@ -175,15 +270,16 @@ fn recover(words: &impl Words, layout: Layout, truth: &mut Truth) -> Result<(), 
     let mut supervisor = Supervisor::start(words, layout)?;
     compare("restarted", &mut supervisor, truth)?;
     let dead = supervisor.counting();
-    supervisor.reclaim(&dead)?;
+    reclaim(&mut supervisor, &dead, truth)?;
     compare("folded", &mut supervisor, truth)?;
     for slot in 0..layout.geometry.slots {
         let grant = supervisor.assign(slot, 200);
         // Dies again before it hears of the new worker.
         let mut restarted = Supervisor::start(words, layout)?;
-        serve(Worker::begin(words, layout, &grant), truth);
+        let turn = (slot, grant.generation);
+        serve(Worker::begin(words, layout, &grant), turn, truth);
         compare("reassigned", &mut restarted, truth)?;
-        restarted.reclaim(&[slot])?;
+        reclaim(&mut restarted, &[slot], truth)?;
         compare("folded again", &mut restarted, truth)?;
         supervisor = restarted;
     }
@@ -196,7 +292,7 @@ pub fn cut_everywhere(sweep: Sweep, defect: Option<Defect>) -> Result<usize, Str
     let mut cuts = 0;
     for (stores, memory) in life.trace.cuts().enumerate() {
         let words = Mutated::new(&memory, life.layout, defect);
-        let mut truth = truth(&life.counted, stores);
+        let mut truth = life.truth(stores);
         recover(&words, life.layout, &mut truth)
             .map_err(|error| format!("after {stores} stores: {error}"))?;
         cuts += 1;
@@ -211,12 +307,14 @@ fn cut_recoveries_everywhere() -> Result<usize, String> {
     for (stores, memory) in life.trace.cuts().enumerate() {
         let trace = Trace::new(memory, Sweep::NotZero);
         let mut supervisor = Supervisor::start(&trace, life.layout)?;
-        let dead = supervisor.counting();
-        supervisor.reclaim(&dead)?;
-        let truth = truth(&life.counted, stores);
+        let (dead, before) = (supervisor.counting(), trace.stores());
+        let (mut truth, mut folded) = (life.truth(stores), life.truth(stores));
+        reclaim(&mut supervisor, &dead, &mut folded)?;
+        let fold = trace.first_store_to(header::ARCHIVE_COMMIT, before).unwrap_or(before);
         for (again, memory) in trace.cuts().enumerate() {
+            let truth = if again < fold { &mut truth } else { &mut folded };
             let mut restarted = Supervisor::start(&memory, life.layout)?;
-            compare("restarted twice", &mut restarted, &truth)
+            compare("restarted twice", &mut restarted, truth)
                 .map_err(|error| format!("after {stores} and {again} stores: {error}"))?;
             cuts += 1;
         }
@@ -245,11 +343,11 @@ fn a_worker_that_outlives_its_supervisor_loses_nothing_at_any_store() {
     let mut survivors = 0;
     for (stores, memory) in life.trace.cuts().enumerate() {
         let failed = |error| panic!("after {stores} stores: {error}");
-        let mut truth = truth(&life.counted, stores);
+        let mut truth = life.truth(stores);
         let mut restarted = Supervisor::start(&memory, life.layout).unwrap_or_else(failed);
         for slot in 0..life.layout.geometry.slots {
             let Some(worker) = Worker::resume(&memory, life.layout, slot) else { continue };
-            serve(worker, &mut truth);
+            serve(worker, (slot, restarted.table[slot].0.generation), &mut truth);
             compare("gone on", &mut restarted, &truth).unwrap_or_else(|e| _ = failed(e));
             survivors += 1;
         }

@@ -10,7 +10,7 @@ use nix::unistd::geteuid;
 use serde_json::{Value, json};
 use tallyboard_proto::layout::{DROP_REASONS, DropReason, Geometry};
 use tallyboard_segment::posix::ObjectName;
-use tallyboard_supervisor::inspect::{Inspection, SlotFacts, inspect};
+use tallyboard_supervisor::inspect::{ArchiveFacts, Inspection, SlotFacts, inspect};
 
 use crate::find;
 use crate::flags::InspectFlags;
@@ -111,7 +111,7 @@ fn parts(found: &Inspection, geometry: &Geometry) -> String {
     format!(
         "geometry  {} slots, {} cells and {} log words each, {} dead rows of {} cells\n\
          catalog   {} families, {} series, {} cells, {} words{}\n\
-         archive   {} folds of {} lives, bank {}, {} cells, {} dead rows and {} dropped, {} floors{}\n\
+         archive   {} commits, {} lives folded, bank {}, {} cells, {} dead rows and {} dropped, {} floors{}{}\n\
          slots     {} taken, {} free\n",
         geometry.slots,
         geometry.cells,
@@ -130,6 +130,7 @@ fn parts(found: &Inspection, geometry: &Geometry) -> String {
         archive.rows,
         archive.rows_dropped,
         archive.floors,
+        lives(archive),
         not_counted(&archive.dropped),
         found.slots.len(),
         found.free,
@@ -149,6 +150,15 @@ fn damages(found: &Inspection) -> String {
         (_, _) => writeln!(text, "{all} damages, {} of them above", found.damages.len()),
     };
     text
+}
+
+/// What removals and resets have left.
+fn lives(archive: &ArchiveFacts) -> String {
+    let ArchiveFacts { removed, hidden, renewed, .. } = archive;
+    match removed + renewed {
+        0 => String::new(),
+        _ => format!(", {removed} series removed ({hidden} hidden), {renewed} renewed"),
+    }
 }
 
 fn uncommitted(bytes: u64) -> String {
@@ -179,6 +189,9 @@ fn slot_row(slot: &SlotFacts) -> Vec<String> {
     }
     if slot.is_folded {
         notes.push_str(", folded");
+    }
+    if slot.removals != 0 {
+        notes.push_str(&format!(", {} removals", slot.removals));
     }
     notes.push_str(&uncommitted(slot.uncommitted_bytes));
     notes.push_str(&not_counted(&slot.dropped));
@@ -221,6 +234,7 @@ fn to_json(found: &Inspection) -> Value {
         "pid_namespace": header.pid_namespace,
         "keeper_pid": header.keeper_pid,
         "uid": header.uid,
+        "unix_offset_ms": header.unix_offset_ns / 1_000_000,
         "geometry": geometry,
         "catalog": {
             "words": catalog.words,
@@ -238,6 +252,9 @@ fn to_json(found: &Inspection) -> Value {
             "rows_dropped": archive.rows_dropped,
             "dropped": dropped(&archive.dropped),
             "floors": archive.floors,
+            "removed": archive.removed,
+            "hidden": archive.hidden,
+            "renewed": archive.renewed,
         },
         "slots": found.slots.iter().map(slot_object).collect::<Vec<Value>>(),
         "free": found.free,
@@ -266,6 +283,7 @@ fn slot_object(slot: &SlotFacts) -> Value {
         "prefix": slot.prefix,
         "log_words": slot.log_words,
         "series": slot.series,
+        "removals": slot.removals,
         "cells": slot.cells,
         "dropped": dropped(&slot.dropped),
         "uncommitted_bytes": slot.uncommitted_bytes,

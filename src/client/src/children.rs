@@ -6,13 +6,13 @@
 //! Rule 3: who misses asks the registry, which knows everything; so this may hold less, never more.
 
 use std::hash::{BuildHasher, Hasher};
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::RandomState;
 
-use crate::registry::SeriesRef;
+use crate::definition::SeriesRef;
 
 /// Label values in the order of their family's label names.
 pub(crate) trait Values {
@@ -51,6 +51,8 @@ struct Entry {
 struct Child {
     values: Box<[Box<str>]>,
     series: SeriesRef,
+    /// Whether the series was removed: then who looks for it asks the registry.
+    is_removed: AtomicBool,
 }
 
 const FIRST_PLACES: usize = 16;
@@ -73,13 +75,26 @@ impl Children {
         // Acquire: CHILDREN-TABLE, pairs with `grow`.
         let table = self.tables.get(self.newest.load(Acquire))?.get()?;
         let hash = self.hash(values);
-        let same = |entry: &&Entry| entry.hash == hash && is_same(&entry.child.values, values);
-        probe(table, hash).map_while(OnceLock::get).find(same).map(|entry| entry.child.series)
+        let child = find_in(table, hash, values)?;
+        (!child.is_removed.load(Relaxed)).then_some(child.series)
+    }
+
+    /// Forgets a series that was removed. The caller holds the registry's lock.
+    pub(crate) fn forget(&self, values: &[Box<str>]) {
+        if let Some(child) = self.child(values) {
+            child.is_removed.store(true, Relaxed);
+        }
+    }
+
+    fn child(&self, values: &[Box<str>]) -> Option<&Child> {
+        let table = self.tables.get(self.newest.load(Acquire))?.get()?;
+        find_in(table, self.hash(values), values)
     }
 
     /// Remembers a series. The caller holds the registry's lock.
     pub(crate) fn insert(&self, values: &[Box<str>], series: SeriesRef) {
-        if self.find(values).is_some() {
+        if let Some(child) = self.child(values) {
+            child.is_removed.store(false, Relaxed);
             return;
         }
         let entries = self.entries.load(Relaxed);
@@ -89,7 +104,8 @@ impl Children {
         }
         let Some(table) = self.tables.get(self.newest.load(Relaxed)) else { return };
         let table = table.get_or_init(|| empty(FIRST_PLACES));
-        let child = Arc::new(Child { values: values.into(), series });
+        let child =
+            Arc::new(Child { values: values.into(), series, is_removed: AtomicBool::new(false) });
         put(table, Entry { hash: self.hash(values), child });
         self.entries.store(entries + 1, Relaxed);
     }
@@ -120,6 +136,16 @@ impl Children {
         });
         state.finish()
     }
+}
+
+#[inline]
+fn find_in<'a>(
+    table: &'a [OnceLock<Entry>],
+    hash: u64,
+    values: &(impl Values + ?Sized),
+) -> Option<&'a Child> {
+    let same = |entry: &&Entry| entry.hash == hash && is_same(&entry.child.values, values);
+    probe(table, hash).map_while(OnceLock::get).find(same).map(|entry| &*entry.child)
 }
 
 #[inline]

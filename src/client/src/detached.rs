@@ -8,6 +8,7 @@
 //! had been moved counts, once. Whether an arena was replaced is asked by a thread that ends with
 //! the answer, so that an attached process has no thread of ours when it forks.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tallyboard_segment::mapping::SlotMapping;
 use tallyboard_segment::process::{spawn_quiet, threads};
 
 use crate::registry::Registry;
+use crate::state::Ended;
 
 /// Shortest and longest pause before the supervisor is asked again.
 const PAUSE_FROM: Duration = Duration::from_millis(50);
@@ -48,28 +50,41 @@ enum How {
     Float,
     /// A stamp, of which the newest counts.
     Stamp,
+    /// A word that is copied as it is.
+    Word,
 }
 
 impl Pump {
-    /// A pump out of `from` for all series of `contents`, which has moved nothing yet.
-    pub(crate) fn new(contents: &Contents, from: &'static SlotMapping) -> Self {
+    /// A pump out of `from` for all series of `contents`, which has moved nothing yet. What was
+    /// counted in a life that has `ended` stays where it is.
+    pub(crate) fn new(
+        contents: &Contents,
+        ended: &BTreeMap<u32, Ended>,
+        from: &'static SlotMapping,
+    ) -> Self {
         let cell = |at, how| Moved { at, how, moved: 0 };
         let mut cells: Vec<Moved> = (0..DROP_REASONS)
             .map(|reason| cell(slot_header::DROPPED + reason, How::Whole))
             .collect();
-        for series in contents.series() {
+        for (ordinal, series) in (0..).zip(contents.series()) {
             let shape = contents.shape(series);
+            let ended = ended.get(&ordinal).filter(|_| shape.counts());
             let moved = |at| {
                 let how = match (shape.cell(at), shape) {
                     (CellKind::Whole, _) => How::Whole,
-                    (CellKind::Free, Shape::Gauge(_)) if at == 1 => How::Stamp,
-                    (CellKind::Float | CellKind::Free, _) => How::Float,
+                    (CellKind::Float, _) => How::Float,
+                    (_, Shape::Gauge(_)) if at == 0 => How::Float,
+                    (_, Shape::Gauge(_) | Shape::Info) => How::Stamp,
+                    (_, Shape::StateSet) if at == 1 => How::Stamp,
+                    (CellKind::Free, _) => How::Word,
                 };
-                cell(slot_header::WORDS + series.cell + at, how)
+                let at_word = slot_header::WORDS + series.cell + at;
+                Moved { at: at_word, how, moved: ended.map_or(0, |ended| ended.cells[at]) }
             };
-            // A gauge is set before it is stamped; a sum is marked odd before it may fall.
+            // A value is set before it is stamped; a sum is marked odd before it may fall, and an
+            // exemplar is whole before its turn.
             match shape {
-                Shape::Gauge(_) => cells.extend((0..shape.width()).map(moved)),
+                Shape::Gauge(_) | Shape::StateSet => cells.extend((0..shape.width()).map(moved)),
                 _ => cells.extend((0..shape.width()).rev().map(moved)),
             }
         }
@@ -94,6 +109,7 @@ impl Pump {
                 }
                 How::Float => add_float(into, f64::from_bits(now) - f64::from_bits(cell.moved)),
                 How::Stamp => stamp(into, now),
+                How::Word => into.store(now, Relaxed),
             }
             cell.moved = now;
         }

@@ -5,9 +5,11 @@ use std::marker::PhantomData;
 use tallyboard_proto::family::{Family as Description, Kind};
 
 use crate::children::Values;
+use crate::definition::FamilyRef;
+use crate::error::{LabelError, RegisterError};
 use crate::labels::{LabelSet, Typed};
 use crate::metric::Metric;
-use crate::registry::{FamilyRef, LabelError, RegisterError, Registry};
+use crate::registry::Registry;
 
 /// A metric with labels: one series per set of label values.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +93,55 @@ impl<M: Metric> Family<M> {
         self.series(&Typed(labels))
     }
 
+    /// Removes the series with these values, in the order of the label names, from this process;
+    /// says whether it was there. It is shown as long as another living process holds it, which is
+    /// one that began it or has counted it. When somebody counts it again, it begins at 0, with a new
+    /// created time.
+    ///
+    /// ```
+    /// use tallyboard::Counter;
+    ///
+    /// let sent = Counter::builder("app_sent_total", "Bytes sent.").labels(&["client"]).family()?;
+    /// sent.with(&["a"])?.inc_by(10);
+    /// assert!(sent.remove(&["a"])?);
+    /// assert!(!sent.remove(&["a"])?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`LabelError`] for another number of values than labels.
+    pub fn remove<S: AsRef<str>>(&self, values: &[S]) -> Result<bool, LabelError> {
+        let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
+        self.family.check_count(values.len())?;
+        Ok(self.family.remove(&values))
+    }
+
+    /// Removes every series of the family from this process, as [`Family::remove`] does; says how
+    /// many there were.
+    pub fn clear(&self) -> usize {
+        self.family.clear()
+    }
+
+    /// The series that this process holds: their label values, and the metric.
+    ///
+    /// ```
+    /// use tallyboard::Counter;
+    ///
+    /// let sent = Counter::builder("app_sent_total", "Bytes sent.").labels(&["client"]).family()?;
+    /// sent.with(&["a"])?.inc();
+    /// let clients: Vec<String> = sent.iter().map(|(values, _)| values[0].to_string()).collect();
+    /// assert_eq!(clients, ["a"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = (Box<[Box<str>]>, M)> {
+        let family = self.family;
+        let held = self.family.held().into_iter();
+        held.filter_map(move |values| {
+            let series = family.series(&*values).ok()?;
+            Some((values, M::of(series, family)))
+        })
+    }
+
     fn check_names(&self, names: &[&str]) -> Result<(), LabelError> {
         let family = self.family.family();
         if family.labels.iter().map(|label| &**label).eq(names.iter().copied()) {
@@ -105,7 +156,7 @@ impl<M: Metric> Family<M> {
 
     #[inline]
     fn series(&self, values: &(impl Values + ?Sized)) -> Result<M, LabelError> {
-        Ok(M::of(self.family.series(values)?, self.family.family()))
+        Ok(M::of(self.family.series(values)?, self.family))
     }
 }
 
@@ -138,6 +189,8 @@ pub struct Builder<M> {
     names: &'static [&'static str],
     registry: Option<&'static Registry>,
     reuse: bool,
+    /// Whether the mode of a gauge was given.
+    pub(crate) has_mode: bool,
     metric: PhantomData<fn() -> M>,
 }
 
@@ -152,6 +205,7 @@ impl<M: Metric> Builder<M> {
             names: &[],
             registry: None,
             reuse: false,
+            has_mode: true,
             metric: PhantomData,
         }
     }
@@ -207,8 +261,9 @@ impl<M: Metric> Builder<M> {
     /// the name before: as something else, or the same without [`Builder::reuse`] now.
     pub fn family(self) -> Result<Family<M>, RegisterError> {
         let labels: Vec<&str> = self.labels.iter().map(String::as_str).collect();
-        let description = Description::new(self.kind, &self.name, &self.unit, &self.help, &labels)?;
         let registry = self.registry.unwrap_or_else(Registry::shared);
+        let kind = if self.has_mode { self.kind } else { Kind::Gauge(registry.gauge_mode) };
+        let description = Description::new(kind, &self.name, &self.unit, &self.help, &labels)?;
         let family = registry.register(description, self.reuse)?;
         Ok(Family { family, names: self.names, metric: PhantomData })
     }
@@ -225,6 +280,6 @@ impl<M: Metric> Builder<M> {
         }
         let family = self.family()?.family;
         let series = family.series(&[""; 0] as &[&str]).map_err(|_| labels)?;
-        Ok(M::of(series, family.family()))
+        Ok(M::of(series, family))
     }
 }

@@ -36,26 +36,45 @@
 
 mod attach;
 mod children;
+mod collector;
+mod definition;
 mod detached;
+mod error;
+mod exemplar;
 mod family;
+mod gather;
+mod info;
 mod labels;
 mod metric;
 mod outcome;
 mod progress;
 mod registry;
+#[cfg(feature = "serve")]
+mod serve;
+mod state;
 mod timer;
 
 pub use attach::AttachError;
+pub use collector::Collector;
+pub use error::{LabelError, RegisterError};
+pub use exemplar::ExemplarError;
 pub use family::{Builder, Family};
+pub use gather::{Exposition, exposition};
+pub use info::{Info, InfoError, StateError, StateSet};
 #[doc(hidden)]
 pub use labels::label_name;
 pub use labels::{LabelBuffer, LabelSet, LabelValue};
-pub use metric::{AmountError, Counter, DEFAULT_BUCKETS, Gauge, Histogram, Summary};
+pub use metric::{
+    AmountError, Counter, DEFAULT_BUCKETS, Gauge, Histogram, Summary, TimestampError,
+};
 pub use progress::InProgress;
 pub use registry::{
-    AlreadyInUse, Attachment, DEFAULT_ATTACH_TIMEOUT, DEFAULT_LABEL_LIMIT, LabelError,
-    RegisterError, Registry, RegistryBuilder,
+    AlreadyInUse, Attachment, DEFAULT_ATTACH_TIMEOUT, DEFAULT_LABEL_LIMIT,
+    DEFAULT_REFRESH_INTERVAL, Registry, RegistryBuilder,
 };
+#[cfg(feature = "serve")]
+pub use serve::{Server, serve};
+pub use tallyboard_exposition::sample;
 pub use tallyboard_proto::control::{Refused, RefusedReason};
 pub use tallyboard_proto::family::{FamilyError, GaugeMode};
 pub use timer::{Timed, Timer};

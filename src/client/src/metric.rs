@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tallyboard_proto::cell::{add_amount, add_float, stamp};
-use tallyboard_proto::family::{Family, GaugeMode, Kind};
-use tallyboard_segment::process::monotonic_ns;
+use tallyboard_proto::family::{GaugeMode, Kind};
 use thiserror::Error;
 
+use crate::definition::{FamilyRef, SeriesRef};
+use crate::error::RegisterError;
 use crate::family::Builder;
-use crate::registry::{RegisterError, SeriesRef};
 
 /// The finite upper bounds that a histogram has unless it is given others, in seconds: those of
 /// `prometheus_client`.
@@ -21,14 +21,14 @@ pub const DEFAULT_BUCKETS: [f64; 14] =
 pub trait Metric: sealed::Sealed {
     #[doc(hidden)]
     #[allow(private_interfaces)]
-    fn of(series: SeriesRef, family: &'static Family) -> Self;
+    fn of(series: SeriesRef, family: FamilyRef) -> Self;
 
     #[doc(hidden)]
     #[allow(private_interfaces)]
     fn series(&self) -> &SeriesRef;
 }
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
     impl Sealed for super::Counter {}
     impl Sealed for super::Gauge {}
@@ -97,11 +97,27 @@ impl Counter {
         }
         Ok(())
     }
+
+    /// Begins anew at 0, for all processes: what any of them has counted by now is no longer shown,
+    /// and the created time is that of the reset. What others count while it is under way may be on
+    /// either side of it.
+    ///
+    /// ```
+    /// use tallyboard::Counter;
+    ///
+    /// let items = Counter::new("batch_items_total", "Items of the batch.")?;
+    /// items.inc_by(100);
+    /// items.reset();
+    /// # Ok::<(), tallyboard::RegisterError>(())
+    /// ```
+    pub fn reset(&self) {
+        self.series.reset();
+    }
 }
 
 impl Metric for Counter {
     #[allow(private_interfaces)]
-    fn of(series: SeriesRef, _: &'static Family) -> Self {
+    fn of(series: SeriesRef, _: FamilyRef) -> Self {
         Self { series }
     }
 
@@ -110,6 +126,20 @@ impl Metric for Counter {
     fn series(&self) -> &SeriesRef {
         &self.series
     }
+}
+
+/// A time that a gauge cannot be set at.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TimestampError {
+    /// The mode of the gauge has no order of time.
+    #[error(
+        "expected a gauge of mode mostrecent or livemostrecent, found another; set it without a time, or choose one of these modes"
+    )]
+    Mode,
+    /// The time is before 1970.
+    #[error("expected a time from 1970 on, found an earlier one; see whether the clock is set")]
+    Time,
 }
 
 /// Something that goes up and down: requests in progress, memory, temperature. Its mode says how
@@ -121,7 +151,8 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    /// Registers a gauge without labels, of mode [`GaugeMode::All`].
+    /// Registers a gauge without labels, of the registry's mode: [`GaugeMode::All`] unless
+    /// [`RegistryBuilder::gauge_mode`](crate::RegistryBuilder::gauge_mode) says otherwise.
     ///
     /// # Errors
     /// See [`Builder::family`].
@@ -129,9 +160,11 @@ impl Gauge {
         Self::builder(name, help).register()
     }
 
-    /// Describes a gauge, of mode [`GaugeMode::All`] unless another is given.
+    /// Describes a gauge, of the registry's mode unless another is given.
     pub fn builder(name: &str, help: &str) -> Builder<Self> {
-        Builder::new(Kind::Gauge(GaugeMode::All), name, help)
+        let mut builder = Builder::new(Kind::Gauge(GaugeMode::All), name, help);
+        builder.has_mode = false;
+        builder
     }
 
     /// Sets the value.
@@ -141,6 +174,37 @@ impl Gauge {
             cells.at(0).store(value.to_bits(), Relaxed);
             stamp(cells.at(1), self.now());
         }
+    }
+
+    /// Sets the value as it was at a time of the caller's, in the modes `mostrecent` and
+    /// `livemostrecent`: of all processes the value with the newest time counts. A time that is not
+    /// newer than that of this process's value changes nothing.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use tallyboard::{Gauge, GaugeMode};
+    ///
+    /// let offset = Gauge::builder("app_offset", "Position in the queue.");
+    /// let offset = offset.mode(GaugeMode::MostRecent).register()?;
+    /// offset.set_at(17.0, SystemTime::now() - Duration::from_secs(60))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TimestampError`] in other modes, and for a time before 1970: nothing is set.
+    pub fn set_at(&self, value: f64, at: SystemTime) -> Result<(), TimestampError> {
+        let since = at.duration_since(UNIX_EPOCH).map_err(|_| TimestampError::Time)?;
+        if !self.is_ordered {
+            return Err(TimestampError::Mode);
+        }
+        let now = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX).max(1);
+        if let Some(cells) = self.series.words()
+            && cells.at(1).load(Relaxed) < now
+        {
+            cells.at(0).store(value.to_bits(), Relaxed);
+            stamp(cells.at(1), now);
+        }
+        Ok(())
     }
 
     /// Sets the value to the current time, in seconds since 1970.
@@ -183,7 +247,7 @@ impl Gauge {
     }
 
     fn now(&self) -> u64 {
-        if self.is_ordered { monotonic_ns() } else { 1 }
+        if self.is_ordered { self.series.now_ns() } else { 1 }
     }
 }
 
@@ -191,14 +255,15 @@ impl Builder<Gauge> {
     /// How the values of many processes become one.
     pub fn mode(mut self, mode: GaugeMode) -> Self {
         self.kind = Kind::Gauge(mode);
+        self.has_mode = true;
         self
     }
 }
 
 impl Metric for Gauge {
     #[allow(private_interfaces)]
-    fn of(series: SeriesRef, family: &'static Family) -> Self {
-        let is_ordered = matches!(family.kind, Kind::Gauge(mode) if mode.is_ordered());
+    fn of(series: SeriesRef, family: FamilyRef) -> Self {
+        let is_ordered = matches!(family.family().kind, Kind::Gauge(mode) if mode.is_ordered());
         Self { series, is_ordered }
     }
 
@@ -237,11 +302,16 @@ impl Histogram {
         let Some(cells) = self.series.words() else { return };
         let buckets = self.bounds.len() + 1;
         mark_odd(value, || cells.at(buckets + 1));
+        cells.at(self.bucket(value)).fetch_add(1, Relaxed);
+        add_float(cells.at(buckets), value);
+    }
+
+    /// The bucket that an observation counts in.
+    #[inline]
+    pub(crate) fn bucket(&self, value: f64) -> usize {
         // Written so that NaN is below no bound.
         #[allow(clippy::neg_cmp_op_on_partial_ord)]
-        let bucket = self.bounds.partition_point(|bound| !(value <= *bound));
-        cells.at(bucket).fetch_add(1, Relaxed);
-        add_float(cells.at(buckets), value);
+        self.bounds.partition_point(|bound| !(value <= *bound))
     }
 }
 
@@ -255,8 +325,8 @@ impl Builder<Histogram> {
 
 impl Metric for Histogram {
     #[allow(private_interfaces)]
-    fn of(series: SeriesRef, family: &'static Family) -> Self {
-        let bounds = match &family.kind {
+    fn of(series: SeriesRef, family: FamilyRef) -> Self {
+        let bounds = match &family.family().kind {
             Kind::Histogram(bounds) => &**bounds,
             _ => &[],
         };
@@ -303,7 +373,7 @@ impl Summary {
 
 impl Metric for Summary {
     #[allow(private_interfaces)]
-    fn of(series: SeriesRef, _: &'static Family) -> Self {
+    fn of(series: SeriesRef, _: FamilyRef) -> Self {
         Self { series }
     }
 

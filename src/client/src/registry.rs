@@ -8,86 +8,59 @@
 
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use tallyboard_proto::control::{Attached, Rejoin};
-use tallyboard_proto::family::{Family, FamilyError, MAX_VALUE_BYTES};
-use tallyboard_proto::layout::{
-    DROP_REASONS, DropReason, EXTENT_WORDS, Geometry, Layout, slot_header,
-};
-use tallyboard_proto::log::{Begun, Contents, Mark, Record, append};
-use tallyboard_proto::slot::SlotHeader;
-use tallyboard_segment::fork::{CellWords, Cells, FirstUse, ForkMutex, ForkMutexGuard, ForkPage};
-use tallyboard_segment::mapping::{Inherit, SlotMapping};
+use tallyboard_proto::control::Rejoin;
+use tallyboard_proto::family::{Family, FamilyError, GaugeMode};
+use tallyboard_proto::layout::{DROP_REASONS, DropReason, slot_header};
+use tallyboard_proto::log::{Begun, Contents, Record};
+use tallyboard_segment::fork::{Cells, FirstUse, ForkMutex, ForkMutexGuard, ForkPage};
+use tallyboard_segment::mapping::Inherit;
 use tallyboard_segment::pass::Address;
 use tallyboard_segment::{private, process};
 use thiserror::Error;
 
 use crate::attach::{AttachError, ask};
-use crate::children::{Children, Values};
-use crate::detached::{Late, Pump, attach_later, check_later, pump_later};
+use crate::children::Children;
+use crate::definition::{Definition, FamilyRef, describe};
+use crate::detached::{Late, attach_later, check_later, pump_later};
+use crate::error::RegisterError;
+use crate::state::{Origin, State, Taken, move_in, no_room, private_layout};
 
 /// How long the first use in a process waits for the supervisor, unless
 /// `TALLYBOARD_ATTACH_TIMEOUT_MS` or [`RegistryBuilder::attach_timeout`] says otherwise.
 pub const DEFAULT_ATTACH_TIMEOUT: Duration = Duration::from_millis(250);
 /// Longer ones, such as `Duration::MAX`, end beyond what a clock can say.
 const LONGEST_ATTACH_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often callbacks and collectors of a registry with a supervisor are asked, unless
+/// [`RegistryBuilder::refresh_interval`] says otherwise.
+pub const DEFAULT_REFRESH_INTERVAL: Duration = Duration::from_secs(5);
 /// How many label sets a family of a process without supervisor may have.
 pub const DEFAULT_LABEL_LIMIT: usize = 10_000;
 /// Number of every attachment to private memory; the others are random.
 const PRIVATE_TOKEN: u64 = 1;
 /// How long a process that is attached does not ask whether its arena was replaced.
 const CHECK_PAUSE: Duration = Duration::from_secs(5);
-/// How many series a process without supervisor has room for.
-const PRIVATE_SERIES: usize = 65_536;
 
 /// Where metrics are counted. Most programs use the shared one, which every constructor without a
 /// registry does.
 pub struct Registry {
     address: Option<Result<Address, tallyboard_segment::pass::AddressError>>,
     attach_timeout: Duration,
+    /// How often callbacks and collectors are asked.
+    pub(crate) refresh_interval: Duration,
     warn: fn(&str),
     warned: AtomicBool,
-    page: &'static ForkPage,
+    pub(crate) page: &'static ForkPage,
     drops: Cells,
-    state: ForkMutex<State>,
+    /// Mode of gauges that name none.
+    pub(crate) gauge_mode: GaugeMode,
+    /// What is added to CLOCK_MONOTONIC in stamps, so that they are Unix time: the same number in all
+    /// processes of an arena.
+    unix_offset_ns: AtomicU64,
+    pub(crate) state: ForkMutex<State>,
 }
-
-/// What a fork copies.
-#[derive(Debug)]
-struct State {
-    /// All families and series: those of the prefix, then this client's own.
-    contents: Contents,
-    /// What this program registered itself: other families came with the prefix.
-    registered: Vec<&'static Definition>,
-    /// The arena that the prefix was taken from; `None` while there was none.
-    origin: Option<Origin>,
-    /// This client's own log, word for word: what stands behind the prefix. A child writes the
-    /// same words as its parent, and so shares its layout class.
-    own_log: Vec<u64>,
-    /// Layout of the published mapping.
-    layout: Layout,
-    label_limit: usize,
-    /// The attachment of the process that wrote it; true here only when its token is.
-    attachment: Option<Attachment>,
-    /// What this process asks with, so that whoever asks at the same time gets the same slot; 0
-    /// while it has asked at its first use only.
-    attach_id: u64,
-    /// When this process last asked whether its arena was replaced.
-    checked_at: Instant,
-    /// Whether a thread of this process asks that now.
-    is_checking: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Origin {
-    arena_id: u64,
-    prefix: Mark,
-}
-
-/// A slot that was granted and confirmed.
-type Taken = (SlotMapping, Layout, Attached);
 
 /// The slot that this process counts in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,96 +71,7 @@ pub struct Attachment {
     pub generation: u64,
     /// The arena.
     pub arena_id: u64,
-    token: u64,
-}
-
-/// A metric that cannot be registered.
-#[derive(Clone, Debug, Error, PartialEq)]
-#[non_exhaustive]
-pub enum RegisterError {
-    /// The family is not one that can be.
-    #[error(transparent)]
-    Family(#[from] FamilyError),
-    /// This program registered the name already, as something else.
-    #[error(
-        "{name:?} is registered already as a {existing}, found a {found} whose samples have the same name; use one definition, or another name"
-    )]
-    Conflict {
-        /// The name.
-        name: String,
-        /// What it is registered as.
-        existing: String,
-        /// What it was to be registered as.
-        found: String,
-    },
-    /// This program registered the same metric already.
-    #[error(
-        "expected one registration of {existing}, found a second, of {found}; keep the handle of the first, or register with `.reuse()` what may have been registered before, by this process or before it was forked"
-    )]
-    Duplicate {
-        /// What is registered.
-        existing: String,
-        /// What it was to be registered as.
-        found: String,
-    },
-    /// Labels on a metric that is used without, or none where they are needed.
-    #[error("{name:?} has {found} labels, expected none; register it as a family")]
-    Labels {
-        /// The name.
-        name: String,
-        /// How many labels it has.
-        found: usize,
-    },
-}
-
-/// Label values that do not fit their family.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LabelError {
-    /// Another number of values than labels.
-    #[error(
-        "{family:?} has the labels {expected:?}, found {found} values; give one value per label"
-    )]
-    Count {
-        /// The family.
-        family: String,
-        /// Its labels.
-        expected: Vec<String>,
-        /// How many values were found.
-        found: usize,
-    },
-    /// A value that is too long.
-    #[error(
-        "a label value has at most {MAX_VALUE_BYTES} bytes, found {found} on {family:?}; shorten it"
-    )]
-    Length {
-        /// The family.
-        family: String,
-        /// How many bytes were found.
-        found: usize,
-    },
-    /// A set of labels that is not the family's.
-    #[error(
-        "{family:?} has the labels {expected:?}, found a set with the labels {found:?}; register the family with `labels_of` that set, or give its labels in the same order"
-    )]
-    Set {
-        /// The family.
-        family: String,
-        /// Its labels.
-        expected: Vec<String>,
-        /// The labels of the set.
-        found: Vec<String>,
-    },
-    /// A name that is no label of the family.
-    #[error("{family:?} has the labels {expected:?}, found {found:?}; use these names, each once")]
-    Name {
-        /// The family.
-        family: String,
-        /// Its labels.
-        expected: Vec<String>,
-        /// The name found.
-        found: String,
-    },
+    pub(crate) token: u64,
 }
 
 /// Options of a [`Registry`].
@@ -195,6 +79,9 @@ pub enum LabelError {
 pub struct RegistryBuilder {
     address: Option<String>,
     attach_timeout: Option<Duration>,
+    gauge_mode: Option<GaugeMode>,
+    refresh_interval: Duration,
+    is_private: bool,
     warn: fn(&str),
 }
 
@@ -219,6 +106,22 @@ impl RegistryBuilder {
     #[must_use]
     pub fn attach_timeout(mut self, timeout: Duration) -> Self {
         self.attach_timeout = Some(timeout);
+        self
+    }
+
+    /// The mode of gauges that name none, instead of `all`; without it, `TALLYBOARD_GAUGE_MODE` says.
+    /// Processes that share a metric must agree on it.
+    #[must_use]
+    pub fn gauge_mode(mut self, mode: GaugeMode) -> Self {
+        self.gauge_mode = Some(mode);
+        self
+    }
+
+    /// How often the callbacks and collectors of a registry with a supervisor are asked;
+    /// [`DEFAULT_REFRESH_INTERVAL`] otherwise, and never more often than each millisecond.
+    #[must_use]
+    pub fn refresh_interval(mut self, interval: Duration) -> Self {
+        self.refresh_interval = interval.max(Duration::from_millis(1));
         self
     }
 
@@ -249,10 +152,13 @@ impl RegistryBuilder {
     #[must_use]
     pub fn build(self) -> &'static Registry {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let address = self.address.or_else(|| variable("TALLYBOARD"));
+        let configured = if self.is_private { None } else { variable("TALLYBOARD") };
+        let address = self.address.or(configured);
         let address = address.map(|address| address.parse());
         let inherit = if address.is_some() { Inherit::Nothing } else { Inherit::Copy };
         let page = ForkPage::new(inherit).expect("one page of memory for the registry");
+        let mode = variable("TALLYBOARD_GAUGE_MODE");
+        let gauge_mode = mode.as_ref().and_then(|mode| mode.parse().ok());
         let timeout = variable("TALLYBOARD_ATTACH_TIMEOUT_MS").map(|text| (text.parse(), text));
         let registry: &'static Registry = Box::leak(Box::new(Registry {
             address,
@@ -263,12 +169,19 @@ impl RegistryBuilder {
             }
             .unwrap_or(DEFAULT_ATTACH_TIMEOUT)
             .min(LONGEST_ATTACH_TIMEOUT),
+            refresh_interval: self.refresh_interval,
             warn: self.warn,
             warned: AtomicBool::new(false),
             page,
+            gauge_mode: self.gauge_mode.or(gauge_mode).unwrap_or(GaugeMode::All),
+            unix_offset_ns: AtomicU64::new(process::unix_offset_ns()),
             drops: page.lock().cells(slot_header::DROPPED, DROP_REASONS),
             state: ForkMutex::new(page, State::new()),
         }));
+        if let (Some(found), None, None) = (mode, gauge_mode, self.gauge_mode) {
+            let error = FamilyError::Mode { found };
+            registry.warn(&format!("TALLYBOARD_GAUGE_MODE: {error}; using all"));
+        }
         if let Some((Err(_), text)) = timeout {
             registry.warn(&format!(
                 "TALLYBOARD_ATTACH_TIMEOUT_MS is a number of milliseconds, found {text:?}; using {} ms",
@@ -277,107 +190,6 @@ impl RegistryBuilder {
         }
         registry
     }
-}
-
-impl State {
-    fn new() -> Self {
-        let layout = private_layout();
-        Self {
-            contents: Contents::new(layout.geometry.cells),
-            registered: Vec::new(),
-            origin: None,
-            own_log: Vec::new(),
-            layout,
-            label_limit: DEFAULT_LABEL_LIMIT,
-            attachment: None,
-            attach_id: 0,
-            checked_at: Instant::now(),
-            is_checking: false,
-        }
-    }
-
-    /// Makes the cells up to `cells` and room in the log real, then appends `records` behind the
-    /// first `committed` words of the log and commits them.
-    fn write(
-        layout: &Layout,
-        mapping: &SlotMapping,
-        committed: usize,
-        records: &[u64],
-        cells: usize,
-    ) -> Result<(), DropReason> {
-        let log = layout.log_of_slot_at(0);
-        let start = log.start + committed;
-        let end = start + records.len();
-        if cells > layout.geometry.cells || end > log.start + log.words {
-            return Err(DropReason::Full);
-        }
-        mapping
-            .open(0..slot_header::WORDS + cells)
-            .and_then(|()| mapping.open(start..end))
-            .map_err(|_| DropReason::Memory)?;
-        append(mapping, log, committed, records).map_err(|_| DropReason::Full)?;
-        Ok(())
-    }
-
-    /// Begins a family or a series: writes its record into the slot, then takes it in.
-    fn begin(&mut self, mapping: &SlotMapping, record: Record) -> Result<Begun, DropReason> {
-        let words = record.to_words();
-        let cells = self.contents.end().cells + self.contents.cells_of(&record);
-        Self::write(&self.layout, mapping, self.own_log.len(), &words, cells)?;
-        self.own_log.extend_from_slice(&words);
-        self.contents.push(record, words.len()).map_err(|_| DropReason::Full)
-    }
-
-    /// Begins a series of a family that does not have it.
-    fn begin_series(
-        &mut self,
-        mapping: Option<&SlotMapping>,
-        family: u32,
-        values: &[Box<str>],
-    ) -> Result<usize, DropReason> {
-        if self.contents.series_of_family(family) >= self.label_limit {
-            return Err(DropReason::LabelLimit);
-        }
-        let mapping = mapping.ok_or(DropReason::Reentered)?;
-        match self.begin(mapping, Record::Series { family, values: values.into() })? {
-            Begun::Series(series) => Ok(series),
-            Begun::Family(_) | Begun::Gap => Err(DropReason::Full),
-        }
-    }
-
-    /// All families and series as one log of this client's own, at the same cells.
-    fn whole_log(&self) -> Vec<u64> {
-        let records = self.contents.records_after(Mark::default());
-        records.flat_map(|record| record.to_words()).collect()
-    }
-
-    /// Where the handles of this client have their cells already; `None` while there are none.
-    fn rejoin(&self) -> Option<Rejoin> {
-        match self.origin {
-            Some(Origin { arena_id, prefix }) => {
-                Some(Rejoin { arena_id, prefix: prefix.words as u64 })
-            }
-            None if self.contents.end().words == 0 => None,
-            None => Some(Rejoin { arena_id: 0, prefix: 0 }),
-        }
-    }
-}
-
-fn no_room(reason: DropReason) -> AttachError {
-    let text = format!("no room for the series of this process ({})", reason.name());
-    AttachError::Map(std::io::Error::other(text))
-}
-
-fn private_layout() -> Layout {
-    let geometry = Geometry::for_series(1, PRIVATE_SERIES).unwrap_or(Geometry {
-        slots: 1,
-        cells: EXTENT_WORDS,
-        log_words: EXTENT_WORDS,
-        ring_rows: 0,
-        row_cells: 0,
-        unit: EXTENT_WORDS,
-    });
-    Layout::new(geometry)
 }
 
 impl Registry {
@@ -389,12 +201,40 @@ impl Registry {
         SHARED.get_or_init(|| Self::builder().build())
     }
 
+    /// A private registry: it counts in this process alone, whatever the environment says, and is
+    /// exposed where the program does it. A forked child goes on with a copy of what was counted. It
+    /// lives as long as the process.
+    ///
+    /// ```
+    /// use tallyboard::{Counter, Registry};
+    ///
+    /// let batch = Registry::new();
+    /// let items = Counter::builder("batch_items_total", "Items done.").registry(batch);
+    /// items.register()?.inc_by(3);
+    /// let (_, page) = batch.exposition_of_process("text/plain", &[]);
+    /// assert!(String::from_utf8_lossy(&page).contains("batch_items_total 3\n"));
+    /// # Ok::<(), tallyboard::RegisterError>(())
+    /// ```
+    #[must_use]
+    #[allow(clippy::new_ret_no_self)]
+    pub fn new() -> &'static Self {
+        RegistryBuilder { is_private: true, ..Self::builder() }.build()
+    }
+
+    /// The address of the supervisor, when one is configured.
+    pub(crate) fn address(&self) -> Option<Result<Address, AttachError>> {
+        self.address.clone().map(|address| address.map_err(AttachError::from))
+    }
+
     /// Options for a registry.
     #[must_use]
     pub fn builder() -> RegistryBuilder {
         RegistryBuilder {
             address: None,
             attach_timeout: None,
+            gauge_mode: None,
+            refresh_interval: DEFAULT_REFRESH_INTERVAL,
+            is_private: false,
             warn: |warning| eprintln!("tallyboard: {warning}"),
         }
     }
@@ -445,7 +285,7 @@ impl Registry {
 
     /// Makes sure that this process has a base, if only a private one. Gives what attaching came
     /// to when this call did it.
-    fn first_use(&'static self) -> Option<Result<(), AttachError>> {
+    pub(crate) fn first_use(&'static self) -> Option<Result<(), AttachError>> {
         if self.page.is_published() {
             return None;
         }
@@ -458,6 +298,7 @@ impl Registry {
                     self.count_privately();
                     self.detach(error);
                 }
+                self.start_refreshing();
                 Some(attached)
             }
         }
@@ -499,7 +340,7 @@ impl Registry {
             state.own_log.clear();
             state.origin = Some(Origin { arena_id: taken.2.arena_id, prefix });
         }
-        Self::move_in(&mut state, taken, attach_id).map(drop)
+        move_in(&mut state, taken, attach_id).map(drop)
     }
 
     /// Asks again after the first use: for a slot when this process counts privately, whether its
@@ -526,13 +367,13 @@ impl Registry {
             // Another thread has asked for the same slot and moved in already.
             return Ok(None);
         }
-        let pump = Self::move_in(&mut state, taken, attach_id)?;
+        let pump = move_in(&mut state, taken, attach_id)?;
         Ok(pump.zip(state.page().mapping()))
     }
 
     /// Has a thread ask whether the arena was replaced, when nobody has for a while. Called where
     /// a family or a series begins: there is no permanent thread to do it, and counting never asks.
-    fn check_now_and_then(&'static self, mut state: ForkMutexGuard<'_, State>) {
+    pub(crate) fn check_now_and_then(&'static self, mut state: ForkMutexGuard<'_, State>) {
         let is_due = !state.is_checking
             && self.attachment_in(&state).is_some()
             && state.checked_at.elapsed() >= CHECK_PAUSE;
@@ -599,42 +440,9 @@ impl Registry {
         };
         let cells = 0..slot_header::WORDS + cells.min(limit);
         offer.mapping.open(cells).map_err(AttachError::Map)?;
-        Ok(Some((contents, offer.confirm()?)))
-    }
-
-    /// Writes header and log into a slot that was taken, copies into it what was counted so far,
-    /// and publishes it. Gives the pump for what comes late. When there is no room, all is as before.
-    fn move_in(
-        state: &mut ForkMutexGuard<'_, State>,
-        (mapping, layout, granted): Taken,
-        token: u64,
-    ) -> Result<Option<Pump>, AttachError> {
-        let Attached { slot, generation, arena_id, .. } = granted;
-        let kept = state.origin.filter(|origin| origin.arena_id == arena_id);
-        let origin = kept.unwrap_or(Origin { arena_id, prefix: Mark::default() });
-        let own_log = match kept {
-            Some(_) => state.own_log.clone(),
-            None => state.whole_log(),
-        };
-        SlotHeader { generation, arena_id, prefix: origin.prefix.words as u64 }.write(&mapping, 0);
-        // The prefix owns cells too: all of them are real before the base is published.
-        let cells = state.contents.end().cells;
-        State::write(&layout, &mapping, 0, &own_log, cells).map_err(no_room)?;
-        let old = state.page().mapping();
-        let mut pump = old.map(|old| Pump::new(&state.contents, old));
-        if let Some(pump) = &mut pump {
-            pump.turn(&mapping);
-        }
-        state.page().publish(mapping, token).map_err(|_| no_room(DropReason::Memory))?;
-        state.attachment = Some(Attachment { slot, generation, arena_id, token });
-        state.attach_id = token;
-        state.checked_at = Instant::now();
-        state.origin = Some(origin);
-        state.own_log = own_log;
-        state.layout = layout;
-        state.contents.set_cell_limit(layout.geometry.cells);
-        state.label_limit = usize::try_from(granted.label_limit).unwrap_or(usize::MAX);
-        Ok(pump)
+        let taken = offer.confirm()?;
+        self.unix_offset_ns.store(taken.2.unix_offset_ns, Relaxed);
+        Ok(Some((contents, taken)))
     }
 
     /// Gives this process private memory with the same cells.
@@ -650,6 +458,11 @@ impl Registry {
         let mapping = private::slot(state.layout.slot_words, inherit).map_err(AttachError::Map);
         let moved = mapping.and_then(|mapping| {
             State::write(&state.layout, &mapping, 0, &state.own_log, cells).map_err(no_room)?;
+            state.committed = state.own_log.len();
+            // A process that was forked begins at 0, unless it has its parent's memory.
+            if inherit == Inherit::Nothing {
+                state.leave_ended();
+            }
             let published = state.page().publish(mapping, PRIVATE_TOKEN);
             published.map_err(|_| no_room(DropReason::Memory))
         });
@@ -659,8 +472,14 @@ impl Registry {
         }
     }
 
+    /// Now, as stamps have it.
+    #[inline]
+    pub(crate) fn now_ns(&self) -> u64 {
+        process::monotonic_ns() + self.unix_offset_ns.load(Relaxed)
+    }
+
     /// Counts one thing that cannot be counted.
-    fn drop_one(&self, reason: DropReason) {
+    pub(crate) fn drop_one(&self, reason: DropReason) {
         match self.drops.words() {
             Some(drops) => {
                 drops.at(reason as usize).fetch_add(1, Relaxed);
@@ -712,139 +531,6 @@ impl Registry {
         self.check_now_and_then(state);
         Ok(FamilyRef { registry: self, definition })
     }
-}
-
-/// What a program registered. It lives as long as the process, as registries do.
-#[derive(Debug)]
-struct Definition {
-    family: Family,
-    /// `None` when the log had no room for it.
-    ordinal: Option<u32>,
-    children: Children,
-}
-
-/// A family of a registry.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FamilyRef {
-    registry: &'static Registry,
-    definition: &'static Definition,
-}
-
-impl FamilyRef {
-    pub(crate) fn family(&self) -> &'static Family {
-        &self.definition.family
-    }
-
-    /// The series with these label values; it begins when nobody had it yet.
-    #[inline]
-    pub(crate) fn series(&self, values: &(impl Values + ?Sized)) -> Result<SeriesRef, LabelError> {
-        if !self.registry.page.is_published() {
-            self.registry.first_use();
-        }
-        match self.definition.children.find(values) {
-            Some(series) => Ok(series),
-            None => {
-                let mut copied: Vec<Box<str>> = Vec::new();
-                values.each(|value| copied.push(value.into()));
-                self.begin(&copied)
-            }
-        }
-    }
-
-    #[cold]
-    fn begin(&self, values: &[Box<str>]) -> Result<SeriesRef, LabelError> {
-        let family = || self.family().name.to_string();
-        if values.len() != self.family().labels.len() {
-            let expected = self.label_names();
-            return Err(LabelError::Count { family: family(), expected, found: values.len() });
-        }
-        if let Some(long) = values.iter().find(|value| value.len() > MAX_VALUE_BYTES) {
-            return Err(LabelError::Length { family: family(), found: long.len() });
-        }
-        let registry = self.registry;
-        Ok(self.cells(values).unwrap_or_else(|reason| SeriesRef {
-            cells: Cells::nowhere(),
-            registry,
-            refused: Some(reason),
-        }))
-    }
-
-    pub(crate) fn label_names(&self) -> Vec<String> {
-        self.family().labels.iter().map(ToString::to_string).collect()
-    }
-
-    fn cells(&self, values: &[Box<str>]) -> Result<SeriesRef, DropReason> {
-        let family = self.definition.ordinal.ok_or(DropReason::Full)?;
-        let mut state = self.registry.state.lock();
-        let found = state.contents.find_series(family, values);
-        let series = match found {
-            Some(series) => Ok(series as usize),
-            None => {
-                let mapping = state.page().mapping();
-                state.begin_series(mapping, family, values)
-            }
-        };
-        let series = series.map(|series| {
-            let cell = state.contents.series()[series].cell;
-            let cells = state.page().cells(slot_header::WORDS + cell, self.family().kind.cells());
-            let series = SeriesRef { cells, registry: self.registry, refused: None };
-            self.definition.children.insert(values, series);
-            series
-        });
-        if found.is_none() {
-            self.registry.check_now_and_then(state);
-        }
-        series
-    }
-}
-
-/// A series of a registry: what every metric is made of.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SeriesRef {
-    cells: Cells,
-    registry: &'static Registry,
-    refused: Option<DropReason>,
-}
-
-impl SeriesRef {
-    /// The cells to count in; `None` when this cannot be counted, and that has been counted.
-    #[inline]
-    pub(crate) fn words(&self) -> Option<CellWords<'_>> {
-        match self.cells.words() {
-            Some(words) => Some(words),
-            None => self.arrive(),
-        }
-    }
-
-    /// The first use in this process, which may be a child of the one that made the handle.
-    #[cold]
-    fn arrive(&self) -> Option<CellWords<'_>> {
-        if self.refused.is_none() {
-            self.registry.first_use();
-        }
-        let words = self.cells.words();
-        if words.is_none() {
-            self.registry.drop_one(self.refused.unwrap_or(DropReason::Reentered));
-        }
-        words
-    }
-
-    /// Number of this process, for guards that a fork must not multiply.
-    #[inline]
-    pub(crate) fn life(&self) -> u64 {
-        self.registry.page.life()
-    }
-
-    /// Counts an amount that was refused.
-    #[cold]
-    pub(crate) fn refuse_amount(&self) {
-        self.registry.first_use();
-        self.registry.drop_one(DropReason::Amount);
-    }
-}
-
-fn describe(family: &Family) -> String {
-    format!("{} {:?} with labels {:?}", family.kind.name(), family.name, family.labels)
 }
 
 impl fmt::Debug for Registry {

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cells;
 pub mod escaping;
 pub mod format;
 pub mod lint;

@@ -202,3 +202,12 @@ pub struct FamilySamples {
     /// Its samples, in order; those of one series stand together.
     pub samples: Vec<Sample>,
 }
+
+impl FamilySamples {
+    /// A family without unit and samples.
+    #[must_use]
+    pub fn new(kind: Type, name: &str, help: &str) -> Self {
+        let (name, help) = (name.to_owned(), help.to_owned());
+        Self { kind, name, unit: String::new(), help, samples: Vec::new() }
+    }
+}

@@ -342,6 +342,12 @@ impl Cells {
         Self { base: &NULL, first: 0, count: 0 }
     }
 
+    /// Word of the slot at which they begin.
+    #[must_use]
+    pub fn first(&self) -> usize {
+        self.first as usize
+    }
+
     /// The cells in this process; `None` while it has no base.
     #[inline]
     #[must_use]

@@ -33,3 +33,4 @@ pub mod pidfd;
 pub mod posix;
 pub mod private;
 pub mod process;
+pub mod stat;

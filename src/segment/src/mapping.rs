@@ -308,6 +308,21 @@ pub fn pread(object: &File, range: Range<usize>) -> io::Result<Vec<u64>> {
     Ok(words.iter().map(|word| u64::from_ne_bytes(*word)).collect())
 }
 
+/// Reads the first `bytes` bytes of an object that somebody else made. Its position is left alone.
+///
+/// # Errors
+/// What `pread` says, or `UnexpectedEof` when the object is shorter.
+pub fn read_bytes(object: &File, bytes: u64) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt;
+    let short = io::ErrorKind::UnexpectedEof;
+    if bytes > object.metadata()?.len() {
+        return Err(short.into());
+    }
+    let mut body = vec![0; usize::try_from(bytes).map_err(|_| short)?];
+    object.read_exact_at(&mut body, 0)?;
+    Ok(body)
+}
+
 fn retry(mut call: impl FnMut() -> nix::Result<()>) -> io::Result<()> {
     loop {
         match call() {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow};
@@ -15,6 +15,19 @@ use thiserror::Error;
 pub fn monotonic_ns() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
     (now.as_nanos() as u64).max(1)
+}
+
+/// Milliseconds of Unix time.
+#[must_use]
+pub fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64)
+}
+
+/// Nanoseconds of Unix time at which CLOCK_MONOTONIC was 0, as the clocks stand now.
+#[must_use]
+pub fn unix_offset_ns() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (now.as_nanos() as u64).saturating_sub(monotonic_ns())
 }
 
 /// Number of the calling thread.

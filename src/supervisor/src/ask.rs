@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use tallyboard_proto::control::{
     Description, MAX_MESSAGE_BYTES, MessageError, Refused, Reply, Request, SlotRow, decode,
     decode_rows, encode,
 };
+use tallyboard_segment::mapping::read_bytes;
 use tallyboard_segment::pass::{Address, Packet, Socket};
 use thiserror::Error;
 
@@ -34,7 +34,7 @@ pub enum AskError {
     Refused(#[from] Refused),
 }
 
-/// The exposition of an arena, or of the families that `metrics` names.
+/// The exposition of an arena, or of the families that `metrics` names, in the usual format.
 ///
 /// # Errors
 /// [`AskError`] when nobody answers within `timeout`, or not in a way that can be understood.
@@ -43,7 +43,8 @@ pub fn scrape(
     metrics: &[String],
     timeout: Duration,
 ) -> Result<Vec<u8>, AskError> {
-    body(address, &Request::Scrape { metrics: metrics.to_vec() }, timeout)
+    let request = Request::Scrape { metrics: metrics.to_vec(), accept: String::new() };
+    body(address, &request, timeout)
 }
 
 /// The slots of an arena that are taken.
@@ -67,16 +68,13 @@ pub fn describe(address: &Address, timeout: Duration) -> Result<Description, Ask
 
 fn body(address: &Address, request: &Request, timeout: Duration) -> Result<Vec<u8>, AskError> {
     let (bytes, packet) = match ask(address, request, timeout)? {
-        (Reply::Body { bytes }, packet) => (bytes, packet),
+        (Reply::Body { bytes, .. }, packet) => (bytes, packet),
         (reply, _) => return Err(other(address, reply)),
     };
     let unanswered = |source| AskError::Unanswered { address: address.clone(), source };
     let missing = || unanswered(io::Error::other("the answer came without its descriptor"));
     let file = File::from(packet.descriptor.ok_or_else(missing)?);
-    let mut body = vec![0; usize::try_from(bytes).map_err(|_| missing())?];
-    // The descriptor is shared with the supervisor, whose position is at the end.
-    file.read_exact_at(&mut body, 0).map_err(unanswered)?;
-    Ok(body)
+    read_bytes(&file, bytes).map_err(unanswered)
 }
 
 fn ask(

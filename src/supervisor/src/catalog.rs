@@ -135,14 +135,18 @@ impl Catalog {
         layout: &Layout,
         family: &Family,
     ) -> Result<u32, Unplaced> {
-        if let Some(known) = self.contents.find_family(&family.name)
+        let known = self.contents.find_family(&family.name);
+        if let Some(known) = known
             && self.contents.families()[known as usize].agrees_with(family)
         {
             return Ok(known);
         }
-        if let Some(name) = family.sample_names().find(|name| self.sample_names.contains_key(name))
-        {
-            let other = &self.contents.families()[self.sample_names[&name] as usize];
+        let taken = family
+            .sample_names()
+            .find_map(|name| self.sample_names.get(&name).map(|&other| (name, other)));
+        let taken = taken.or(known.map(|known| (family.name.to_string(), known)));
+        if let Some((name, other)) = taken {
+            let other = &self.contents.families()[other as usize];
             if self.conflicts.insert(format!("{:?}", (&family.name, &family.kind, &family.labels)))
             {
                 tracing::warn!(
@@ -178,7 +182,9 @@ impl Catalog {
         let placed = if self.contents.series_of_family(family) >= self.label_limit {
             Err(Unplaced::Dropped(DropReason::LabelLimit))
         } else {
-            self.append(arena, layout, Record::Series { family, values: values.into() })
+            // When a series began is its life's to say: the catalog's copy of a log has no time.
+            let values = values.into();
+            self.append(arena, layout, Record::Series { family, created_ms: 0, values })
         };
         match placed {
             Ok(Begun::Series(series)) => {
@@ -252,7 +258,7 @@ impl Catalog {
         }
         if cells > self.real.cells {
             let end = step(cells, geometry.cells);
-            for start in [layout.bank_cells(0), layout.bank_cells(1), layout.floors] {
+            for start in per_cell(layout) {
                 arena.make_real(part(start, self.real.cells, end))?;
             }
             self.real.cells = end;
@@ -282,9 +288,16 @@ impl Catalog {
 
 /// The words that the first series need, which are real before there is any: a small file system
 /// that slots have filled can still show what they count.
-pub(crate) fn first_words(layout: &Layout) -> [Range<usize>; 4] {
-    [layout.catalog, layout.bank_cells(0), layout.bank_cells(1), layout.floors]
-        .map(|start| start..start + STEP)
+pub(crate) fn first_words(layout: &Layout) -> impl Iterator<Item = Range<usize>> {
+    [layout.catalog].into_iter().chain(per_cell(layout)).map(|start| start..start + STEP)
+}
+
+/// The sections that have a word per cell of the catalog, or per series and so less.
+fn per_cell(layout: &Layout) -> [usize; 7] {
+    let banks =
+        [0, 1].map(|bank| [layout.bank_cells(bank), layout.offsets(bank), layout.lives(bank)]);
+    let [[a, b, c], [d, e, f]] = banks;
+    [a, b, c, d, e, f, layout.floors]
 }
 
 /// Memory is made real in steps of a page of 4 KiB, so that a small arena stays small.

@@ -19,12 +19,12 @@ use crate::catalog::{Catalog, Unplaced};
 #[derive(Clone, Debug)]
 pub struct Class {
     prefix: Mark,
-    /// The slot's own log, which together with the prefix determines everything below.
-    log: Vec<u64>,
+    /// What determines cells in the slot's own log, and with the prefix everything below.
+    structure: Vec<u64>,
     /// How many cells the slot has, those of the prefix included.
     pub cells: usize,
-    /// How many series stand in the slot's own log.
-    pub own_series: usize,
+    /// The series of the slot's own log, in order.
+    pub own_series: Vec<Place>,
     /// Runs of series that have a place in the catalog. A run belongs to one family.
     pub runs: Vec<Run>,
     /// The family of each run, by ordinal in the catalog.
@@ -33,6 +33,17 @@ pub struct Class {
     pub gauges: Vec<(u32, usize)>,
     /// Families of the slot's own log: what they are, and where they are in the catalog.
     own: Vec<(Family, Result<u32, Unplaced>)>,
+}
+
+/// Where a series of a slot has its cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Ordinal in the catalog, when it has a place there.
+    pub series: Option<u32>,
+    /// First cell in the slot.
+    pub from: usize,
+    /// Its shape.
+    pub shape: Shape,
 }
 
 /// All classes that some slot is of.
@@ -45,9 +56,9 @@ impl Class {
     fn of_prefix(catalog: &Catalog, prefix: Mark) -> Self {
         let mut class = Self {
             prefix,
-            log: Vec::new(),
+            structure: Vec::new(),
             cells: 0,
-            own_series: 0,
+            own_series: Vec::new(),
             runs: Vec::new(),
             families: Vec::new(),
             gauges: Vec::new(),
@@ -86,7 +97,7 @@ impl Class {
 
     /// How many labels family `ordinal` of the slot has.
     fn labels_of(&self, catalog: &Catalog, ordinal: u32) -> Option<usize> {
-        self.family(catalog, ordinal).map(|(family, _)| family.labels.len())
+        self.family(catalog, ordinal).map(|(family, _)| family.values())
     }
 
     fn family<'a>(
@@ -110,13 +121,13 @@ impl Class {
     ) -> Result<(), LogError> {
         let mut rest = words;
         while !rest.is_empty() {
-            let at = self.log.len() + words.len() - rest.len();
+            let at = self.structure.len() + words.len() - rest.len();
             let labels = |family| self.labels_of(catalog, family);
             let (record, length) = Record::parse(rest, at, labels)?;
             self.take(arena, layout, catalog, record, at)?;
             rest = &rest[length..];
         }
-        self.log.extend_from_slice(words);
+        self.structure.extend_from_slice(words);
         Ok(())
     }
 
@@ -139,19 +150,25 @@ impl Class {
                 let kind: Option<&Kind> = self.family(catalog, *family).map(|(f, _)| &f.kind);
                 kind.map_or(Shape::Gap { cells: 0 }, Shape::of)
             }
+            Record::Removal(_) => return Ok(()),
         };
         let (needed, limit) = (self.cells + shape.width(), layout.geometry.cells);
         if needed > limit {
             return Err(LogError::Cells { at, needed, limit });
         }
-        if let Record::Series { family, values } = record {
-            self.own_series += 1;
+        if let Record::Series { family, values, .. } = record {
+            let from = self.cells;
+            self.own_series.push(Place { series: None, from, shape });
             let placed = self.family(catalog, family).map(|(_, placed)| placed);
             match placed.unwrap_or(Err(Unplaced::Conflict)) {
                 Ok(family) => {
                     if let Ok(series) = catalog.place_series(arena, layout, family, &values) {
                         let to = catalog.contents().series()[series as usize].cell;
                         self.place(shape, family, series, to);
+                        self.own_series
+                            .last_mut()
+                            .into_iter()
+                            .for_each(|p| p.series = Some(series));
                         return Ok(());
                     }
                 }
@@ -172,7 +189,7 @@ impl Classes {
         Rc::clone(class.or_insert_with(|| Rc::new(Class::of_prefix(catalog, prefix))))
     }
 
-    /// The class of a slot of `class` whose log goes on with `words`.
+    /// The class of a slot of `class` whose log goes on with the structure `words`.
     ///
     /// # Errors
     /// [`LogError`] when the words are no log.
@@ -184,7 +201,7 @@ impl Classes {
         class: &Rc<Class>,
         words: &[u64],
     ) -> Result<Rc<Class>, LogError> {
-        let key = (class.prefix.words, [&class.log, words].concat());
+        let key = (class.prefix.words, [&class.structure, words].concat());
         if let Some(known) = self.by_words.get(&key) {
             return Ok(Rc::clone(known));
         }
@@ -209,9 +226,28 @@ impl Classes {
 }
 
 impl Class {
-    /// Words of the slot's own log.
+    /// Where series `ordinal` of the slot is; `None` when it has no such series.
     #[must_use]
-    pub fn log_words(&self) -> usize {
-        self.log.len()
+    pub fn place_of(&self, catalog: &Catalog, ordinal: u32) -> Option<Place> {
+        match (ordinal as usize).checked_sub(self.prefix.series) {
+            None => Some(place_in(catalog, ordinal)),
+            Some(own) => self.own_series.get(own).copied(),
+        }
     }
+
+    /// Where a slot of this class has a series of the catalog, and whether it began it itself.
+    #[must_use]
+    pub fn find(&self, catalog: &Catalog, series: u32) -> Option<(Place, bool)> {
+        if (series as usize) < self.prefix.series {
+            return Some((place_in(catalog, series), false));
+        }
+        let own = self.own_series.iter().find(|place| place.series == Some(series));
+        own.map(|place| (*place, true))
+    }
+}
+
+/// A series of the prefix, whose cells are those of the catalog.
+fn place_in(catalog: &Catalog, series: u32) -> Place {
+    let from = catalog.contents().series()[series as usize].cell;
+    Place { series: Some(series), from, shape: catalog.shape(series) }
 }

@@ -12,7 +12,7 @@ use tallyboard_proto::slot::Tenant;
 
 use crate::labels::WorkerLabel;
 use crate::own;
-use crate::stat::{Stat, Units, max_fds, open_fds};
+use tallyboard_segment::stat::{Stat, Units, max_fds, open_fds};
 
 /// A process that has or had a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -27,8 +27,9 @@ use crate::catalog::{Catalog, first_words};
 use crate::class::{Class, Classes};
 use crate::labels::{Labels, WorkerLabel};
 use crate::own::Figures;
+use crate::page::Pages;
+use crate::removal::Said;
 use crate::rows::Quarantine;
-use crate::scrape::Pages;
 
 /// Who made an arena, and where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct Origin {
     pub keeper_pid: u64,
     /// Effective uid of the supervisor.
     pub uid: u64,
+    /// Nanoseconds of Unix time at which CLOCK_MONOTONIC was 0, when the arena was made.
+    pub unix_offset_ns: u64,
 }
 
 /// Makes an arena out of zeroed memory: what its first words say, and its first slots.
@@ -70,6 +73,7 @@ pub fn format(arena: &Arena, layout: &Layout, origin: &Origin) -> io::Result<()>
     store(header::PID_NAMESPACE, origin.pid_namespace);
     store(header::KEEPER_PID, origin.keeper_pid);
     store(header::UID, origin.uid);
+    store(header::UNIX_OFFSET, origin.unix_offset_ns);
     (0..layout.geometry.slots).for_each(|slot| SlotWord::FIRST.publish(arena, layout, slot));
     // Release: whoever sees the magic number sees all of the above.
     arena.store(header::MAGIC, MAGIC, Release);
@@ -131,6 +135,12 @@ pub(crate) struct Slot {
     pub(crate) tenant: Tenant,
     /// The class that its log has made it; its row is that wide.
     pub(crate) class: Option<Rc<Class>>,
+    /// How much of its log was read, in words.
+    pub(crate) log_words: usize,
+    /// What its worker said of series that it has, and is not applied yet.
+    pub(crate) said: Vec<Said>,
+    /// Its worker's last word on a series: whether it holds it.
+    pub(crate) last_words: HashMap<u32, bool>,
     /// Its cells when they were last read and found good.
     pub(crate) row: Vec<u64>,
     /// What its worker could not count when it was last read and found good.
@@ -181,6 +191,8 @@ pub struct Core {
     pub(crate) archive: Archive,
     pub(crate) pages: Pages,
     pub(crate) figures: Figures,
+    /// Now, in milliseconds of Unix time.
+    now_ms: u64,
     /// Words of a slot that must be real before its worker touches it, beside its cells.
     whole_slots: bool,
 }
@@ -194,6 +206,9 @@ impl Core {
             word: SlotWord::FIRST,
             tenant: Tenant::default(),
             class: None,
+            log_words: 0,
+            said: Vec::new(),
+            last_words: HashMap::new(),
             row: Vec::new(),
             dropped: [0; DROP_REASONS],
             has_baseline: true,
@@ -207,6 +222,7 @@ impl Core {
             classes: Classes::default(),
             pages: Pages::default(),
             figures: Figures::default(),
+            now_ms: 0,
             slots: (0..slots).map(|_| slot()).collect(),
             free: (0..slots).collect(),
             whole_slots: !populates(),
@@ -295,6 +311,15 @@ impl Core {
     #[must_use]
     pub fn arena(&self) -> &Arena {
         &self.arena
+    }
+
+    /// Says what time it is, in milliseconds of Unix time: series that begin anew began then.
+    pub fn set_time(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now_ms
     }
 
     /// What it has counted about itself.
@@ -472,6 +497,7 @@ impl Core {
             attached_at_ms: now_ms,
         };
         taken.class = Some(self.classes.of_prefix(&self.catalog, prefix));
+        taken.log_words = 0;
         taken.row = Vec::new();
         taken.dropped = [0; DROP_REASONS];
         taken.has_baseline = true;
@@ -491,6 +517,7 @@ impl Core {
             arena_id: self.origin.arena_id,
             prefix: taken.tenant.prefix,
             label_limit: self.rules.label_limit as u64,
+            unix_offset_ns: self.origin.unix_offset_ns,
             geometry: self.layout.geometry.to_words(),
         }
     }
@@ -528,6 +555,8 @@ impl Core {
     pub(crate) fn vacate(&mut self, slot: usize) {
         let freed = &mut self.slots[slot];
         freed.class = None;
+        freed.said.clear();
+        freed.last_words.clear();
         freed.row = Vec::new();
         freed.quarantine = None;
         freed.exited = false;
@@ -572,7 +601,7 @@ impl Core {
                 pid: taken.tenant.pid,
                 uid: taken.tenant.uid,
                 attached_at_ms: taken.tenant.attached_at_ms,
-                series: class.map_or(0, |class| class.own_series as u64),
+                series: class.map_or(0, |class| class.own_series.len() as u64),
                 cells: class.map_or(0, |class| class.cells as u64),
                 dropped: taken.dropped.iter().fold(0, |sum: u64, &n| sum.saturating_add(n)),
                 quarantined: taken.quarantine.is_some(),

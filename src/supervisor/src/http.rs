@@ -10,18 +10,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tallyboard_exposition::text;
+use tallyboard_exposition::negotiation::negotiate;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::spawn_local;
 
-use crate::supervise::{Event, Events};
+use crate::supervise::{Event, Events, Wanted};
 
 /// Connections that are served at once; others wait in the backlog.
 const MAX_CONNECTIONS: usize = 128;
@@ -117,7 +117,7 @@ impl Http {
             return Ok(page);
         }
         Ok(match request.uri().path() {
-            path if path == self.telemetry_path => self.metrics().await,
+            path if path == self.telemetry_path => self.metrics(&request).await,
             "/-/healthy" => plain(StatusCode::OK, "Healthy.\n"),
             "/-/ready" => plain(StatusCode::OK, "Ready.\n"),
             "/" => self.landing_page(),
@@ -125,12 +125,21 @@ impl Http {
         })
     }
 
-    async fn metrics(&self) -> Page {
+    async fn metrics(&self, request: &Request<Incoming>) -> Page {
+        let accept = request.headers().get_all(ACCEPT).iter();
+        let accept: Vec<&str> = accept.filter_map(|value| value.to_str().ok()).collect();
+        let negotiated = negotiate(&accept.join(","));
+        let query = form_urlencoded::parse(request.uri().query().unwrap_or("").as_bytes());
+        let names = query.filter(|(name, _)| name == "name[]").map(|(_, value)| value.into_owned());
+        let wanted = Wanted { metrics: names.collect(), format: negotiated.format };
         let (answer, answered) = oneshot::channel();
-        let asked = self.events.send(Event::Scrape { answer }).await.is_ok();
+        let asked = self.events.send(Event::Scrape { wanted, answer }).await.is_ok();
         match answered.await {
-            Ok(page) if asked => typed(StatusCode::OK, text::CONTENT_TYPE, page),
-            _ => plain(StatusCode::SERVICE_UNAVAILABLE, "The supervisor is stopping.\n"),
+            Ok(page) if asked => typed(StatusCode::OK, &negotiated.content_type(), page),
+            _ => plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "There are no metrics just now; try again.\n",
+            ),
         }
     }
 
@@ -150,9 +159,11 @@ fn plain(status: StatusCode, text: &'static str) -> Page {
     typed(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
 }
 
-fn typed(status: StatusCode, content_type: &'static str, body: Bytes) -> Page {
+fn typed(status: StatusCode, content_type: &str, body: Bytes) -> Page {
     let mut page = Response::new(Full::new(body));
     *page.status_mut() = status;
-    page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Ok(content_type) = HeaderValue::from_str(content_type) {
+        page.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
     page
 }

@@ -13,11 +13,15 @@
 //! | `file` | a file as words |
 //! | `catalog` | series logs |
 //! | `archive` | the banks, the floors, folded generations |
+//! | `lives` | what removals and resets have left in a bank |
+//! | `kinds` | cells whose meaning is in their family: states and exemplars |
 //! | `slots` | entries of the slot table, and slots |
 
 mod archive;
 mod catalog;
 mod file;
+mod kinds;
+mod lives;
 mod slots;
 
 use std::collections::BTreeSet;
@@ -127,6 +131,8 @@ pub struct HeaderFacts {
     pub keeper_pid: u64,
     /// Uid of the supervisor.
     pub uid: u64,
+    /// Nanoseconds of Unix time at which CLOCK_MONOTONIC was 0.
+    pub unix_offset_ns: u64,
 }
 
 /// The catalog of an arena.
@@ -169,6 +175,8 @@ pub struct SlotFacts {
     pub log_words: u64,
     /// Series of its own log.
     pub series: u64,
+    /// What its log says of series after they began: removals, resets and the like.
+    pub removals: u64,
     /// Cells that its series own, those of the prefix included.
     pub cells: u64,
     /// What its worker could not count, by reason.
@@ -180,7 +188,7 @@ pub struct SlotFacts {
 /// The archive of an arena: its active bank.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ArchiveFacts {
-    /// How many folds there were.
+    /// How often it was committed: by folds, and by removals and resets.
     pub folds: u64,
     /// Which bank counts.
     pub bank: usize,
@@ -196,6 +204,12 @@ pub struct ArchiveFacts {
     pub dropped: [u64; DROP_REASONS],
     /// Floats that were exposed and do not fall any more.
     pub floors: u64,
+    /// Series that a worker has removed, the hidden ones among them.
+    pub removed: u64,
+    /// Series that are not exposed: no worker holds them any more.
+    pub hidden: u64,
+    /// Series that began anew after a reset or a removal.
+    pub renewed: u64,
 }
 
 /// Damages that are written down; a file that is no arena behind its header has very many.
@@ -275,11 +289,12 @@ fn check_header(words: &[u64], findings: &mut Findings) -> HeaderFacts {
         ("header.pid_namespace", header::PID_NAMESPACE, u64::from(u32::MAX)),
         ("header.keeper_pid", header::KEEPER_PID, MOST_PID),
         ("header.uid", header::UID, u64::from(u32::MAX)),
+        ("header.unix_offset", header::UNIX_OFFSET, MOST_NS),
     ] {
         findings.at_most(at, || field.to_owned(), most, words[at]);
     }
     let known = |at: usize| {
-        at <= header::UID || at == header::ARCHIVE_COMMIT || at == header::CATALOG_COMMIT
+        at <= header::UNIX_OFFSET || at == header::ARCHIVE_COMMIT || at == header::CATALOG_COMMIT
     };
     for at in (0..header::WORDS).filter(|at| !known(*at)) {
         let field = format!("header.reserved[{at}]");
@@ -301,6 +316,7 @@ fn check_header(words: &[u64], findings: &mut Findings) -> HeaderFacts {
         pid_namespace: words[header::PID_NAMESPACE],
         keeper_pid: words[header::KEEPER_PID],
         uid: words[header::UID],
+        unix_offset_ns: words[header::UNIX_OFFSET],
     }
 }
 
@@ -309,6 +325,11 @@ const GEOMETRY_NAMES: [&str; Geometry::WORDS] =
     ["slots", "cells", "log words", "ring rows", "row cells", "unit"];
 /// The greatest pid that a process can have.
 const MOST_PID: u64 = i32::MAX as u64;
+/// The latest time that is believed, in nanoseconds, which the kernel counts as signed: the year
+/// 2262.
+const MOST_NS: u64 = i64::MAX as u64;
+/// The latest time that is believed in milliseconds: the year 10889.
+const MOST_MS: u64 = 1 << 48;
 
 /// Everything behind the header.
 fn check_parts(

@@ -28,6 +28,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod alone;
 pub mod ask;
 pub mod catalog;
 pub mod class;
@@ -42,14 +43,16 @@ pub mod labels;
 mod link;
 mod open;
 pub mod own;
+mod page;
 mod process;
 mod reactor;
 mod reclaim;
+mod removal;
+mod render;
 mod rows;
 pub mod scrape;
 mod service;
 pub mod spawn;
-mod stat;
 mod supervise;
 
 pub use config::{Backing, Config, ListenAddress, random_address};

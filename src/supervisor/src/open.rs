@@ -17,7 +17,7 @@ use tallyboard_proto::layout::{
 use tallyboard_segment::mapping::Arena;
 use tallyboard_segment::pass::{Address, Listener, Socket};
 use tallyboard_segment::posix::{ArenaLock, CreateError, Left, ObjectName, ReopenError, Taken};
-use tallyboard_segment::process::random_u64;
+use tallyboard_segment::process::{random_u64, unix_offset_ns};
 use tallyboard_segment::{memfd, pidfd, posix};
 use thiserror::Error;
 
@@ -249,6 +249,7 @@ fn reopen(left: Left, object: Option<ObjectName>, mut origin: Origin) -> Result<
     }
     let layout = Layout::new(geometry);
     origin.arena_id = word(header::ARENA_ID);
+    origin.unix_offset_ns = word(header::UNIX_OFFSET);
     let (arena, lock) = left.map(layout.arena_words())?;
     origin.write_keeper(&arena);
     let reason = "left by an earlier supervisor".to_owned();
@@ -325,6 +326,7 @@ fn origin() -> Result<Origin, OpenError> {
         pid_namespace,
         keeper_pid: std::process::id().into(),
         uid: geteuid().as_raw().into(),
+        unix_offset_ns: unix_offset_ns(),
     })
 }
 

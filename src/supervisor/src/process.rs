@@ -1,7 +1,6 @@
 //! What the system says of this supervisor, and of the worker that a slot names.
 
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use tallyboard_exposition::sample::{FamilySamples, Value};
@@ -9,7 +8,7 @@ use tallyboard_proto::slot::Tenant;
 use tallyboard_segment::pidfd::Pidfd;
 
 use crate::own;
-use crate::stat::{Stat, Units, max_fds, open_fds};
+use tallyboard_segment::stat::{Stat, Units, max_fds, open_fds};
 
 /// Start time of a process in clock ticks since boot; 0 when it cannot be read.
 pub(crate) fn start_time(pid: u32) -> u64 {
@@ -74,11 +73,6 @@ pub(crate) fn platform() -> FamilySamples {
         ("release", &kernel("osrelease")),
         ("system", &kernel("ostype")),
     ])
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64)
 }
 
 #[cfg(test)]

@@ -20,6 +20,9 @@ impl Core {
             // The dead cannot write, so this read is exact.
             self.read_row(slot, None);
         }
+        if self.has_removals() {
+            self.read_rows(None);
+        }
         // A slot that was quarantined is in the archive already.
         let counts = |slot: &usize| !self.is_folded(*slot);
         let unfolded: Vec<usize> = batch.iter().copied().filter(counts).collect();

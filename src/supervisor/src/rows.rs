@@ -59,13 +59,18 @@ impl Core {
     /// Reads every taken slot: what is new in its log, then its cells. `selected` says of each
     /// family of the catalog whether its cells are read; those of others stay as they were.
     pub(crate) fn read_rows(&mut self, selected: Option<&[bool]>) {
+        self.read_logs();
+        // What a removal takes off is the sum over all slots: all rows must be newer than it.
+        let selected = selected.filter(|_| !self.has_removals());
+        let said = self.take_said();
         let taken: Vec<usize> = self.taken().collect();
         taken.into_iter().for_each(|slot| self.read_row(slot, selected));
+        self.apply_removals(said, selected);
         // Every log that has grown has left a class behind that no slot is of.
         self.classes.prune();
     }
 
-    /// Reads what is new in every log, for whoever must know all families before any cell.
+    /// Reads what is new in every log, for whoever must know all of them before any cell.
     pub(crate) fn read_logs(&mut self) {
         let good = |slot: &usize| self.slots[*slot].quarantine.is_none();
         let taken: Vec<usize> = self.taken().filter(good).collect();
@@ -119,6 +124,7 @@ impl Core {
     fn read_log(&mut self, slot: usize) -> Result<Option<Rc<Class>>, Quarantine> {
         let base = self.layout.slot(slot);
         let taken = &self.slots[slot];
+        let from = taken.log_words;
         let Some(header) = SlotHeader::read(&self.arena, base) else {
             // A header that has been written does not become empty while its worker has the slot.
             let is_unread = taken.row.is_empty() && taken.dropped == [0; DROP_REASONS];
@@ -140,15 +146,21 @@ impl Core {
             tracing::error!(slot, %error, "a slot's log does not parse");
             Quarantine::Log
         };
-        log::read(&self.arena, area, class.log_words(), &mut words).map_err(quarantine)?;
+        let end = log::read(&self.arena, area, from, &mut words).map_err(quarantine)?;
         if words.is_empty() {
             return Ok(Some(class));
         }
-        let longer = self
-            .classes
-            .extended(&self.arena, &self.layout, &mut self.catalog, &class, &words)
-            .map_err(quarantine)?;
+        let parts = log::take_apart(&words, from).map_err(quarantine)?;
+        let longer = match parts.structure.is_empty() {
+            true => Rc::clone(&class),
+            false => self
+                .classes
+                .extended(&self.arena, &self.layout, &mut self.catalog, &class, &parts.structure)
+                .map_err(quarantine)?,
+        };
         self.slots[slot].class = Some(Rc::clone(&longer));
+        self.slots[slot].log_words = end;
+        self.take_in(slot, &longer, class.own_series.len(), parts).map_err(quarantine)?;
         Ok(Some(longer))
     }
 
@@ -258,7 +270,7 @@ fn float_fell(was: u64, now: u64) -> bool {
 mod tests {
     use tallyboard_proto::control::Hello;
     use tallyboard_proto::family::{Family, Kind};
-    use tallyboard_proto::layout::{FINGERPRINT, Geometry, Layout};
+    use tallyboard_proto::layout::{FINGERPRINT, Geometry, LAYOUT_VERSION, Layout};
     use tallyboard_proto::log::Record;
 
     use super::*;
@@ -274,14 +286,22 @@ mod tests {
         format(&arena, &layout, &origin).unwrap();
         let rules = Rules::new(vec![0], 1000);
         let mut core = Core::new(arena, layout, origin, rules);
-        let hello =
-            Hello { layout: 1, fingerprint: FINGERPRINT, image: 1, attach_id: 1, rejoin: None };
+        let hello = Hello {
+            layout: LAYOUT_VERSION,
+            fingerprint: FINGERPRINT,
+            image: 1,
+            attach_id: 1,
+            rejoin: None,
+        };
         core.attach(&Caller::default(), &hello, 0, |_, _| Ok(())).unwrap();
         core.confirm(0, 1);
         let header = SlotHeader { generation: 1, arena_id: 5, prefix: 0 };
         header.write(&core.arena, layout.slot(0));
         let family = Family::new(Kind::Counter, "c", "", "", &["l"]).unwrap();
-        let series = |l: usize| Record::Series { family: 0, values: [l.to_string().into()].into() };
+        let series = |l: usize| {
+            let values = [l.to_string().into()].into();
+            Record::Series { family: 0, created_ms: 0, values }
+        };
         let records = [Record::Family(family)].into_iter().chain((0..60).map(series));
         let mut committed = 0;
         for record in records {

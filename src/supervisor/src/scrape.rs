@@ -1,163 +1,49 @@
-//! A scrape: totals over archive and live slots, floors, and the page of text.
+//! A scrape: totals over archive and live slots, and what is written of them.
 
-use std::collections::HashMap;
-use std::collections::HashSet;
-use std::sync::atomic::Ordering::Relaxed;
+use std::collections::{HashMap, HashSet};
 
-use tallyboard_exposition::prefixes::Prefixes;
-use tallyboard_exposition::sample::{FamilySamples, Type, Value};
-use tallyboard_exposition::text;
-use tallyboard_proto::family::{Family, GaugeMode, Kind};
+use tallyboard_exposition::cells::{has_created, is_per_process, type_of, values};
+use tallyboard_exposition::format::Format;
+use tallyboard_exposition::sample::{Exemplar, FamilySamples, Value};
+use tallyboard_proto::cell::Shape;
+use tallyboard_proto::exemplar::{self, EXEMPLAR_CELLS};
+use tallyboard_proto::family::{Family, Kind};
 use tallyboard_proto::layout::{DROP_REASONS, DropReason};
 use tallyboard_proto::log::Contents;
 use tallyboard_proto::slot::State;
-use tallyboard_proto::word::Words;
 
-use crate::core::{Core, Rules};
-use crate::labels::{Labels, ProcessValues};
+use crate::class::Class;
+use crate::core::Core;
+use crate::labels::ProcessValues;
 use crate::own;
+use crate::page::{Held, SeriesLines};
+use crate::render::{Shown, Sink, Text, Whole, moment};
 use crate::rows::is_selected;
-
-/// The page, prepared: for each family its header, for each series its lines without numbers.
-#[derive(Debug, Default)]
-pub struct Pages {
-    /// In order of name once they are sorted.
-    families: Vec<FamilyPage>,
-    /// Where each family of the catalog is in `families`.
-    place: HashMap<u32, usize>,
-    /// How much of the catalog is here.
-    families_taken: usize,
-    series_taken: usize,
-    /// Floats as they were exposed last, by cell of the catalog; they do not fall.
-    floors: Vec<f64>,
-}
-
-#[derive(Debug)]
-struct FamilyPage {
-    family: u32,
-    name: Box<str>,
-    header: Vec<u8>,
-    series: Vec<SeriesLines>,
-    /// Lines of its series, in their order.
-    lines: Prefixes,
-    is_sorted: bool,
-}
-
-#[derive(Debug)]
-struct SeriesLines {
-    series: u32,
-    cell: usize,
-    /// Its first line, in the lines of its family.
-    line: usize,
-}
-
-fn type_of(kind: &Kind) -> Type {
-    match kind {
-        Kind::Counter => Type::Counter,
-        Kind::Gauge(_) => Type::Gauge,
-        Kind::Histogram(_) => Type::Histogram,
-        Kind::Summary => Type::Summary,
-    }
-}
-
-fn is_per_process(kind: &Kind) -> bool {
-    matches!(kind, Kind::Gauge(mode) if mode.is_per_process())
-}
-
-impl Pages {
-    /// Pages of an arena whose floats were exposed before.
-    pub(crate) fn with_floors(floors: Vec<f64>) -> Self {
-        Self { floors, ..Self::default() }
-    }
-
-    /// Takes in what the catalog has begun since the last time.
-    fn follow(&mut self, contents: &Contents, labels: &Labels) {
-        let families = &contents.families()[self.families_taken..];
-        for (family, ordinal) in families.iter().zip(self.families_taken as u32..) {
-            let mut header = Vec::new();
-            text::write_header(&mut header, type_of(&family.kind), &family.name, &family.help);
-            let (name, series) = (family.name.clone(), Vec::new());
-            self.families.push(FamilyPage {
-                family: ordinal,
-                name,
-                header,
-                series,
-                lines: Prefixes::default(),
-                is_sorted: true,
-            });
-        }
-        if !families.is_empty() {
-            self.families.sort_by(|a, b| a.name.cmp(&b.name));
-            let pages = self.families.iter().enumerate();
-            self.place = pages.map(|(at, page)| (page.family, at)).collect();
-        }
-        self.families_taken = contents.families().len();
-        let series = &contents.series()[self.series_taken..];
-        for (series, ordinal) in series.iter().zip(self.series_taken as u32..) {
-            let family = &contents.families()[series.family as usize];
-            let page = &mut self.families[self.place[&series.family]];
-            let line = page.lines.len();
-            push_lines(&mut page.lines, family, labels.behind(family, &series.values));
-            page.series.push(SeriesLines { series: ordinal, cell: series.cell, line });
-            page.is_sorted = false;
-        }
-        self.series_taken = contents.series().len();
-        for page in self.families.iter_mut().filter(|page| !page.is_sorted) {
-            let values = |lines: &SeriesLines| &contents.series()[lines.series as usize].values;
-            page.series.sort_by(|a, b| values(a).cmp(values(b)));
-            page.gather();
-        }
-        self.floors.resize(contents.end().cells, 0.0);
-    }
-}
-
-impl FamilyPage {
-    /// Puts the lines in the order of the series, so that a scrape reads them from front to back.
-    fn gather(&mut self) {
-        let mut lines = Prefixes::default();
-        let each = self.lines.len().checked_div(self.series.len()).unwrap_or(0);
-        for series in &mut self.series {
-            let from = std::mem::replace(&mut series.line, lines.len());
-            for line in from..from + each {
-                lines.push_line(&self.lines, line);
-            }
-        }
-        self.lines = lines;
-        self.is_sorted = true;
-    }
-}
-
-/// Adds the lines of a series, in the order of its samples; all series of a family have as many.
-fn push_lines<'a>(
-    lines: &mut Prefixes,
-    family: &Family,
-    labels: impl Iterator<Item = (&'a str, &'a str)>,
-) {
-    let labels: Vec<(&str, &str)> = labels.collect();
-    let mut push = |suffix: &str, le: Option<&str>| {
-        let labels = labels.iter().copied().chain(le.map(|le| ("le", le)));
-        lines.push(&family.name, suffix, labels);
-    };
-    match &family.kind {
-        Kind::Counter => push("_total", None),
-        Kind::Gauge(mode) if mode.is_per_process() => {}
-        Kind::Gauge(_) => push("", None),
-        Kind::Histogram(_) | Kind::Summary => {
-            if let Kind::Histogram(bounds) = &family.kind {
-                for bound in bounds.iter().copied().chain([f64::INFINITY]) {
-                    push("_bucket", Some(&text::float_text(bound)));
-                }
-            }
-            push("_count", None);
-            push("_sum", None);
-        }
-    }
-}
 
 impl Core {
     /// The exposition of the arena: of everything, or of the families that `metrics` names by
     /// their own name or that of a sample.
+    pub fn expose_as(&mut self, format: Format, metrics: &[String]) -> Vec<u8> {
+        if let Some(mut text) = Text::new(format) {
+            self.collect(metrics, &mut text);
+            return text.end();
+        }
+        format.encode(&self.families(metrics))
+    }
+
+    /// The same in text 0.0.4.
     pub fn expose(&mut self, metrics: &[String]) -> Vec<u8> {
+        self.expose_as(Format::Text004, metrics)
+    }
+
+    /// The same as families.
+    pub fn families(&mut self, metrics: &[String]) -> Vec<FamilySamples> {
+        let mut whole = Whole::default();
+        self.collect(metrics, &mut whole);
+        whole.0
+    }
+
+    fn collect(&mut self, metrics: &[String], sink: &mut impl Sink) {
         self.figures.scrape_cells = 0;
         let selected = (!metrics.is_empty()).then(|| {
             self.read_logs();
@@ -166,24 +52,67 @@ impl Core {
         let selected = selected.as_deref();
         self.read_rows(selected);
         self.pages.follow(self.catalog.contents(), &self.rules.labels);
-        let mut totals = vec![0; self.catalog.cells()];
-        totals[..self.archive.cells().len()].copy_from_slice(self.archive.cells());
-        self.add_rows(&mut totals, selected);
+        let totals = self.totals(selected);
         let processes = self.per_process();
-        let mut page = Vec::with_capacity(1 << 16);
+        let exemplars = if sink.has_exemplars() { self.exemplars() } else { HashMap::new() };
         let own = self.own_families(metrics);
-        let mut own = own.iter().peekable();
+        let mut own = own.into_iter().peekable();
         for at in 0..self.pages.families.len() {
             let next = &self.pages.families[at];
             while let Some(own) = own.next_if(|own| *own.name < *next.name) {
-                text::write_family(&mut page, own);
+                sink.whole(own);
             }
             if is_selected(selected, next.family) {
-                self.write_family(&mut page, at, &totals, &processes);
+                self.collect_family(sink, at, &totals, &processes, &exemplars);
             }
         }
-        own.for_each(|own| text::write_family(&mut page, own));
-        page
+        own.for_each(|own| sink.whole(own));
+    }
+
+    /// The newest exemplars of each series, by number of the line.
+    fn exemplars(&self) -> HashMap<u32, Vec<(usize, Exemplar)>> {
+        let of_series = |of: &Vec<(usize, u32)>| {
+            let newest =
+                |&(line, series): &(usize, u32)| Some((line, self.newest_exemplar(series)?));
+            of.iter().filter_map(newest).collect()
+        };
+        self.pages.exemplars.iter().map(|(series, of)| (*series, of_series(of))).collect()
+    }
+
+    fn newest_exemplar(&self, series: u32) -> Option<Exemplar> {
+        let cell = self.catalog.contents().series()[series as usize].cell;
+        let archived = self.archive.cells().get(cell..cell + EXEMPLAR_CELLS);
+        let archived = archived.and_then(exemplar::of_cells);
+        let living = self.places(series).filter_map(|(slot, place, _)| {
+            exemplar::read(&self.arena, self.layout.slot_cells(slot) + place.from)
+        });
+        let newest = living.chain(archived).max_by_key(|exemplar| exemplar.at_ms)?;
+        Some(Exemplar {
+            labels: newest.labels,
+            value: newest.value,
+            timestamp: Some(moment(newest.at_ms)),
+        })
+    }
+
+    /// The cells of the selected families over archive and slots, without what earlier lives of their
+    /// series had counted.
+    fn totals(&self, selected: Option<&[bool]>) -> Vec<u64> {
+        let mut totals = vec![0; self.catalog.cells()];
+        totals[..self.archive.cells().len()].copy_from_slice(self.archive.cells());
+        self.add_rows(&mut totals, selected);
+        let offsets = self.archive.offsets();
+        if offsets.is_empty() {
+            return totals;
+        }
+        let contents = self.catalog.contents();
+        for series in contents.series() {
+            let shape = contents.shape(series);
+            let cells = series.cell..series.cell + shape.width();
+            if let Some(offset) = offsets.get(cells.clone()) {
+                shape.take_off(&mut totals[cells], offset);
+            }
+        }
+        totals
     }
 
     /// Which families of the catalog `metrics` names.
@@ -197,8 +126,8 @@ impl Core {
     /// Adds the selected families of all taken slots, class by class, so that a run of cells is added for every
     /// slot of a class while it is in the cache.
     fn add_rows(&self, totals: &mut [u64], selected: Option<&[bool]>) {
-        let mut classes: Vec<(&crate::class::Class, Vec<&[u64]>)> = Vec::new();
-        let mut place: HashMap<*const crate::class::Class, usize> = HashMap::new();
+        let mut classes: Vec<(&Class, Vec<&[u64]>)> = Vec::new();
+        let mut place: HashMap<*const Class, usize> = HashMap::new();
         for slot in self.taken() {
             let taken = &self.slots[slot];
             let Some(class) = taken.class.as_deref().filter(|c| taken.row.len() == c.cells) else {
@@ -212,54 +141,60 @@ impl Core {
         }
         for (class, rows) in classes {
             let runs = class.runs.iter().zip(&class.families);
+            // The exemplars of the living are read one by one, when a format has them.
+            let runs = runs.filter(|(run, _)| run.shape != Shape::Exemplar);
             for (run, _) in runs.filter(|(_, family)| is_selected(selected, **family)) {
                 rows.iter().for_each(|row| run.merge(totals, row));
             }
         }
     }
 
-    fn write_family(
+    fn collect_family(
         &mut self,
-        page: &mut Vec<u8>,
+        sink: &mut impl Sink,
         at: usize,
         totals: &[u64],
         processes: &HashMap<u32, ProcessValues>,
+        exemplars: &HashMap<u32, Vec<(usize, Exemplar)>>,
     ) {
-        let ordinal = self.pages.families[at].family;
-        let family = &self.catalog.contents().families()[ordinal as usize];
-        let lines = &self.pages.families[at];
+        let page = &self.pages.families[at];
+        let contents = self.catalog.contents();
+        let family = &contents.families()[page.family as usize];
+        if type_of(&family.kind).is_none() {
+            return;
+        }
+        sink.family(page, family);
         let width = family.kind.cells();
-        let start = page.len();
-        page.extend_from_slice(&lines.header);
-        let header_end = page.len();
-        // A family that saw a negative or non-finite amount may fall, so it has no floor.
-        let has_floor = match family.kind {
-            Kind::Histogram(_) | Kind::Summary => {
-                lines.series.iter().all(|series| totals[series.cell + width - 1] == 0)
-            }
-            _ => true,
-        };
-        let mut floors = Floors {
+        let mut held = Held {
             floors: &mut self.pages.floors,
             arena: &self.arena,
             start: self.layout.floors,
             applied: 0,
-            has_floor,
+            has_floor: has_floor(&family.kind, &page.series, totals),
         };
-        for series in &lines.series {
-            let cells = &totals[series.cell..series.cell + width];
-            if is_per_process(&family.kind) {
-                let values = &self.catalog.contents().series()[series.series as usize].values;
-                let rows = processes.get(&series.series).map_or(&[][..], Vec::as_slice);
-                write_processes(page, family, values, &self.rules, rows);
-            } else {
-                write_series(page, &family.kind, (&lines.lines, series), cells, &mut floors);
+        let mut numbers = Vec::new();
+        for lines in newest_only(contents, family, &page.series, totals) {
+            let life = self.archive.life(lines.series as usize);
+            if life.is_hidden {
+                continue;
             }
+            let series = &contents.series()[lines.series as usize];
+            if is_per_process(&family.kind) {
+                let rows = processes.get(&lines.series).map_or(&[][..], Vec::as_slice);
+                sink.processes(family, series, &self.rules, rows);
+                continue;
+            }
+            let cells = &totals[lines.cell..lines.cell + width];
+            let hold = |cell, value| held.hold(cell, value);
+            values(&family.kind, lines.cell, cells, hold, &mut numbers);
+            let created_ms = if has_created(&family.kind) { life.created_ms } else { 0 };
+            let exemplars = exemplars.get(&lines.series).map_or(&[][..], Vec::as_slice);
+            let values = &numbers;
+            let shown = Shown { family, page, lines, series, values, created_ms, exemplars };
+            sink.series(&shown, &self.rules);
         }
-        self.figures.floors_applied += floors.applied;
-        if page.len() == header_end {
-            page.truncate(start);
-        }
+        self.figures.floors_applied += held.applied;
+        sink.end_family();
     }
 
     /// The supervisor's own metrics, in order of name: all, or those that `metrics` names. What
@@ -344,81 +279,35 @@ fn sample_names(family: &FamilySamples) -> impl Iterator<Item = String> + '_ {
     suffixes.into_iter().map(|suffix| format!("{}{suffix}", family.name))
 }
 
-/// What was exposed last of each float, in the heap and in the control segment.
-struct Floors<'a> {
-    floors: &'a mut Vec<f64>,
-    arena: &'a tallyboard_segment::mapping::Arena,
-    start: usize,
-    applied: u64,
-    has_floor: bool,
-}
-
-impl Floors<'_> {
-    /// The value to expose for `value`: never less than the last one.
-    fn hold(&mut self, cell: usize, value: f64) -> f64 {
-        let floor = self.floors[cell];
-        if !self.has_floor || value == floor {
-            return value;
-        }
-        if value < floor {
-            self.applied += 1;
-            return floor;
-        }
-        self.floors[cell] = value;
-        // Before the bytes leave, so that a later supervisor does not undercut them.
-        self.arena.store(self.start + cell, value.to_bits(), Relaxed);
-        value
-    }
-}
-
-fn write_series(
-    page: &mut Vec<u8>,
-    kind: &Kind,
-    (lines, series): (&Prefixes, &SeriesLines),
-    cells: &[u64],
-    floors: &mut Floors<'_>,
-) {
+/// Whether the sums of a family may not fall: so while nothing negative or not finite was observed.
+fn has_floor(kind: &Kind, series: &[SeriesLines], totals: &[u64]) -> bool {
+    let width = kind.cells();
     match kind {
-        // A counter without fractions is a whole number, exact whatever its size.
-        Kind::Counter if cells[1] == 0 => lines.write_whole(page, series.line, cells[0]),
-        Kind::Counter => {
-            let fraction = floors.hold(series.cell + 1, f64::from_bits(cells[1]));
-            lines.write_float(page, series.line, cells[0] as f64 + fraction);
-        }
-        Kind::Gauge(GaugeMode::All | GaugeMode::LiveAll) => {}
-        Kind::Gauge(_) if cells[1] == 0 => {}
-        Kind::Gauge(_) => lines.write_float(page, series.line, f64::from_bits(cells[0])),
         Kind::Histogram(_) | Kind::Summary => {
-            let sum_at = cells.len() - 2;
-            let mut count = 0_u64;
-            let mut line = series.line;
-            for &cell in &cells[..sum_at] {
-                count = count.saturating_add(cell);
-                if matches!(kind, Kind::Histogram(_)) {
-                    lines.write_whole(page, line, count);
-                    line += 1;
-                }
-            }
-            lines.write_whole(page, line, count);
-            let sum = floors.hold(series.cell + sum_at, f64::from_bits(cells[sum_at]));
-            lines.write_float(page, line + 1, sum);
+            series.iter().all(|series| totals[series.cell + width - 1] == 0)
         }
+        _ => true,
     }
 }
 
-fn write_processes(
-    page: &mut Vec<u8>,
-    family: &Family,
-    values: &[Box<str>],
-    rules: &Rules,
-    rows: &[(String, f64)],
-) {
-    let process = rules.worker_label.name(family.labels.iter().map(|label| &**label));
-    let labels = rules.labels.behind(family, values);
-    for (label, value) in rows {
-        let labels = labels.clone().chain([(process, label.as_str())]);
-        text::write_prefix(page, &family.name, "", labels);
-        text::write_float(page, *value);
-        page.push(b'\n');
-    }
+/// The series of a family that are shown: of an info, of each set of label values the one that was
+/// set last.
+fn newest_only<'a>(
+    contents: &'a Contents,
+    family: &'a Family,
+    series: &'a [SeriesLines],
+    totals: &'a [u64],
+) -> impl Iterator<Item = &'a SeriesLines> {
+    let labels = family.labels.len();
+    let values =
+        move |series: &SeriesLines| &contents.series()[series.series as usize].values[..labels];
+    let each = if family.kind == Kind::Info { usize::MAX } else { 1 };
+    let mut rest = series;
+    std::iter::from_fn(move || {
+        let first = rest.first()?;
+        let same = rest.iter().take(each).take_while(|next| values(next) == values(first)).count();
+        let (same, others) = rest.split_at(same);
+        rest = others;
+        same.iter().max_by_key(|series| totals[series.cell])
+    })
 }

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::geteuid;
+use tallyboard_exposition::format::Format;
+use tallyboard_exposition::negotiation::negotiate;
 use tallyboard_exposition::sample::{FamilySamples, Value};
 use tallyboard_proto::control::{
     Description, Hello, Refused, RefusedReason, Reply, Request, encode_rows,
@@ -21,6 +23,7 @@ use tallyboard_segment::mapping::Arena;
 use tallyboard_segment::memfd;
 use tallyboard_segment::pass::{Listener, Socket};
 use tallyboard_segment::pidfd::Pidfd;
+use tallyboard_segment::process::unix_ms;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
@@ -54,6 +57,15 @@ pub(crate) struct Inheritance<'a> {
     pub(crate) is_reopened: bool,
 }
 
+/// What a scrape asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Wanted {
+    /// Names of families or of their samples; none for all.
+    pub(crate) metrics: Vec<String>,
+    /// The format. Names need no escaping: those of an arena are what every reader knows.
+    pub(crate) format: Format,
+}
+
 /// Everything that can happen to a supervisor.
 pub(crate) enum Event {
     /// A worker asks for a slot.
@@ -67,7 +79,7 @@ pub(crate) enum Event {
     /// The kernel says that a worker is dead.
     WorkerExited { slot: usize, generation: u64 },
     /// Somebody wants the page.
-    Scrape { answer: oneshot::Sender<Bytes> },
+    Scrape { wanted: Wanted, answer: oneshot::Sender<Bytes> },
     /// The keeper says something.
     Keeper(ToSupervisor, Option<OwnedFd>),
     /// The keeper is dead, so nobody would restart this supervisor or free its names.
@@ -306,6 +318,7 @@ impl Supervisor {
     fn act(&mut self, batch: Vec<Event>) -> Next {
         let (deaths, others): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|event| matches!(event, Event::WorkerExited { .. }));
+        self.core.set_time(unix_ms());
         self.reclaim(deaths);
         let mut scrapes = Vec::new();
         for event in others {
@@ -322,7 +335,7 @@ impl Supervisor {
                     let offer = self.offers.remove(&connection);
                     self.withdraw(offer);
                 }
-                Event::Scrape { answer } => scrapes.push(answer),
+                Event::Scrape { wanted, answer } => scrapes.push((wanted, answer)),
                 Event::Keeper(message, descriptor) => self.obey(message, descriptor),
                 Event::Tick => self.look_outside(),
                 Event::KeeperGone => {
@@ -369,22 +382,23 @@ impl Supervisor {
         }
     }
 
-    fn answer_scrapes(&mut self, scrapes: Vec<oneshot::Sender<Bytes>>) {
-        if scrapes.is_empty() {
-            return;
-        }
-        let page = Bytes::from(self.expose(&[]));
-        for answer in scrapes {
+    /// Answers scrapes: those that want the same share one page.
+    fn answer_scrapes(&mut self, scrapes: Vec<(Wanted, oneshot::Sender<Bytes>)>) {
+        let mut pages: HashMap<Wanted, Bytes> = HashMap::new();
+        for (wanted, answer) in scrapes {
+            let page = pages.entry(wanted);
+            let page = page.or_insert_with_key(|wanted| Bytes::from(self.expose(wanted)));
             let _ = answer.send(page.clone());
         }
     }
 
-    fn expose(&mut self, metrics: &[String]) -> Vec<u8> {
+    fn expose(&mut self, wanted: &Wanted) -> Vec<u8> {
         let start = Instant::now();
         if std::mem::take(&mut self.is_stale) {
             self.show_outside();
         }
-        let page = self.core.expose(metrics);
+        self.core.set_time(unix_ms());
+        let page = self.core.expose_as(wanted.format, &wanted.metrics);
         self.core.figures().scraped(start.elapsed().as_secs_f64());
         page
     }
@@ -409,7 +423,7 @@ impl Supervisor {
             );
             return (Reply::Refused(refused), None);
         };
-        match self.core.attach(caller, hello, process::now_ms(), announce) {
+        match self.core.attach(caller, hello, unix_ms(), announce) {
             Ok(attached) => {
                 let (slot, generation) = (attached.slot as usize, attached.generation);
                 // A connection takes one slot: the last one that it asked for.
@@ -431,8 +445,11 @@ impl Supervisor {
         if let Err(refused) = self.core.check_reader(uid) {
             return Some((Reply::Refused(refused), None));
         }
-        let body = |bytes: Vec<u8>| match memfd::of_bytes(&bytes) {
-            Ok(object) => (Reply::Body { bytes: bytes.len() as u64 }, Some(object)),
+        let body = |bytes: Vec<u8>, content_type: &str| match memfd::of_bytes(&bytes) {
+            Ok(object) => {
+                let (bytes, content_type) = (bytes.len() as u64, content_type.to_owned());
+                (Reply::Body { bytes, content_type }, Some(object))
+            }
             Err(error) => (Reply::Refused(no_body(&error)), None),
         };
         match request {
@@ -442,8 +459,12 @@ impl Supervisor {
                 }
                 None
             }
-            Request::Scrape { metrics } => Some(body(self.expose(&metrics))),
-            Request::Slots => Some(body(encode_rows(&self.core.rows()))),
+            Request::Scrape { metrics, accept } => {
+                let negotiated = negotiate(&accept);
+                let wanted = Wanted { metrics, format: negotiated.format };
+                Some(body(self.expose(&wanted), &negotiated.content_type()))
+            }
+            Request::Slots => Some(body(encode_rows(&self.core.rows()), "")),
             Request::Describe => {
                 let mut description = self.description.clone();
                 description.taken = self.core.rows().len() as u64;

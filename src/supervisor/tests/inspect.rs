@@ -10,27 +10,41 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
 use tallyboard_proto::control::Hello;
+use tallyboard_proto::exemplar::{self, BUFFER_WORDS, EXEMPLAR_CELLS};
 use tallyboard_proto::family::{Family, GaugeMode, Kind};
 use tallyboard_proto::layout::{
     FINGERPRINT, Geometry, LAYOUT_VERSION, Layout, bank, entry, header, row, slot_header,
 };
-use tallyboard_proto::log::{self, Record};
+use tallyboard_proto::log::{self, Action, Record, Removal};
 use tallyboard_proto::slot::SlotHeader;
 use tallyboard_proto::word::Words;
 use tallyboard_segment::memfd;
 use tallyboard_supervisor::core::{Caller, Core, Origin, Rules, format};
-use tallyboard_supervisor::inspect::{InspectError, Inspection, inspect};
+use tallyboard_supervisor::inspect::{Damage, InspectError, Inspection, inspect};
 
 const GEOMETRY: Geometry =
     Geometry { slots: 5, cells: 256, log_words: 512, ring_rows: 3, row_cells: 8, unit: 8192 };
-const ORIGIN: Origin =
-    Origin { arena_id: 77, boot_id: [1, 2], pid_namespace: 3, keeper_pid: 4, uid: 0 };
-/// First cells of the series, in the order of the log: counter, gauge, summary, live gauge.
+const ORIGIN: Origin = Origin {
+    arena_id: 77,
+    boot_id: [1, 2],
+    pid_namespace: 3,
+    keeper_pid: 4,
+    uid: 0,
+    unix_offset_ns: 5,
+};
+/// First cells of the series, in the order of the log: counter, gauge, summary, live gauge, info,
+/// stateset, exemplar of the counter, and a counter that the worker with a log has removed.
 const COUNTER: usize = 0;
 const GAUGE: usize = 2;
 const SUMMARY: usize = 4;
 const LIVE: usize = 7;
-const CELLS: usize = 9;
+const INFO: usize = 9;
+const STATES: usize = 10;
+const EXEMPLAR: usize = 12;
+const REMOVED: usize = EXEMPLAR + EXEMPLAR_CELLS;
+const CELLS: usize = REMOVED + 2;
+/// The ordinal of the removed counter.
+const REMOVED_SERIES: u32 = 7;
 
 struct Board {
     core: Core,
@@ -39,7 +53,8 @@ struct Board {
 
 impl Board {
     /// An arena of which two workers live (slots 1 and 2), one has died (slot 0), and whose
-    /// totals were exposed. The first has a log, the second the catalog's prefix.
+    /// totals were exposed. The first has a log, in which it resets one counter and removes
+    /// another; the second has the catalog's prefix. Three commits: bank 1 is in use.
     fn new() -> Self {
         let layout = Layout::new(GEOMETRY);
         let arena = memfd::create(layout.arena_words()).unwrap();
@@ -51,9 +66,12 @@ impl Board {
             board.write_log(slot);
             board.count(slot);
         }
+        board.say(0, Action::Reset);
         board.core.expose(&[]);
         board.core.exited(0, 1);
         board.core.reclaim();
+        board.say(REMOVED_SERIES, Action::Remove);
+        board.store(board.layout.slot_cells(1) + REMOVED, 3);
         assert_eq!(board.attach(13), 2);
         board.count(2);
         board.core.expose(&[]);
@@ -78,15 +96,30 @@ impl Board {
             ("g", Kind::Gauge(GaugeMode::All)),
             ("s", Kind::Summary),
             ("l", Kind::Gauge(GaugeMode::LiveSum)),
+            ("i", Kind::Info),
+            ("t", Kind::StateSet(["a".into(), "b".into()].into())),
+            ("tallyboard_exemplar:c", Kind::Exemplar),
+            ("r", Kind::Counter),
         ];
         let family = |(name, kind)| Record::Family(Family::new(kind, name, "", "", &[]).unwrap());
-        let series = |family| Record::Series { family, values: [].into() };
-        let records = kinds.map(family).into_iter().chain((0..4).map(series));
-        let mut committed = 0;
-        for record in records {
-            let (words, area) = (record.to_words(), self.layout.slot_log(slot));
-            committed = log::append(self.core.arena(), area, committed, &words).unwrap();
-        }
+        let series = |family| {
+            let pairs = (family == 4).then(|| Box::from("v=\"1\""));
+            Record::Series { family, created_ms: 1, values: pairs.into_iter().collect() }
+        };
+        let records = kinds.map(family).into_iter().chain((0..8).map(series));
+        records.for_each(|record| self.append(slot, &record));
+    }
+
+    fn append(&self, slot: usize, record: &Record) {
+        let area = self.layout.slot_log(slot);
+        let committed = self.load(area.commit) as usize;
+        log::append(self.core.arena(), area, committed, &record.to_words()).unwrap();
+    }
+
+    /// The worker with a log says something of a counter, which had counted 3 by then.
+    fn say(&self, series: u32, action: Action) {
+        let removal = Removal { series, action, at_ms: 2, cells: [3, 0].into() };
+        self.append(1, &Record::Removal(removal));
     }
 
     fn count(&self, slot: usize) {
@@ -100,8 +133,15 @@ impl Board {
             (SUMMARY + 1, half),
             (LIVE, half),
             (LIVE + 1, 1),
+            (INFO, 9),
+            (STATES, 1),
+            (STATES + 1, 9),
         ] {
             self.store(self.layout.slot_cells(slot) + cell, word);
+        }
+        if slot != 2 {
+            let at = self.layout.slot_cells(slot) + EXEMPLAR;
+            exemplar::write(self.core.arena(), at, "id=\"1\"", 2.0, 9);
         }
     }
 
@@ -131,12 +171,16 @@ fn a_sound_arena_has_no_damage_and_is_described() {
     assert_eq!(found.header.geometry, Some(GEOMETRY));
     assert_eq!((found.header.arena_id, found.header.keeper_pid), (77, 4));
     let catalog = &found.catalog;
-    assert_eq!((catalog.families, catalog.series, catalog.cells as usize), (4, 4, CELLS));
-    assert_eq!((found.archive.folds, found.archive.lives, found.archive.rows), (1, 1, 1));
+    assert_eq!((catalog.families, catalog.series, catalog.cells as usize), (8, 8, CELLS));
+    let archive = &found.archive;
+    assert_eq!((archive.folds, archive.bank, archive.lives, archive.rows), (3, 1, 1, 1));
+    assert_eq!((archive.removed, archive.hidden, archive.renewed), (1, 1, 1));
+    assert_eq!(found.header.unix_offset_ns, 5);
     assert_eq!(found.archive.floors, 2);
     assert_eq!(found.free, 3);
-    let slots = found.slots.iter().map(|s| (s.slot, s.pid, s.series, s.cells as usize));
-    assert_eq!(slots.collect::<Vec<_>>(), [(1, 12, 4, CELLS), (2, 13, 0, CELLS)]);
+    let slots = found.slots.iter().map(|s| (s.slot, s.pid, s.series, s.removals, s.cells));
+    let cells = CELLS as u64;
+    assert_eq!(slots.collect::<Vec<_>>(), [(1, 12, 8, 2, cells), (2, 13, 0, 0, cells)]);
 }
 
 #[test]
@@ -164,13 +208,10 @@ fn an_inspection_makes_no_hole_real() {
 
 /// Words of control, a bad value, and the field that it is found in.
 fn bad_control(layout: &Layout) -> Vec<(usize, u64, &'static str)> {
-    let nan = f64::NAN.to_bits();
-    let minus = (-1.0_f64).to_bits();
-    let (e, b, idle) = (layout.entry(1), layout.bank(1), layout.bank(0));
-    let (cells, ring) = (layout.bank_cells(1), layout.ring_row(1, 0));
+    let e = layout.entry(1);
     vec![
         (header::MAGIC, 0, "header.magic"),
-        (header::VERSION, 2, "header.version"),
+        (header::VERSION, 3, "header.version"),
         (header::FINGERPRINT, 2, "header.fingerprint"),
         (header::GEOMETRY, 0, "header.geometry.slots"),
         (header::GEOMETRY + 1, 0, "header.geometry.cells"),
@@ -182,7 +223,8 @@ fn bad_control(layout: &Layout) -> Vec<(usize, u64, &'static str)> {
         (header::PID_NAMESPACE, 1 << 40, "header.pid_namespace"),
         (header::KEEPER_PID, 1 << 40, "header.keeper_pid"),
         (header::UID, 1 << 40, "header.uid"),
-        (header::UID + 1, 1, "header.reserved[15]"),
+        (header::UNIX_OFFSET, 1 << 63, "header.unix_offset"),
+        (header::ARCHIVE_COMMIT + 1, 1, "header.reserved[17]"),
         (header::ARCHIVE_COMMIT, 2, "header.archive_commit"),
         (header::CATALOG_COMMIT + 1, 1, "header.reserved[25]"),
         (header::CATALOG_COMMIT, 10_000, "catalog.commit"),
@@ -197,12 +239,25 @@ fn bad_control(layout: &Layout) -> Vec<(usize, u64, &'static str)> {
         (layout.catalog - 1, 1, "table.padding"),
         (layout.catalog, 9, "catalog.record"),
         (layout.catalog + 1, u64::MAX, "catalog.record"),
+    ]
+}
+
+/// The same of the archive: bank 1 is the active one.
+fn bad_archive(layout: &Layout) -> Vec<(usize, u64, &'static str)> {
+    let nan = f64::NAN.to_bits();
+    let minus = (-1.0_f64).to_bits();
+    let (b, idle) = (layout.bank(1), layout.bank(0));
+    let (cells, ring) = (layout.bank_cells(1), layout.ring_row(1, 0));
+    vec![
         (b, 9, "bank[1].epoch"),
         (b + bank::CELLS, 1, "bank[1].cells"),
         (b + bank::CELLS, 99, "bank[1].cells"),
         (b + bank::ROWS, 99, "bank[1].rows"),
         (b + bank::ROWS_DROPPED, 1, "bank[1].rows_dropped"),
-        (b + bank::ROWS_DROPPED + 1, 1, "bank[1].reserved"),
+        (b + bank::OFFSETS, 1, "bank[1].offsets"),
+        (b + bank::OFFSETS, CELLS as u64 + 1, "bank[1].offsets"),
+        (b + bank::LIVES, 9, "bank[1].lives"),
+        (b + bank::LIVES + 1, 1, "bank[1].reserved"),
         (b + bank::WORDS - 1, 1, "bank[1].dropped"),
         (layout.folded(1), 2, "bank[1].folded[0]"),
         (layout.folded(1) + 3, 1, "bank[1].folded[3]"),
@@ -211,6 +266,24 @@ fn bad_control(layout: &Layout) -> Vec<(usize, u64, &'static str)> {
         (cells + GAUGE, 1, "bank[1].cells[2]"),
         (cells + LIVE, 1, "bank[1].cells[7]"),
         (cells + CELLS, 1, "bank[1].cells beyond"),
+        (cells + STATES, 2, "bank[1].cells[10]"),
+        (cells + EXEMPLAR, 2, "bank[1].cells[12]"),
+        (cells + EXEMPLAR + 1, 1, "bank[1].cells[13]"),
+        (cells + EXEMPLAR + 1 + BUFFER_WORDS + 1, 1 << 60, "bank[1].cells[49]"),
+        (cells + EXEMPLAR + 1 + BUFFER_WORDS + 2, 257, "bank[1].cells[50]"),
+        (cells + EXEMPLAR + 1 + BUFFER_WORDS + 3, u64::MAX, "bank[1].cells[51]"),
+        (layout.applied(1), 1, "bank[1].applied[0]"),
+        (layout.applied(1) + 1, 1, "bank[1].applied[1]"),
+        (layout.applied(1) + 1, 10_000, "bank[1].applied[1]"),
+        (layout.applied(1) + 2, 1, "bank[1].applied[2]"),
+        (layout.applied(1) + 4, 1, "bank[1].applied[4]"),
+        (layout.offsets(1) + COUNTER + 1, nan, "bank[1].offsets[1]"),
+        (layout.offsets(1) + GAUGE, 1, "bank[1].offsets[2]"),
+        (layout.offsets(1) + SUMMARY + 1, minus, "bank[1].offsets[5]"),
+        (layout.offsets(1) + INFO, 1, "bank[1].offsets[9]"),
+        (layout.offsets(1) + CELLS, 1, "bank[1].offsets beyond"),
+        (layout.lives(1) + 2, 1, "bank[1].lives[2]"),
+        (layout.lives(1) + 8, 8, "bank[1].lives beyond"),
         (ring + row::PID, 1 << 40, "bank[1].row[0].pid"),
         (ring + row::SLOT, 5, "bank[1].row[0].slot"),
         (ring + row::GENERATION, 2, "bank[1].row[0].generation"),
@@ -222,11 +295,16 @@ fn bad_control(layout: &Layout) -> Vec<(usize, u64, &'static str)> {
         (idle, 5, "bank[0].epoch"),
         (idle + bank::CELLS, 99, "bank[0].cells"),
         (idle + bank::ROWS, 99, "bank[0].rows"),
-        (layout.bank_cells(0), 1, "bank[0].cells beyond"),
+        (idle + bank::OFFSETS, 99, "bank[0].offsets"),
+        (idle + bank::LIVES, 99, "bank[0].lives"),
+        (layout.bank_cells(0) + CELLS, 1, "bank[0].cells beyond"),
+        (layout.offsets(0) + CELLS, 1, "bank[0].offsets beyond"),
+        (layout.lives(0) + 8, 1, "bank[0].lives beyond"),
         (layout.floors, 1, "floors[0]"),
         (layout.floors + COUNTER + 1, nan, "floors[1]"),
         (layout.floors + SUMMARY + 1, minus, "floors[5]"),
-        (layout.floors + CELLS, 1, "floors[9]"),
+        (layout.floors + REMOVED + 1, 1, "floors of hidden cells 83"),
+        (layout.floors + CELLS, 1, "floors[85]"),
         (layout.control_words - 1, 1, "floors.padding"),
     ]
 }
@@ -236,6 +314,7 @@ fn bad_slots(layout: &Layout) -> Vec<(usize, u64, &'static str)> {
     let nan = f64::NAN.to_bits();
     let (s, cells, log) = (layout.slot(1), layout.slot_cells(1), layout.slot_log(1));
     let prefixed = layout.slot_cells(2);
+    let buffer = cells + EXEMPLAR + 1 + BUFFER_WORDS;
     vec![
         (s + slot_header::GENERATION, 2, "slot[1].header.generation"),
         (s + slot_header::ARENA_ID, 78, "slot[1].header.arena_id"),
@@ -249,6 +328,14 @@ fn bad_slots(layout: &Layout) -> Vec<(usize, u64, &'static str)> {
         (cells + COUNTER + 1, nan, "slot[1].cells[1]"),
         (cells + SUMMARY + 1, nan, "slot[1].cells[5]"),
         (cells + GAUGE + 1, 2, "slot[1].cells[3]"),
+        (cells + STATES, 2, "slot[1].cells[10]"),
+        (cells + EXEMPLAR + 2, 1 << 60, "slot[1].cells[14]"),
+        (cells + EXEMPLAR + 3, 257, "slot[1].cells[15]"),
+        (buffer + 1, 1 << 60, "slot[1].cells[49]"),
+        (buffer + 2, 257, "slot[1].cells[50]"),
+        (buffer + 3, u64::MAX, "slot[1].cells[51]"),
+        (prefixed + STATES, 2, "slot[2].cells[10]"),
+        (prefixed + EXEMPLAR + 1, 1, "slot[2].cells[13]"),
         (cells + CELLS, 1, "slot[1].cells beyond"),
         (log.start - 1, 1, "slot[1].cells beyond"),
         (prefixed + COUNTER + 1, nan, "slot[2].cells[1]"),
@@ -264,7 +351,8 @@ fn bad_slots(layout: &Layout) -> Vec<(usize, u64, &'static str)> {
 #[test]
 fn each_bad_word_is_damage_at_its_byte_in_its_field() {
     let board = Board::new();
-    let rows = [bad_control(&board.layout), bad_slots(&board.layout)].concat();
+    let layout = &board.layout;
+    let rows = [bad_control(layout), bad_archive(layout), bad_slots(layout)].concat();
     let mut missed = String::new();
     for (at, bad, field) in rows {
         let good = board.load(at);
@@ -279,6 +367,61 @@ fn each_bad_word_is_damage_at_its_byte_in_its_field() {
         }
     }
     assert_eq!(missed, "");
+    assert_eq!(board.inspect().damages, []);
+}
+
+/// Records that parse and that nobody appends to the log of this worker, and to the catalog.
+fn bad_records() -> [Vec<Record>; 2] {
+    let family = |name, kind| Record::Family(Family::new(kind, name, "", "", &[]).unwrap());
+    let series = |family, created_ms, value: Option<&str>| {
+        let values = value.map(Box::from).into_iter().collect();
+        Record::Series { family, created_ms, values }
+    };
+    let removal = |series, at_ms, cells: &[u64]| {
+        Record::Removal(Removal { series, action: Action::Hold, at_ms, cells: cells.into() })
+    };
+    let of_worker = vec![
+        removal(99, 1, &[0, 0]),
+        removal(0, 1, &[0]),
+        removal(0, 1, &[]),
+        removal(2, 1, &[0, 0, 0, 0]),
+        removal(0, u64::MAX, &[0, 0]),
+        series(0, u64::MAX, None),
+        series(4, 1, Some("v=\"1")),
+        series(4, 1, Some("w=\"1\",v=\"1\"")),
+        series(99, 1, None),
+    ];
+    let of_catalog = vec![
+        removal(0, 1, &[0, 0]),
+        Record::Gap { cells: 1 },
+        series(0, 0, None),
+        series(4, 1, Some("v=\"2\"")),
+        family("c", Kind::Counter),
+    ];
+    [of_worker, of_catalog]
+}
+
+#[test]
+fn each_bad_record_is_damage_where_it_begins() {
+    let board = Board::new();
+    let [of_worker, of_catalog] = bad_records();
+    let logs = [
+        (of_worker, board.layout.slot_log(1), "slot[1].log.record"),
+        (of_catalog, board.layout.catalog_log(), "catalog.record"),
+    ];
+    for (records, area, field) in logs {
+        let committed = board.load(area.commit);
+        for record in records {
+            let words = record.to_words();
+            log::append(board.core.arena(), area, committed as usize, &words).unwrap();
+            let found = board.inspect().damages;
+            let offset = (area.start as u64 + committed) * 8;
+            let is_it = |d: &Damage| d.offset == offset && d.field == field;
+            assert!(found.iter().any(is_it), "{record:?} is not among {found:#?}");
+            (0..words.len()).for_each(|at| board.store(area.start + committed as usize + at, 0));
+            board.store(area.commit, committed);
+        }
+    }
     assert_eq!(board.inspect().damages, []);
 }
 
@@ -308,7 +451,7 @@ fn a_truncated_copy_is_damaged_at_its_end() {
     for len in [bytes.len() - 1, bytes.len() / 2, board.layout.banks * 8, 256] {
         std::fs::write(&path, &bytes[..len]).unwrap();
         let found = inspect(&path).unwrap().damages;
-        let is_size = |d: &tallyboard_supervisor::inspect::Damage| d.field == "size";
+        let is_size = |d: &Damage| d.field == "size";
         assert!(found.iter().any(|d| is_size(d) && d.offset == len as u64), "{len}: {found:?}");
     }
 }

@@ -134,7 +134,9 @@ impl Page {
 
     /// The samples that never go down: counters, buckets, sums and counts.
     pub fn monotone(&self) -> impl Iterator<Item = &Sample> {
-        self.samples.iter().filter(|sample| {
+        // What one worker has taken goes with it.
+        let lasts = |sample: &&Sample| !sample.name.starts_with("tallyboard_worker_");
+        self.samples.iter().filter(lasts).filter(|sample| {
             matches!(
                 self.kind_of(&sample.name),
                 Some(("counter", "") | ("histogram" | "summary", "_bucket" | "_sum" | "_count"))

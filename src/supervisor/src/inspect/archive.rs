@@ -4,22 +4,24 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use tallyboard_proto::cell::{CellKind, GAUGE_CELLS};
 use tallyboard_proto::layout::{DROP_REASONS, DropReason, Layout, bank, header, row};
+use tallyboard_proto::life::Life;
 use tallyboard_proto::slot::{SlotWord, State};
 use tallyboard_proto::word::Words;
 
-use super::catalog::{Catalog, odd_of, owner, wrong_cell};
+use super::catalog::{Catalog, Wrong, odd_of, owner, wrong_cell};
 use super::file::{FileWords, Snapshot};
+use super::kinds::wrong_in_bank;
 use super::{ArchiveFacts, Findings, MOST_PID, hex};
 
 /// One bank while it is looked at.
-struct Bank<'a> {
-    layout: &'a Layout,
-    catalog: &'a Catalog,
-    number: usize,
-    is_active: bool,
-    words: Snapshot,
+pub(super) struct Bank<'a> {
+    pub(super) layout: &'a Layout,
+    pub(super) catalog: &'a Catalog,
+    pub(super) number: usize,
+    pub(super) is_active: bool,
+    pub(super) words: Snapshot,
     /// Its header, read after the rest: lengths only grow.
-    head: [u64; bank::WORDS],
+    pub(super) head: [u64; bank::WORDS],
 }
 
 /// Reads and checks banks and floors once; says whether no fold came in between.
@@ -61,7 +63,9 @@ pub(super) fn check(
         bank.check(epoch, findings);
         if is_active {
             bank.check_folded(&states, findings);
+            bank.check_applied(&states, findings);
             bank.state(&mut facts);
+            bank.check_hidden_floors(&floors, findings);
         }
     }
     facts.floors = check_floors(layout, catalog, &floors, findings);
@@ -72,11 +76,11 @@ pub(super) fn check(
 }
 
 impl Bank<'_> {
-    fn at(&self) -> usize {
+    pub(super) fn at(&self) -> usize {
         self.layout.bank(self.number)
     }
 
-    fn name(&self, rest: impl std::fmt::Display) -> String {
+    pub(super) fn name(&self, rest: impl std::fmt::Display) -> String {
         format!("bank[{}].{rest}", self.number)
     }
 
@@ -95,6 +99,8 @@ impl Bank<'_> {
         let field = self.name("epoch");
         findings.check(is_right, at + bank::EPOCH, &field, || expected, || found.to_string());
         self.check_cells(findings);
+        self.check_offsets(findings);
+        self.check_lives(findings);
         let rows = self.head[bank::ROWS];
         let field = || self.name("rows");
         if findings.at_most(at + bank::ROWS, field, geometry.ring_rows as u64, rows) {
@@ -106,12 +112,12 @@ impl Bank<'_> {
         let field = self.name("rows_dropped");
         let is_right = fallen == 0 || may_fall;
         findings.check(is_right, at + bank::ROWS_DROPPED, &field, expected, || fallen.to_string());
-        let reserved = at + bank::ROWS_DROPPED + 1..at + bank::DROPPED;
+        let reserved = at + bank::LIVES + 1..at + bank::DROPPED;
         findings.zero(&self.words, reserved, || self.name("reserved"));
         let unnamed = at + bank::DROPPED + DropReason::ALL.len()..at + bank::WORDS;
         findings.zero(&self.words, unnamed, || self.name("dropped"));
         let ring = geometry.ring_rows * (row::WORDS + geometry.row_cells);
-        let end = self.layout.bank_cells(self.number) + geometry.cells + ring;
+        let end = self.layout.lives(self.number) + geometry.cells + ring;
         findings.zero(&self.words, end..at + self.layout.bank_words, || self.name("padding"));
     }
 
@@ -140,10 +146,20 @@ impl Bank<'_> {
                 findings.add(at, || self.name(format!("cells[{}]", at - start)), expected, found);
             }
         }
+        // A bank that is being written may have half of an exemplar.
+        let series = self.catalog.contents.series();
+        for series in series.iter().filter(|s| self.is_active && s.cell < cells) {
+            let family = &self.catalog.contents.families()[series.family as usize];
+            let wrong = wrong_in_bank(&family.kind, |at| self.words.word(start + series.cell + at));
+            if let Some((at, (expected, found))) = wrong {
+                let cell = series.cell + at;
+                findings.add(start + cell, || self.name(format!("cells[{cell}]")), expected, found);
+            }
+        }
     }
 
     /// What is wrong with the cell of a series, if anything.
-    fn wrong(&self, start: usize, cell: usize, word: u64) -> Option<(String, String)> {
+    fn wrong(&self, start: usize, cell: usize, word: u64) -> Option<Wrong> {
         let Some((first, shape)) = owner(&self.catalog.contents, cell) else {
             return Some(("0 where no series owns the cell".to_owned(), hex(word)));
         };
@@ -226,6 +242,12 @@ impl Bank<'_> {
         facts.rows_dropped = self.head[bank::ROWS_DROPPED];
         let dropped = &self.head[bank::DROPPED..bank::DROPPED + DROP_REASONS];
         facts.dropped = std::array::from_fn(|reason| dropped[reason]);
+        let of_series = |series: &(usize, Life)| series.1;
+        for life in self.lives().iter().map(of_series) {
+            facts.removed += u64::from(life.is_removed);
+            facts.hidden += u64::from(life.is_hidden);
+            facts.renewed += u64::from(life.is_renewed);
+        }
     }
 }
 

@@ -4,13 +4,14 @@ use std::ops::Range;
 use std::sync::atomic::Ordering::Acquire;
 
 use tallyboard_proto::cell::{CellKind, Shape};
-use tallyboard_proto::family::{GaugeMode, Kind};
+use tallyboard_proto::family::{Family, GaugeMode, Kind};
 use tallyboard_proto::layout::{Layout, LogArea};
-use tallyboard_proto::log::{Contents, LogError, MAX_RECORD_WORDS, Record};
+use tallyboard_proto::log::{self, Contents, LogError, MAX_RECORD_WORDS, Record};
+use tallyboard_proto::pairs;
 use tallyboard_proto::word::Words;
 
 use super::file::{FileWords, Snapshot};
-use super::{CatalogFacts, Findings};
+use super::{CatalogFacts, Findings, MOST_MS};
 
 /// The catalog, as far as it was read.
 #[derive(Debug)]
@@ -27,6 +28,19 @@ pub(super) struct LogWords {
     pub(super) committed: usize,
     /// Bytes behind the commit word that a writer stored and never committed.
     pub(super) uncommitted: u64,
+}
+
+impl LogWords {
+    /// Where each removal ends, in words from the start of the log; none of a log that is damaged.
+    pub(super) fn removal_ends(&self) -> Vec<usize> {
+        let parts = log::take_apart(&self.words, 0).unwrap_or_default();
+        parts.removals.iter().map(|(end, _)| *end).collect()
+    }
+
+    /// How many removals there are.
+    pub(super) fn removals(&self) -> u64 {
+        self.removal_ends().len() as u64
+    }
 }
 
 /// Reads a log. `section` is all that belongs to it, its padding included; `name` is what it is
@@ -61,16 +75,44 @@ pub(super) fn read_log(
     LogWords { words: log, committed, uncommitted: ((last - end) * size_of::<u64>()) as u64 }
 }
 
-/// Parses one record behind `contents` and takes it in; gives its length.
-pub(super) fn take(contents: &mut Contents, rest: &[u64], at: usize) -> Result<usize, LogError> {
-    let labels = |family: u32| contents.families().get(family as usize).map(|f| f.labels.len());
-    let (record, length) = Record::parse(rest, at, labels)?;
-    contents.push(record, length)?;
+/// What was expected and what was found.
+pub(super) type Wrong = (String, String);
+
+/// Parses one record of a worker behind `contents` and takes it in; gives its length.
+pub(super) fn take(contents: &mut Contents, rest: &[u64], at: usize) -> Result<usize, Wrong> {
+    let (record, length) = parse(contents, rest, at)?;
+    check_told(contents, &record)?;
+    contents.push(record, length).map_err(|error| explain(&error))?;
     Ok(length)
 }
 
+fn parse(contents: &Contents, rest: &[u64], at: usize) -> Result<(Record, usize), Wrong> {
+    let labels = |family: u32| contents.families().get(family as usize).map(Family::values);
+    Record::parse(rest, at, labels).map_err(|error| explain(&error))
+}
+
+/// Checks what a worker says in a record that parses: when, and the label pairs of an info.
+fn check_told(contents: &Contents, record: &Record) -> Result<(), Wrong> {
+    let told_ms = match record {
+        Record::Series { created_ms, .. } => *created_ms,
+        Record::Removal(removal) => removal.at_ms,
+        Record::Family(_) | Record::Gap { .. } => 0,
+    };
+    if told_ms > MOST_MS {
+        return Err((format!("a time up to {MOST_MS} ms"), format!("{told_ms} ms")));
+    }
+    let Record::Series { family, values, .. } = record else { return Ok(()) };
+    let is_info = contents.families().get(*family as usize).is_some_and(|f| f.kind == Kind::Info);
+    match values.last() {
+        Some(pairs) if is_info && pairs::decode(pairs).is_none() => {
+            Err(("label pairs of an info".to_owned(), format!("{pairs:?}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What was expected and what was found, of a log that does not parse.
-pub(super) fn explain(error: &LogError) -> (String, String) {
+fn explain(error: &LogError) -> Wrong {
     match error {
         LogError::Length { most, found, .. } => {
             (format!("a record of 1 to {most} words"), format!("{found} words"))
@@ -85,6 +127,12 @@ pub(super) fn explain(error: &LogError) -> (String, String) {
         }
         LogError::Cells { needed, limit, .. } => {
             (format!("cells up to {limit}"), format!("cells up to {needed}"))
+        }
+        LogError::Removal { series, expected: 0, .. } => {
+            ("a series before it".to_owned(), format!("a removal of series {series}"))
+        }
+        LogError::Removal { series, expected, found, .. } => {
+            (format!("{expected} cells of series {series}"), format!("{found} cells"))
         }
         other => ("a record".to_owned(), other.to_string()),
     }
@@ -126,22 +174,28 @@ impl Catalog {
     }
 
     /// Takes in one record, which no supervisor appends twice, and never as a gap.
-    fn check_record(&mut self, rest: &[u64], at: usize) -> Result<usize, (String, String)> {
+    fn check_record(&mut self, rest: &[u64], at: usize) -> Result<usize, Wrong> {
         let contents = &self.contents;
-        let labels = |family: u32| contents.families().get(family as usize).map(|f| f.labels.len());
-        let (record, length) = Record::parse(rest, at, labels).map_err(|error| explain(&error))?;
+        let (record, length) = parse(contents, rest, at)?;
         let wrong = |expected: &str, found: String| Err((expected.to_owned(), found));
         match &record {
             Record::Family(family) if contents.find_family(&family.name).is_some() => {
                 return wrong("each family once", format!("{:?} again", family.name));
             }
-            Record::Series { family, values }
+            Record::Series { family, values, .. }
                 if contents.find_series(*family, values).is_some() =>
             {
                 return wrong("each series once", format!("{values:?} of family {family} again"));
             }
+            Record::Series { created_ms, .. } if *created_ms != 0 => {
+                return wrong("a series without a time", format!("one of {created_ms} ms"));
+            }
             Record::Gap { cells } => {
                 return wrong("a family or a series", format!("a gap of {cells} cells"));
+            }
+            Record::Removal(removal) => {
+                let found = format!("a removal of series {}", removal.series);
+                return wrong("a family or a series", found);
             }
             _ => {}
         }
@@ -162,10 +216,11 @@ impl Catalog {
         let log = words.all(area.start + from..area.start + committed as usize);
         let mut at = 0;
         while let Some(rest) = log.get(at..).filter(|rest| !rest.is_empty()) {
-            match take(&mut self.contents, rest, from + at) {
-                Ok(length) => at += length,
-                Err(_) => return,
+            let Ok((record, length)) = parse(&self.contents, rest, from + at) else { return };
+            if self.contents.push(record, length).is_err() {
+                return;
             }
+            at += length;
         }
     }
 
@@ -194,7 +249,7 @@ pub(super) fn owner(contents: &Contents, cell: usize) -> Option<(usize, Shape)> 
 
 /// What is wrong with `word` in cell `at` of a series, if anything: expected and found. `odd` is
 /// the last cell of the series, which a sum that is no plain sum of amounts has set.
-pub(super) fn wrong_cell(shape: Shape, at: usize, word: u64, odd: u64) -> Option<(String, String)> {
+pub(super) fn wrong_cell(shape: Shape, at: usize, word: u64, odd: u64) -> Option<Wrong> {
     let found = f64::from_bits(word);
     match (shape.cell(at), shape) {
         (CellKind::Float, _) if shape != Shape::Counter && odd != 0 => None,

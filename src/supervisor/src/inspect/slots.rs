@@ -11,9 +11,10 @@ use tallyboard_proto::log::Contents;
 use tallyboard_proto::slot::{SlotHeader, SlotWord, State, Tenant, dropped};
 use tallyboard_proto::word::Words;
 
-use super::catalog::{Catalog, LogWords, explain, odd_of, owner, read_log, take, wrong_cell};
+use super::catalog::{Catalog, LogWords, odd_of, owner, read_log, take, wrong_cell};
 use super::file::{FileWords, Snapshot};
-use super::{Findings, MOST_PID, SlotFacts, hex};
+use super::kinds::{wrong_in_slot, wrong_of_kind};
+use super::{Findings, MOST_MS, MOST_PID, SlotFacts, hex};
 
 /// What logs say that were parsed already: the children of a preloading parent have one log.
 #[derive(Debug, Default)]
@@ -41,9 +42,6 @@ struct Written {
     told: [u64; 2],
 }
 
-/// The latest time that a slot is believed to have been assigned at, in milliseconds: the year
-/// 10889.
-const MOST_MS: u64 = 1 << 48;
 /// More clock ticks than any system has been up for.
 const MOST_TICKS: u64 = 1 << 53;
 
@@ -61,7 +59,10 @@ impl Look<'_> {
             findings.add(at, field, "a generation and one of 4 states", hex(before));
             return (None, words.load(at, Acquire) == before);
         };
-        let folded = words.load(layout.folded((commit & 1) as usize) + self.slot, Relaxed);
+        let bank = (commit & 1) as usize;
+        let folded = words.load(layout.folded(bank) + self.slot, Relaxed);
+        // Before the log: what was applied stands in it.
+        let applied = words.load(layout.applied(bank) + self.slot, Relaxed);
         let taken = match Turn::of(word, folded) {
             Turn::Idle => {
                 self.check_free(findings);
@@ -69,7 +70,12 @@ impl Look<'_> {
             }
             // Between the fold and the scrub's end a slot holds any part of what it held.
             Turn::Folded if word.state == State::Draining => Some(self.facts(word, &tenant)),
-            _ => Some(self.check_taken(word, &tenant, findings)),
+            _ => {
+                let (facts, log) = self.check_taken(word, &tenant, findings);
+                let facts = SlotFacts { removals: log.removals(), ..facts };
+                self.check_applied(bank, applied, &log, findings);
+                Some(facts)
+            }
         };
         // Acquire fence: SCRUB and SLOT-BEGIN, as in `read_outside`.
         words.fence(Acquire);
@@ -159,7 +165,7 @@ impl Look<'_> {
         word: SlotWord,
         tenant: &Tenant,
         findings: &mut Findings,
-    ) -> SlotFacts {
+    ) -> (SlotFacts, LogWords) {
         let mut facts = self.facts(word, tenant);
         let written = self.read(findings);
         facts.has_begun = written.header.is_some();
@@ -173,14 +179,25 @@ impl Look<'_> {
             findings.zero(&written.head, counted, || self.name("header before its generation"));
             let end = self.layout.slot_log(self.slot).start;
             findings.zero(&written.cells, cells..end, || self.name("cells before its generation"));
-            return facts;
+            return (facts, written.log);
         }
         if let Some(contents) = self.parse(tenant, &written.log, findings) {
             let own = contents.series().len() - self.prefix_series(tenant);
             (facts.series, facts.cells) = (own as u64, contents.end().cells as u64);
             self.check_cells(&contents, &written.cells, findings);
+            self.check_kinds(&contents, &written.cells, findings);
         }
-        facts
+        (facts, written.log)
+    }
+
+    /// Removals are applied one by one, each to the end of its record.
+    fn check_applied(&self, bank: usize, applied: u64, log: &LogWords, findings: &mut Findings) {
+        let is_end = |end: &usize| *end as u64 == applied;
+        if applied != 0 && !log.removal_ends().iter().any(is_end) {
+            let field = || format!("bank[{bank}].applied[{}]", self.slot);
+            let expected = format!("the end of a removal in the log of slot {}", self.slot);
+            findings.add(self.layout.applied(bank) + self.slot, field, expected, applied);
+        }
     }
 
     fn check_header(
@@ -250,8 +267,7 @@ impl Look<'_> {
             let rest = log.words.get(at..).unwrap_or_default();
             match take(&mut contents, rest, prefix + at) {
                 Ok(length) => at += length,
-                Err(error) => {
-                    let (expected, found) = explain(&error);
+                Err((expected, found)) => {
                     findings.add(area.start + at, || self.name("log.record"), expected, found);
                     return None;
                 }
@@ -283,6 +299,20 @@ impl Look<'_> {
             };
             if let Some((expected, found)) = wrong {
                 findings.add(at, || self.name(format!("cells[{cell}]")), expected, found);
+            }
+        }
+    }
+
+    fn check_kinds(&self, contents: &Contents, cells: &Snapshot, findings: &mut Findings) {
+        let start = self.layout.slot_cells(self.slot);
+        for series in contents.series() {
+            let (kind, first) =
+                (&contents.families()[series.family as usize].kind, start + series.cell);
+            let wrong = wrong_of_kind(kind, |at| cells.word(first + at))
+                .and_then(|_| wrong_in_slot(kind, self.words, first));
+            if let Some((at, (expected, found))) = wrong {
+                let field = || self.name(format!("cells[{}]", series.cell + at));
+                findings.add(first + at, field, expected, found);
             }
         }
     }

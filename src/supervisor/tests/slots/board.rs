@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
+use tallyboard_proto::archive::Archive;
 use tallyboard_proto::control::{Attached, Hello, Refused, Rejoin};
 use tallyboard_proto::family::{Family, GaugeMode, Kind};
 use tallyboard_proto::layout::{FINGERPRINT, Geometry, LAYOUT_VERSION, Layout, slot_header};
-use tallyboard_proto::log::{self, Begun, Contents, Record};
+use tallyboard_proto::life::Life;
+use tallyboard_proto::log::{self, Action, Begun, Contents, Record, Removal};
 use tallyboard_proto::slot::SlotHeader;
 use tallyboard_proto::word::Words;
 use tallyboard_segment::private;
@@ -14,8 +16,14 @@ use tallyboard_supervisor::core::{Caller, Core, Origin, Rules, format};
 
 pub(crate) const GEOMETRY: Geometry =
     Geometry { slots: 6, cells: 256, log_words: 512, ring_rows: 3, row_cells: 8, unit: 1 };
-const ORIGIN: Origin =
-    Origin { arena_id: 77, boot_id: [1, 2], pid_namespace: 3, keeper_pid: 4, uid: 0 };
+const ORIGIN: Origin = Origin {
+    arena_id: 77,
+    boot_id: [1, 2],
+    pid_namespace: 3,
+    keeper_pid: 4,
+    uid: 0,
+    unix_offset_ns: 5,
+};
 
 /// A core and the memory that outlives it.
 pub(crate) struct Board {
@@ -29,7 +37,10 @@ pub(crate) struct Worker {
     pub(crate) slot: usize,
     pub(crate) generation: u64,
     contents: Contents,
+    prefix_series: usize,
     pub(crate) log_words: usize,
+    /// What a test has counted through it.
+    pub(crate) counted: f64,
 }
 
 /// An exposition: values by everything in front of them, in the order of the lines.
@@ -120,7 +131,8 @@ impl Board {
         log::read(self.core.arena(), self.layout.catalog_log(), 0, &mut words).expect("a catalog");
         let mut contents = Contents::new(self.layout.geometry.cells);
         contents.extend(&words[..prefix as usize]).expect("a prefix of whole records");
-        Worker { slot, generation, contents, log_words: 0 }
+        let prefix_series = contents.series().len();
+        Worker { slot, generation, contents, prefix_series, log_words: 0, counted: 0.0 }
     }
 
     /// The first cell of a series of `worker`, which begins family and series where it must.
@@ -134,7 +146,7 @@ impl Board {
         let series = worker.contents.find_series(ordinal, &[label]).map(|series| series as usize);
         let series = series.unwrap_or_else(|| {
             let values = [label.into()].into();
-            match self.append(worker, Record::Series { family: ordinal, values }) {
+            match self.append(worker, Record::Series { family: ordinal, created_ms: 1, values }) {
                 Begun::Series(series) => series,
                 other => panic!("{other:?}"),
             }
@@ -150,7 +162,27 @@ impl Board {
         worker.contents.push(record, words.len()).expect("a good record")
     }
 
-    fn cell(&self, worker: &Worker, cell: usize) -> usize {
+    /// The worker says something of the series whose first cell is `cell`, as its client would: a
+    /// value is forgotten first.
+    pub(crate) fn say(&self, worker: &mut Worker, cell: usize, action: Action, at_ms: u64) {
+        let series = worker.contents.series().iter().position(|series| series.cell == cell);
+        let series = series.expect("a series that the worker has");
+        let shape = worker.contents.shape(&worker.contents.series()[series]);
+        let cells = cell..cell + shape.width();
+        if !shape.counts() && action != Action::Hold {
+            cells.clone().for_each(|cell| self.set(worker, cell, 0));
+        }
+        let load = |cell| self.core.arena().load(self.cell(worker, cell), Relaxed);
+        let (series, cells) = (series as u32, cells.map(load).collect());
+        self.append(worker, Record::Removal(Removal { series, action, at_ms, cells }));
+    }
+
+    /// The life of a series of the catalog, as it is committed.
+    pub(crate) fn life(&self, series: usize) -> Life {
+        Archive::recover(self.core.arena(), &self.layout).expect("a sound bank").life(series)
+    }
+
+    pub(crate) fn cell(&self, worker: &Worker, cell: usize) -> usize {
         self.layout.slot_cells(worker.slot) + cell
     }
 
@@ -185,6 +217,20 @@ impl Board {
 
     pub(crate) fn page(&mut self) -> Page {
         Page::parse(&self.core.expose(&[]))
+    }
+}
+
+impl Worker {
+    /// How many cells it has.
+    pub(crate) fn cells(&self) -> usize {
+        self.contents.end().cells
+    }
+
+    /// Whether it has begun the series in its own log.
+    pub(crate) fn began(&self, family: &str, label: &str) -> bool {
+        let family = self.contents.find_family(family);
+        let series = family.and_then(|family| self.contents.find_series(family, &[label]));
+        series.is_some_and(|series| series as usize >= self.prefix_series)
     }
 }
 

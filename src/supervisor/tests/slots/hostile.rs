@@ -147,7 +147,10 @@ fn a_log_with_the_same_series_twice_makes_no_second_sample() {
     let count = board.series(&mut worker, &counter("c"), "x");
     let value = board.series(&mut worker, &gauge("g", GaugeMode::All), "x");
     for family in [0, 1] {
-        board.append(&mut worker, Record::Series { family, values: [("x").into()].into() });
+        board.append(
+            &mut worker,
+            Record::Series { family, created_ms: 1, values: ["x".into()].into() },
+        );
     }
     for cell in [count, value + 2] {
         board.add(&worker, cell, 3);

@@ -86,59 +86,53 @@ fn check(case: &Case, kind: WorkerLabel, label: &str, stages: &[Stage; 3]) {
     look(board, 2);
 }
 
-#[test]
-fn the_processes_of_a_gauge_are_told_apart_whoever_shares_a_pid() {
+const EIGHT_BY_PID: [Stage; 3] = [
+    (
+        &["s0g1 1", "s1g1 2", "s2g1 3", "s3g1 4", "s4g1 5", "s5g1 6", "s6g1 7", "s7g1 8"],
+        &["s0g1 1", "s1g1 2", "s2g1 3", "s3g1 4", "s4g1 5", "s5g1 6", "s6g1 7", "s7g1 8"],
+    ),
+    (
+        &["s0g1 1", "s1g1 2", "s2g1 3", "s3g1 4", "s4g1 5", "s5g1 6", "s6g1 7", "s7g1 8", "s8g1 9"],
+        &["s1g1 2", "s2g1 3", "s3g1 4", "s4g1 5", "s5g1 6", "s6g1 7", "s7g1 8", "s8g1 9"],
+    ),
+    (
+        &["s0g1 1", "s1g1 2", "s2g1 3", "s3g1 4", "s4g1 5", "s5g1 6", "s6g1 7", "s7g1 8", "s8g1 9"],
+        &[],
+    ),
+];
+const EIGHT_BY_SLOT: [Stage; 3] = [
+    (
+        &["0 1", "1 2", "2 3", "3 4", "4 5", "5 6", "6 7", "7 8"],
+        &["0 1", "1 2", "2 3", "3 4", "4 5", "5 6", "6 7", "7 8"],
+    ),
+    (
+        &["0 1", "1 2", "2 3", "3 4", "4 5", "5 6", "6 7", "7 8", "8 9"],
+        &["1 2", "2 3", "3 4", "4 5", "5 6", "6 7", "7 8", "8 9"],
+    ),
+    (&["0 1", "1 2", "2 3", "3 4", "4 5", "5 6", "6 7", "7 8", "8 9"], &[]),
+];
+const TWO_BY_SLOT: [Stage; 3] = [
+    (&["0 1", "1 2"], &["0 1", "1 2"]),
+    (&["0 1", "1 2", "2 3"], &["1 2", "2 3"]),
+    (&["0 1", "1 2", "2 3"], &[]),
+];
+
+fn cases() -> [Case; 4] {
     let all = |pid: u32| (1..=8).map(|number| process(pid, number)).collect::<Vec<_>>();
-    let eight_by_pid: [Stage; 3] = [
-        (
-            &["s0g1 1", "s1g1 2", "s2g1 3", "s3g1 4", "s4g1 5", "s5g1 6", "s6g1 7", "s7g1 8"],
-            &["s0g1 1", "s1g1 2", "s2g1 3", "s3g1 4", "s4g1 5", "s5g1 6", "s6g1 7", "s7g1 8"],
-        ),
-        (
-            &[
-                "s0g1 1", "s1g1 2", "s2g1 3", "s3g1 4", "s4g1 5", "s5g1 6", "s6g1 7", "s7g1 8",
-                "s8g1 9",
-            ],
-            &["s1g1 2", "s2g1 3", "s3g1 4", "s4g1 5", "s5g1 6", "s6g1 7", "s7g1 8", "s8g1 9"],
-        ),
-        (
-            &[
-                "s0g1 1", "s1g1 2", "s2g1 3", "s3g1 4", "s4g1 5", "s5g1 6", "s6g1 7", "s7g1 8",
-                "s8g1 9",
-            ],
-            &[],
-        ),
-    ];
-    let eight_by_slot: [Stage; 3] = [
-        (
-            &["0 1", "1 2", "2 3", "3 4", "4 5", "5 6", "6 7", "7 8"],
-            &["0 1", "1 2", "2 3", "3 4", "4 5", "5 6", "6 7", "7 8"],
-        ),
-        (
-            &["0 1", "1 2", "2 3", "3 4", "4 5", "5 6", "6 7", "7 8", "8 9"],
-            &["1 2", "2 3", "3 4", "4 5", "5 6", "6 7", "7 8", "8 9"],
-        ),
-        (&["0 1", "1 2", "2 3", "3 4", "4 5", "5 6", "6 7", "7 8", "8 9"], &[]),
-    ];
-    let two_by_slot: [Stage; 3] = [
-        (&["0 1", "1 2"], &["0 1", "1 2"]),
-        (&["0 1", "1 2", "2 3"], &["1 2", "2 3"]),
-        (&["0 1", "1 2", "2 3"], &[]),
-    ];
-    for case in [
+    [
         Case {
             name: "eight that are pid 1 in namespaces of their own",
             callers: all(1),
             late: process(1, 9),
-            by_pid: eight_by_pid,
-            by_slot: eight_by_slot,
+            by_pid: EIGHT_BY_PID,
+            by_slot: EIGHT_BY_SLOT,
         },
         Case {
             name: "eight whose pids nobody here sees",
             callers: all(0),
             late: process(0, 9),
-            by_pid: eight_by_pid,
-            by_slot: eight_by_slot,
+            by_pid: EIGHT_BY_PID,
+            by_slot: EIGHT_BY_SLOT,
         },
         Case {
             name: "a pid that is used again",
@@ -149,7 +143,7 @@ fn the_processes_of_a_gauge_are_told_apart_whoever_shares_a_pid() {
                 (&["11 3", "12 2"], &["11 3", "12 2"]),
                 (&["11 3", "12 2"], &[]),
             ],
-            by_slot: two_by_slot,
+            by_slot: TWO_BY_SLOT,
         },
         Case {
             name: "two clients in one process",
@@ -166,7 +160,12 @@ fn the_processes_of_a_gauge_are_told_apart_whoever_shares_a_pid() {
                 (&["0 1", "1 2", "2 3"], &[]),
             ],
         },
-    ] {
+    ]
+}
+
+#[test]
+fn the_processes_of_a_gauge_are_told_apart_whoever_shares_a_pid() {
+    for case in cases() {
         check(&case, WorkerLabel::Pid, "pid", &case.by_pid);
         check(&case, WorkerLabel::Slot, "worker", &case.by_slot);
     }
@@ -202,7 +201,7 @@ fn a_label_of_the_familys_own_keeps_its_name() {
         let mut worker = board.worker(11);
         board.append(&mut worker, Record::Family(own(labels)));
         let values = labels.iter().map(|_| "v".into()).collect();
-        board.append(&mut worker, Record::Series { family: 0, values });
+        board.append(&mut worker, Record::Series { family: 0, created_ms: 1, values });
         board.set_gauge(&worker, 0, 7.0, 1);
         assert_eq!(board.page().get(expect), Some(7.0), "{kind} {labels:?}");
         board.kill(&worker);

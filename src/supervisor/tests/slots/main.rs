@@ -3,6 +3,9 @@
 
 mod board;
 mod hostile;
+mod kinds;
 mod labels;
+mod model;
 mod page;
 mod refusals;
+mod removal;

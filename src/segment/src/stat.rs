@@ -7,21 +7,25 @@ use nix::unistd::{SysconfVar, sysconf};
 
 /// The numbers of `/proc/PID/stat` that are of use here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stat {
+pub struct Stat {
     /// Whether its first thread has ended and nobody has waited for it yet, or is ending.
-    pub(crate) is_zombie: bool,
+    pub is_zombie: bool,
     /// Processor time in user and kernel mode, in clock ticks.
-    pub(crate) cpu_ticks: u64,
-    pub(crate) threads: u64,
+    pub cpu_ticks: u64,
+    /// How many threads it has.
+    pub threads: u64,
     /// In clock ticks since boot.
-    pub(crate) start_time: u64,
-    pub(crate) virtual_bytes: u64,
-    pub(crate) resident_pages: u64,
+    pub start_time: u64,
+    /// Virtual memory, in bytes.
+    pub virtual_bytes: u64,
+    /// Resident memory, in pages.
+    pub resident_pages: u64,
 }
 
 impl Stat {
     /// That of process `pid`, or `self`; nothing when there is none that this process sees.
-    pub(crate) fn read(pid: impl Display) -> Option<Self> {
+    #[must_use]
+    pub fn read(pid: impl Display) -> Option<Self> {
         Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
@@ -43,7 +47,8 @@ impl Stat {
 }
 
 /// How many descriptors process `pid`, or `self`, has open; nothing when this process may not know.
-pub(crate) fn open_fds(pid: impl Display) -> Option<u64> {
+#[must_use]
+pub fn open_fds(pid: impl Display) -> Option<u64> {
     let path = format!("/proc/{pid}/fd");
     // Linux 6.2 and later say how many there are without listing them.
     match fs::metadata(&path).ok()?.len() {
@@ -53,7 +58,8 @@ pub(crate) fn open_fds(pid: impl Display) -> Option<u64> {
 }
 
 /// How many descriptors process `pid`, or `self`, may open; nothing when there is no limit.
-pub(crate) fn max_fds(pid: impl Display) -> Option<u64> {
+#[must_use]
+pub fn max_fds(pid: impl Display) -> Option<u64> {
     parse_limits(&fs::read_to_string(format!("/proc/{pid}/limits")).ok()?)
 }
 
@@ -64,7 +70,7 @@ fn parse_limits(text: &str) -> Option<u64> {
 
 /// The units of this machine.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Units {
+pub struct Units {
     ticks_per_second: f64,
     page_bytes: f64,
     /// When the system started, in seconds since 1970.
@@ -72,7 +78,9 @@ pub(crate) struct Units {
 }
 
 impl Units {
-    pub(crate) fn of_this_machine() -> Self {
+    /// Those of this machine.
+    #[must_use]
+    pub fn of_this_machine() -> Self {
         let setting = |variable, otherwise: f64| {
             sysconf(variable).ok().flatten().map_or(otherwise, |value| value as f64)
         };
@@ -83,16 +91,21 @@ impl Units {
         }
     }
 
-    pub(crate) fn seconds(&self, ticks: u64) -> f64 {
+    /// Seconds in `ticks`.
+    #[must_use]
+    pub fn seconds(&self, ticks: u64) -> f64 {
         ticks as f64 / self.ticks_per_second
     }
 
-    pub(crate) fn bytes(&self, pages: u64) -> f64 {
+    /// Bytes in `pages`.
+    #[must_use]
+    pub fn bytes(&self, pages: u64) -> f64 {
         pages as f64 * self.page_bytes
     }
 
     /// Seconds since 1970 at `ticks` after boot.
-    pub(crate) fn moment(&self, ticks: u64) -> Option<f64> {
+    #[must_use]
+    pub fn moment(&self, ticks: u64) -> Option<f64> {
         Some(self.boot? + self.seconds(ticks))
     }
 }

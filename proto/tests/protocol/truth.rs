@@ -1,0 +1,157 @@
+//! What is true of an arena: what workers counted and said, in the order in which they did.
+
+use std::collections::BTreeMap;
+
+use tallyboard_proto::cell::Shape;
+use tallyboard_proto::log::Action;
+
+use crate::party::{BEGUN_MS, NOW_MS, Totals};
+
+/// One life of a slot: the slot and its generation.
+pub type Turn = (usize, u64);
+
+/// Something that a worker did, or its death.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A cell of a series has a new value.
+    Counted { series: String, shape: Shape, cell: usize, value: u64 },
+    /// The worker said something of a series.
+    Said { series: String, action: Action, at_ms: u64 },
+    /// The worker is dead and folded.
+    Died,
+}
+
+/// A series.
+struct Series {
+    shape: Shape,
+    created_ms: u64,
+    rows: BTreeMap<Turn, Row>,
+    /// What was counted in its earlier lives.
+    past: Vec<u64>,
+    is_removed: bool,
+    is_hidden: bool,
+}
+
+/// What one worker has of a series.
+#[derive(Default)]
+struct Row {
+    cells: Vec<u64>,
+    /// Its cells when it removed the series, unless it holds it again.
+    removed: Option<Vec<u64>>,
+    is_dead: bool,
+    /// Whether it was a gauge of a dead worker that was removed.
+    is_forgotten: bool,
+}
+
+impl Series {
+    fn new(shape: Shape) -> Self {
+        let past = vec![0; shape.width()];
+        let (rows, created_ms) = (BTreeMap::new(), BEGUN_MS);
+        Self { shape, created_ms, rows, past, is_removed: false, is_hidden: false }
+    }
+
+    fn sum<'a>(&'a self, part: impl Fn(&'a Row) -> &'a [u64]) -> Vec<u64> {
+        let mut total = vec![0; self.shape.width()];
+        self.rows.values().for_each(|row| self.shape.merge(&mut total, part(row)));
+        total
+    }
+
+    fn exposed(&self) -> Vec<u64> {
+        let mut total = self.sum(|row| &row.cells);
+        self.shape.take_off(&mut total, &self.past);
+        total
+    }
+
+    fn begin_again(&mut self, created_ms: u64) {
+        (self.is_removed, self.is_hidden, self.created_ms) = (false, false, created_ms);
+    }
+
+    fn count(&mut self, turn: Turn, cell: usize, value: u64) {
+        let row = self.rows.entry(turn).or_default();
+        row.cells.resize(self.shape.width(), 0);
+        row.cells[cell] = value;
+        if self.is_hidden && self.exposed().iter().any(|&cell| cell != 0) {
+            self.begin_again(NOW_MS);
+        }
+    }
+
+    fn say(&mut self, turn: Turn, action: Action, at_ms: u64) {
+        let row = self.rows.entry(turn).or_default();
+        row.cells.resize(self.shape.width(), 0);
+        match action {
+            Action::Reset => {
+                self.past = self.sum(|row| &row.cells);
+                self.begin_again(at_ms);
+            }
+            Action::Remove => {
+                row.removed = Some(row.cells.clone());
+                self.is_removed = true;
+            }
+            Action::Hold => {
+                row.removed = None;
+                self.is_removed = false;
+                if self.is_hidden {
+                    self.begin_again(at_ms);
+                }
+            }
+        }
+        self.hide();
+    }
+
+    /// Hides it when it is removed and no living worker has it.
+    fn hide(&mut self) {
+        let holds = |row: &Row| !row.is_dead && row.removed.is_none();
+        if !self.is_removed || self.is_hidden || self.rows.values().any(holds) {
+            return;
+        }
+        self.is_hidden = true;
+        if self.shape.counts() {
+            self.past = self.sum(|row| row.removed.as_ref().unwrap_or(&row.cells));
+            return;
+        }
+        for row in self.rows.values_mut().filter(|row| row.is_dead) {
+            row.is_forgotten |= row.cells[1] != 0;
+            row.cells.fill(0);
+        }
+    }
+}
+
+/// What is true.
+#[derive(Default)]
+pub struct Truth(BTreeMap<String, Series>);
+
+impl Truth {
+    /// Takes in what happened in a turn.
+    pub fn learn(&mut self, turn: Turn, event: Event) {
+        match event {
+            Event::Counted { series, shape, cell, value } => {
+                let series = self.0.entry(series).or_insert_with(|| Series::new(shape));
+                series.count(turn, cell, value);
+            }
+            Event::Said { series, action, at_ms } => {
+                let series = self.0.get_mut(&series).expect("a series that was counted");
+                series.say(turn, action, at_ms);
+            }
+            Event::Died => self.0.values_mut().for_each(|series| {
+                series.rows.entry(turn).and_modify(|row| row.is_dead = true);
+                series.hide();
+            }),
+        }
+    }
+
+    /// When each series began and what it shows, but for those that show nothing: these may be
+    /// there or not.
+    pub fn totals(&self) -> Totals {
+        let archived = self.0.iter().filter(|(_, series)| series.shape.is_archived());
+        let shown = archived.map(|(name, s)| (name.clone(), (s.created_ms, s.exposed())));
+        shown.filter(|(_, (_, cells))| cells.iter().any(|&cell| cell != 0)).collect()
+    }
+
+    /// The gauge of mode `all` of each turn that set it.
+    pub fn rows(&self) -> BTreeMap<Turn, Vec<u64>> {
+        let all = self.0.values().filter(|series| !series.shape.is_archived());
+        let rows = all.flat_map(|series| &series.rows);
+        let set = rows.filter(|(_, row)| row.is_forgotten || row.cells[1] != 0);
+        set.map(|(&turn, row)| (turn, row.cells.clone())).collect()
+    }
+}

@@ -1,0 +1,205 @@
+//! The metrics of this process as families, and expositions of them and of the whole service.
+
+use std::time::{Duration, Instant};
+
+use tallyboard_exposition::cells::{has_created, labels_of, lines, type_of, values};
+use tallyboard_exposition::negotiation::negotiate;
+use tallyboard_exposition::sample::{Exemplar, FamilySamples, Sample, Timestamp, Value};
+use tallyboard_proto::control::{MAX_MESSAGE_BYTES, Reply, Request, decode, encode};
+use tallyboard_proto::exemplar;
+use tallyboard_proto::family::{EXEMPLAR_PREFIX, Family, Kind};
+use tallyboard_proto::layout::slot_header;
+use tallyboard_proto::log::Series;
+use tallyboard_segment::mapping::{SlotMapping, read_bytes};
+use tallyboard_segment::pass::{Address, Socket};
+
+use crate::attach::AttachError;
+use crate::registry::Registry;
+use crate::state::State;
+
+/// How long an exposition of the whole service may take.
+const EXPOSITION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An exposition: its content type, and its bytes.
+pub type Exposition = (String, Vec<u8>);
+
+/// The metrics of the whole service, as any of its processes can serve them: what the supervisor of
+/// the shared registry exposes, in the format that fits a header `Accept`. Without a configured
+/// supervisor it is the metrics of this process. The supervisor is waited for, up to ten seconds:
+/// call it where a thread may block.
+///
+/// ```
+/// let (content_type, page) = tallyboard::exposition("text/plain")?;
+/// assert!(content_type.starts_with("text/plain"));
+/// # Ok::<(), tallyboard::AttachError>(())
+/// ```
+///
+/// # Errors
+/// See [`Registry::exposition`].
+pub fn exposition(accept: &str) -> Result<Exposition, AttachError> {
+    Registry::shared().exposition(accept, &[])
+}
+
+impl Registry {
+    /// The metrics of the whole service, or of this process when the registry has no supervisor, in
+    /// the format that fits a header `Accept`: all, or those that `names` names by their own name or
+    /// that of a sample.
+    ///
+    /// # Errors
+    /// [`AttachError`] when a supervisor is configured and does not answer. The metrics of one
+    /// process are no substitute: its counters are not those of the service.
+    pub fn exposition(
+        &'static self,
+        accept: &str,
+        names: &[&str],
+    ) -> Result<Exposition, AttachError> {
+        match self.address() {
+            None => Ok(self.exposition_of_process(accept, names)),
+            Some(address) => ask(&address?, accept, names),
+        }
+    }
+
+    /// The metrics of this process alone, in the format that fits a header `Accept`.
+    pub fn exposition_of_process(&'static self, accept: &str, names: &[&str]) -> Exposition {
+        let negotiated = negotiate(accept);
+        let mut families = self.gather();
+        families
+            .retain(|family| names.is_empty() || names.iter().any(|name| is_named(family, name)));
+        let page = negotiated.format.encode(&negotiated.escaping.apply(&families).families);
+        (negotiated.content_type().into_owned(), page)
+    }
+
+    /// The metrics of this process alone, with those of its collectors, in order of name.
+    pub fn gather(&'static self) -> Vec<FamilySamples> {
+        self.run_callbacks();
+        let mut families = self.counted();
+        if self.address().is_none() {
+            families.extend(self.collected());
+        }
+        families.sort_by(|a, b| a.name.cmp(&b.name));
+        families
+    }
+
+    fn counted(&'static self) -> Vec<FamilySamples> {
+        self.first_use();
+        let state = self.state.lock();
+        let Some(mapping) = state.page().mapping() else { return Vec::new() };
+        let registered = state.registered.iter().filter_map(|definition| definition.ordinal);
+        registered.filter_map(|family| family_of(&state, mapping, family)).collect()
+    }
+}
+
+fn is_named(family: &FamilySamples, name: &str) -> bool {
+    name.strip_prefix(family.name.as_str()).is_some_and(|rest| {
+        rest.is_empty() || family.samples.iter().any(|sample| *sample.suffix == *rest)
+    })
+}
+
+/// What this process has in a family; nothing when it has nothing to show.
+fn family_of(state: &State, mapping: &SlotMapping, ordinal: u32) -> Option<FamilySamples> {
+    let family = &state.contents.families()[ordinal as usize];
+    let kind = type_of(&family.kind)?;
+    let mut series = state.held(mapping, ordinal);
+    if family.kind == Kind::Info {
+        newest_of_each(state, mapping, family, &mut series);
+    }
+    series.sort_by_key(|&series| &state.contents.series()[series as usize].values);
+    let samples = series.into_iter().flat_map(|series| samples_of(state, mapping, family, series));
+    let samples: Vec<Sample> = samples.collect();
+    let (name, unit, help) = (&family.name, &family.unit, &family.help);
+    (!samples.is_empty()).then(|| FamilySamples {
+        kind,
+        name: name.to_string(),
+        unit: unit.to_string(),
+        help: help.to_string(),
+        samples,
+    })
+}
+
+/// Keeps of an info, for each set of label values, what was set last.
+fn newest_of_each(state: &State, mapping: &SlotMapping, family: &Family, series: &mut Vec<u32>) {
+    let stamp = |series: u32| state.cells_of(mapping, series)[0];
+    let labels =
+        |series: u32| &state.contents.series()[series as usize].values[..family.labels.len()];
+    series.sort_by_key(|&series| (labels(series), std::cmp::Reverse(stamp(series))));
+    series.dedup_by_key(|series| labels(*series));
+}
+
+fn samples_of(state: &State, mapping: &SlotMapping, family: &Family, ordinal: u32) -> Vec<Sample> {
+    let series = &state.contents.series()[ordinal as usize];
+    let shape = state.contents.shape(series);
+    let mut cells = state.cells_of(mapping, ordinal);
+    let ended = state.ended.get(&ordinal);
+    if let Some(ended) = ended {
+        shape.take_off(&mut cells, &ended.cells);
+    }
+    let mut numbers = Vec::new();
+    // One process has one value, whatever the mode says of many.
+    match family.kind {
+        Kind::Gauge(_) if cells[1] == 0 => {}
+        Kind::Gauge(_) => numbers.push(Value::Float(f64::from_bits(cells[0]))),
+        _ => values(&family.kind, 0, &cells, |_, float| float, &mut numbers),
+    }
+    if has_created(&family.kind) {
+        let created_ms = ended.map_or(series.created_ms, |ended| ended.at_ms);
+        numbers.push(Value::Float(created_ms as f64 / 1000.0));
+    }
+    let labels = labels_of(std::iter::empty(), family, series);
+    let plain = vec![("", None)];
+    let lines = if matches!(family.kind, Kind::Gauge(_)) { plain } else { lines(family) };
+    let sample = |(at, ((suffix, more), value))| {
+        let own = labels.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        let more: Option<(&str, String)> = more;
+        let labels = own.chain(more.map(|(name, value)| (name.to_owned(), value)));
+        let mut sample = Sample::new(suffix, labels.collect(), value);
+        sample.exemplar = exemplar_of(state, mapping, family, series, at);
+        sample
+    };
+    lines.into_iter().zip(numbers).enumerate().map(sample).collect()
+}
+
+/// The exemplar of a line of a series: of the one line of a counter, or of a bucket.
+fn exemplar_of(
+    state: &State,
+    mapping: &SlotMapping,
+    family: &Family,
+    series: &Series,
+    line: usize,
+) -> Option<Exemplar> {
+    let bucket = match &family.kind {
+        Kind::Counter if line == 0 => None,
+        Kind::Histogram(bounds) if line <= bounds.len() => Some(line.to_string().into()),
+        _ => return None,
+    };
+    let of = state.contents.find_family(&format!("{EXEMPLAR_PREFIX}{}", family.name))?;
+    let values: Vec<Box<str>> = series.values.iter().cloned().chain(bucket).collect();
+    let found = state.contents.find_series(of, &values)?;
+    let at = slot_header::WORDS + state.contents.series()[found as usize].cell;
+    let found = exemplar::read(mapping, at)?;
+    let at_ms = i64::try_from(found.at_ms).unwrap_or(i64::MAX);
+    let timestamp = Some(Timestamp::from_millis(at_ms));
+    Some(Exemplar { labels: found.labels, value: found.value, timestamp })
+}
+
+/// Asks the supervisor for an exposition.
+fn ask(address: &Address, accept: &str, names: &[&str]) -> Result<Exposition, AttachError> {
+    let timeout = EXPOSITION_TIMEOUT;
+    let connect = |source| AttachError::Connect { address: address.clone(), source };
+    let answer = |source| AttachError::Answer { address: address.clone(), timeout, source };
+    let deadline = Instant::now() + timeout;
+    let socket = Socket::connect(address, deadline).map_err(connect)?;
+    let metrics = names.iter().map(ToString::to_string).collect();
+    let request = Request::Scrape { metrics, accept: accept.to_owned() };
+    socket.send(&encode(&request), None).map_err(answer)?;
+    let packet = socket.receive_until(MAX_MESSAGE_BYTES, deadline).map_err(answer)?;
+    if packet.bytes.is_empty() {
+        return Err(answer(std::io::ErrorKind::ConnectionReset.into()));
+    }
+    match (decode(&packet.bytes)?, packet.descriptor) {
+        (Reply::Body { bytes, content_type }, Some(descriptor)) => {
+            Ok((content_type, read_bytes(&descriptor.into(), bytes).map_err(answer)?))
+        }
+        (Reply::Refused(refused), _) => Err(refused.into()),
+        _ => Err(answer(std::io::Error::other("expected an exposition and a descriptor"))),
+    }
+}

@@ -1,0 +1,342 @@
+//! What a fork copies: the families and series of a client, and where they are.
+//!
+//! Nothing here points into the arena. Cell indices are the same in every slot that this client ever
+//! has, so handles stay valid when it moves, and in a forked child.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use tallyboard_proto::control::{Attached, Rejoin};
+use tallyboard_proto::family::{EXEMPLAR_PREFIX, Family, Kind};
+use tallyboard_proto::layout::{DropReason, EXTENT_WORDS, Geometry, Layout, slot_header};
+use tallyboard_proto::log::{Action, Begun, Contents, Mark, Record, Removal, Series, append};
+use tallyboard_proto::slot::SlotHeader;
+use tallyboard_proto::word::Words;
+use tallyboard_segment::fork::ForkMutexGuard;
+use tallyboard_segment::mapping::SlotMapping;
+use tallyboard_segment::process;
+
+use crate::attach::AttachError;
+use crate::collector::Source;
+use crate::definition::Definition;
+use crate::detached::Pump;
+use crate::registry::{Attachment, DEFAULT_LABEL_LIMIT};
+
+/// How many series a process without supervisor has room for.
+const PRIVATE_SERIES: usize = 65_536;
+
+/// What a fork copies.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// All families and series: those of the prefix, then this client's own.
+    pub(crate) contents: Contents,
+    /// What this program registered itself: other families came with the prefix.
+    pub(crate) registered: Vec<&'static Definition>,
+    /// The arena that the prefix was taken from; `None` while there was none.
+    pub(crate) origin: Option<Origin>,
+    /// This client's own log, word for word: what stands behind the prefix. A child writes the
+    /// same words as its parent, and so shares its layout class.
+    pub(crate) own_log: Vec<u64>,
+    /// How many words the log of the present slot has: the own log, and what was said of series
+    /// after they began, which a child does not repeat.
+    pub(crate) committed: usize,
+    /// The series that this process has removed or reset.
+    pub(crate) ended: BTreeMap<u32, Ended>,
+    /// Callbacks and collectors.
+    pub(crate) sources: Vec<Source>,
+    /// The process whose thread asks them.
+    pub(crate) refreshed_life: u64,
+    /// Layout of the published mapping.
+    pub(crate) layout: Layout,
+    pub(crate) label_limit: usize,
+    /// The attachment of the process that wrote it; true here only when its token is.
+    pub(crate) attachment: Option<Attachment>,
+    /// What this process asks with, so that whoever asks at the same time gets the same slot; 0
+    /// while it has asked at its first use only.
+    pub(crate) attach_id: u64,
+    /// When this process last asked whether its arena was replaced.
+    pub(crate) checked_at: Instant,
+    /// Whether a thread of this process asks that now.
+    pub(crate) is_checking: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    pub(crate) arena_id: u64,
+    pub(crate) prefix: Mark,
+}
+
+/// A slot that was granted and confirmed.
+pub(crate) type Taken = (SlotMapping, Layout, Attached);
+
+impl State {
+    pub(crate) fn new() -> Self {
+        let layout = private_layout();
+        Self {
+            contents: Contents::new(layout.geometry.cells),
+            registered: Vec::new(),
+            origin: None,
+            own_log: Vec::new(),
+            committed: 0,
+            ended: BTreeMap::new(),
+            sources: Vec::new(),
+            refreshed_life: 0,
+            layout,
+            label_limit: DEFAULT_LABEL_LIMIT,
+            attachment: None,
+            attach_id: 0,
+            checked_at: Instant::now(),
+            is_checking: false,
+        }
+    }
+
+    /// Makes the cells up to `cells` and room in the log real, then appends `records` behind the
+    /// first `committed` words of the log and commits them.
+    pub(crate) fn write(
+        layout: &Layout,
+        mapping: &SlotMapping,
+        committed: usize,
+        records: &[u64],
+        cells: usize,
+    ) -> Result<(), DropReason> {
+        let log = layout.log_of_slot_at(0);
+        let start = log.start + committed;
+        let end = start + records.len();
+        if cells > layout.geometry.cells || end > log.start + log.words {
+            return Err(DropReason::Full);
+        }
+        mapping
+            .open(0..slot_header::WORDS + cells)
+            .and_then(|()| mapping.open(start..end))
+            .map_err(|_| DropReason::Memory)?;
+        append(mapping, log, committed, records).map_err(|_| DropReason::Full)?;
+        Ok(())
+    }
+
+    /// Begins a family or a series: writes its record into the slot, then takes it in.
+    pub(crate) fn begin(
+        &mut self,
+        mapping: &SlotMapping,
+        record: Record,
+    ) -> Result<Begun, DropReason> {
+        let words = record.to_words();
+        let cells = self.contents.end().cells + self.contents.cells_of(&record);
+        Self::write(&self.layout, mapping, self.committed, &words, cells)?;
+        self.committed += words.len();
+        self.own_log.extend_from_slice(&words);
+        self.contents.push(record, words.len()).map_err(|_| DropReason::Full)
+    }
+
+    /// Begins a series of a family that does not have it.
+    pub(crate) fn begin_series(
+        &mut self,
+        mapping: Option<&SlotMapping>,
+        family: u32,
+        values: &[Box<str>],
+    ) -> Result<usize, DropReason> {
+        if self.contents.series_of_family(family) >= self.label_limit {
+            return Err(DropReason::LabelLimit);
+        }
+        let mapping = mapping.ok_or(DropReason::Reentered)?;
+        let (created_ms, values) = (process::unix_ms(), values.into());
+        match self.begin(mapping, Record::Series { family, created_ms, values })? {
+            Begun::Series(series) => Ok(series),
+            _ => Err(DropReason::Full),
+        }
+    }
+
+    /// Forgets what was counted in lives that have ended: the cells begin at 0.
+    pub(crate) fn leave_ended(&mut self) {
+        self.ended.retain(|_, ended| ended.is_removed);
+        self.ended.values_mut().for_each(|ended| ended.cells.fill(0));
+    }
+
+    /// The series whose first cell is `cell`.
+    pub(crate) fn series_at(&self, cell: usize) -> Option<u32> {
+        let found = self.contents.series().binary_search_by_key(&cell, |series| series.cell);
+        found.ok().map(|series| series as u32)
+    }
+
+    /// Finds or begins a family that is no metric of the program's own.
+    pub(crate) fn family(
+        &mut self,
+        mapping: &SlotMapping,
+        family: &Family,
+    ) -> Result<u32, DropReason> {
+        let known = self.contents.find_family(&family.name);
+        match known.filter(|&at| self.contents.families()[at as usize].agrees_with(family)) {
+            Some(known) => Ok(known),
+            None => match self.begin(mapping, Record::Family(family.clone()))? {
+                Begun::Family(begun) => Ok(begun as u32),
+                _ => Err(DropReason::Full),
+            },
+        }
+    }
+
+    /// The series of a family that this process holds: it began them, or has counted them, and has
+    /// not removed them.
+    pub(crate) fn held(&self, mapping: &SlotMapping, family: u32) -> Vec<u32> {
+        let first_own = self.origin.map_or(0, |origin| origin.prefix.series);
+        let is_held = |&(ordinal, series): &(usize, &Series)| {
+            series.family == family
+                && self.ended.get(&(ordinal as u32)).is_none_or(|ended| !ended.is_removed)
+                && (ordinal >= first_own
+                    || self.cells_of(mapping, ordinal as u32).iter().any(|&cell| cell != 0))
+        };
+        let series = self.contents.series().iter().enumerate();
+        series.filter(is_held).map(|(ordinal, _)| ordinal as u32).collect()
+    }
+
+    /// The cells of a series, as they are now.
+    pub(crate) fn cells_of(&self, mapping: &SlotMapping, series: u32) -> Vec<u64> {
+        let entry = &self.contents.series()[series as usize];
+        let start = slot_header::WORDS + entry.cell;
+        let mut cells = Vec::new();
+        mapping.read(start..start + self.contents.shape(entry).width(), &mut cells);
+        cells
+    }
+
+    /// Removes or resets a series, or holds it again: from its log on, for all who read it.
+    pub(crate) fn end(
+        &mut self,
+        mapping: &SlotMapping,
+        series: u32,
+        action: Action,
+    ) -> Result<(), DropReason> {
+        let entry = &self.contents.series()[series as usize];
+        let (shape, first) = (self.contents.shape(entry), slot_header::WORDS + entry.cell);
+        if !shape.counts() && action != Action::Hold {
+            // A value is forgotten by its process; its stamp goes first, and nobody shows it.
+            (first..first + shape.width()).rev().for_each(|at| mapping.store(at, 0, Relaxed));
+        }
+        let (at_ms, cells) = (process::unix_ms(), self.cells_of(mapping, series).into());
+        let record = Record::Removal(Removal { series, action, at_ms, cells });
+        let words = record.to_words();
+        let end = self.contents.end().cells;
+        Self::write(&self.layout, mapping, self.committed, &words, end)?;
+        self.committed += words.len();
+        if let (Action::Hold, Some(ended)) = (action, self.ended.get_mut(&series)) {
+            (ended.is_removed, ended.at_ms) = (false, at_ms);
+        } else if let Record::Removal(Removal { cells, .. }) = record {
+            let is_removed = action == Action::Remove;
+            self.ended.insert(series, Ended { at_ms, cells, is_removed });
+        }
+        Ok(())
+    }
+
+    /// The exemplars of `family` with these values of it; they begin when nobody had them yet.
+    pub(crate) fn exemplar(
+        &mut self,
+        mapping: &SlotMapping,
+        family: u32,
+        values: &[Box<str>],
+    ) -> Result<usize, DropReason> {
+        let of = &self.contents.families()[family as usize];
+        let name = format!("{EXEMPLAR_PREFIX}{}", of.name);
+        let known = match self.contents.find_family(&name) {
+            Some(known) => known,
+            None => {
+                let bucket = matches!(of.kind, Kind::Histogram(_)).then_some("le");
+                let labels: Vec<&str> = of.labels.iter().map(|l| &**l).chain(bucket).collect();
+                let family = Family::new(Kind::Exemplar, &name, "", "", &labels);
+                self.family(mapping, &family.map_err(|_| DropReason::Full)?)?
+            }
+        };
+        let series = match self.contents.find_series(known, values) {
+            Some(series) => series as usize,
+            None => self.begin_series(Some(mapping), known, values)?,
+        };
+        Ok(slot_header::WORDS + self.contents.series()[series].cell)
+    }
+
+    /// All families and series as one log of this client's own, at the same cells.
+    pub(crate) fn whole_log(&self) -> Vec<u64> {
+        let records = self.contents.records_after(Mark::default());
+        records.flat_map(|record| record.to_words()).collect()
+    }
+
+    /// Where the handles of this client have their cells already; `None` while there are none.
+    pub(crate) fn rejoin(&self) -> Option<Rejoin> {
+        match self.origin {
+            Some(Origin { arena_id, prefix }) => {
+                Some(Rejoin { arena_id, prefix: prefix.words as u64 })
+            }
+            None if self.contents.end().words == 0 => None,
+            None => Some(Rejoin { arena_id: 0, prefix: 0 }),
+        }
+    }
+}
+
+/// A life of a series that has ended in this process.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// When, in milliseconds of Unix time.
+    pub(crate) at_ms: u64,
+    /// What was counted in it.
+    pub(crate) cells: Box<[u64]>,
+    /// Whether no other has begun.
+    pub(crate) is_removed: bool,
+}
+
+/// Writes header and log into a slot that was taken, copies into it what was counted so far, and
+/// publishes it. Gives the pump for what comes late. When there is no room, all is as before.
+pub(crate) fn move_in(
+    state: &mut ForkMutexGuard<'_, State>,
+    (mapping, layout, granted): Taken,
+    token: u64,
+) -> Result<Option<Pump>, AttachError> {
+    let Attached { slot, generation, arena_id, .. } = granted;
+    let kept = state.origin.filter(|origin| origin.arena_id == arena_id);
+    let origin = kept.unwrap_or(Origin { arena_id, prefix: Mark::default() });
+    let own_log = match kept {
+        Some(_) => state.own_log.clone(),
+        None => state.whole_log(),
+    };
+    // What has ended stays behind: the slot has only what was counted since.
+    let removed = state.ended.iter().filter(|(_, ended)| ended.is_removed);
+    let removed = removed.flat_map(|(&series, ended)| {
+        let cells = vec![0; ended.cells.len()].into();
+        Record::Removal(Removal { series, action: Action::Remove, at_ms: ended.at_ms, cells })
+            .to_words()
+    });
+    let log: Vec<u64> = own_log.iter().copied().chain(removed).collect();
+    SlotHeader { generation, arena_id, prefix: origin.prefix.words as u64 }.write(&mapping, 0);
+    // The prefix owns cells too: all of them are real before the base is published.
+    let cells = state.contents.end().cells;
+    State::write(&layout, &mapping, 0, &log, cells).map_err(no_room)?;
+    let old = state.page().mapping();
+    let mut pump = old.map(|old| Pump::new(&state.contents, &state.ended, old));
+    if let Some(pump) = &mut pump {
+        pump.turn(&mapping);
+    }
+    state.page().publish(mapping, token).map_err(|_| no_room(DropReason::Memory))?;
+    state.attachment = Some(Attachment { slot, generation, arena_id, token });
+    state.attach_id = token;
+    state.checked_at = Instant::now();
+    state.origin = Some(origin);
+    state.own_log = own_log;
+    state.committed = log.len();
+    state.leave_ended();
+    state.layout = layout;
+    state.contents.set_cell_limit(layout.geometry.cells);
+    state.label_limit = usize::try_from(granted.label_limit).unwrap_or(usize::MAX);
+    Ok(pump)
+}
+
+pub(crate) fn no_room(reason: DropReason) -> AttachError {
+    let text = format!("no room for the series of this process ({})", reason.name());
+    AttachError::Map(std::io::Error::other(text))
+}
+
+pub(crate) fn private_layout() -> Layout {
+    let geometry = Geometry::for_series(1, PRIVATE_SERIES).unwrap_or(Geometry {
+        slots: 1,
+        cells: EXTENT_WORDS,
+        log_words: EXTENT_WORDS,
+        ring_rows: 0,
+        row_cells: 0,
+        unit: EXTENT_WORDS,
+    });
+    Layout::new(geometry)
+}

@@ -1,0 +1,299 @@
+//! Removals and resets: what workers say of series that they have, applied once each.
+//!
+//! A series keeps its place in the catalog and its cells. What a reset or a removal changes is its
+//! life: from then on an exposition takes off what was counted by then. A reset does that at once
+//! for all processes. A removal says that one process holds the series no longer: when no living
+//! worker holds it, it is hidden, until somebody counts it again.
+//!
+//! All of it is decided when every row has been read after the logs that say so, and is committed
+//! with the archive's commit word before anything of it is exposed. What several workers have said
+//! is applied in the order of time, and an offset never falls: what was taken off once stays so,
+//! whatever order they say.
+
+use std::collections::HashMap;
+
+use tallyboard_proto::cell::{CellKind, GAUGE_CELLS, Shape};
+use tallyboard_proto::family::{GaugeMode, Kind};
+use tallyboard_proto::life::{Life, MAX_CREATED_MS};
+use tallyboard_proto::log::{Action, LogError, Parts};
+
+use crate::class::{Class, Place};
+use crate::core::Core;
+use crate::rows::is_selected;
+
+/// A worker's word on a series that has a place in the catalog.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    /// Where its record ends in the slot's log.
+    end: usize,
+    /// Whether no earlier supervisor has applied it.
+    is_new: bool,
+    series: u32,
+    action: Action,
+    at_ms: u64,
+    /// What the worker had counted by then.
+    cells: Box<[u64]>,
+}
+
+/// What workers had counted of series when they removed them, by series and slot, since rows were
+/// read last: what they have counted later is of the next life.
+type Removed = HashMap<(u32, usize), Box<[u64]>>;
+
+impl Core {
+    /// Takes in what a log says beside what determines cells. `first` is the number of the slot's
+    /// own series that begin before.
+    pub(crate) fn take_in(
+        &mut self,
+        slot: usize,
+        class: &Class,
+        first: usize,
+        parts: Parts,
+    ) -> Result<(), LogError> {
+        for (place, &created_ms) in class.own_series[first..].iter().zip(&parts.begun_ms) {
+            if let Some(series) = place.series {
+                self.archive.begun(series as usize, created_ms.min(MAX_CREATED_MS));
+            }
+        }
+        for (end, removal) in parts.removals {
+            let place = class.place_of(&self.catalog, removal.series);
+            let (expected, found) = (place.map_or(0, |p| p.shape.width()), removal.cells.len());
+            if expected != found || expected == 0 {
+                let series = removal.series;
+                return Err(LogError::Removal { at: end, series, expected, found });
+            }
+            if let Some(series) = place.and_then(|place| place.series) {
+                let (action, cells) = (removal.action, removal.cells);
+                let at_ms = removal.at_ms.min(MAX_CREATED_MS);
+                let is_new = end > self.archive.applied(slot);
+                let said = Said { end, is_new, series, action, at_ms, cells };
+                self.slots[slot].said.push(said);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a worker has said something that is not applied yet.
+    pub(crate) fn has_removals(&self) -> bool {
+        self.taken().any(|slot| !self.slots[slot].said.is_empty())
+    }
+
+    /// Takes what workers have said and is not applied yet, with the slot of each, in the order of
+    /// time; what one worker said stays in its order, whatever times it says.
+    pub(crate) fn take_said(&mut self) -> Vec<(usize, Said)> {
+        let taken: Vec<usize> = self.taken().collect();
+        let mut all = Vec::new();
+        for slot in taken {
+            let mut latest_ms = 0;
+            for said in std::mem::take(&mut self.slots[slot].said) {
+                latest_ms = said.at_ms.max(latest_ms);
+                all.push((latest_ms, slot, said));
+            }
+        }
+        all.sort_by_key(|(at_ms, ..)| *at_ms);
+        all.into_iter().map(|(_, slot, said)| (slot, said)).collect()
+    }
+
+    /// Applies what workers have said, and looks which removed series nobody holds any more and
+    /// which hidden ones somebody counts again. The rows have just been read: all of them, or when
+    /// nobody has said anything those of the selected families, and only these are looked at.
+    pub(crate) fn apply_removals(&mut self, said: Vec<(usize, Said)>, selected: Option<&[bool]>) {
+        let mut removed = Removed::new();
+        said.into_iter().for_each(|(slot, said)| self.apply(slot, said, &mut removed));
+        for ordinal in 0..self.catalog.contents().series().len() {
+            let (series, life) = (ordinal as u32, self.archive.life(ordinal));
+            let family = self.catalog.contents().series()[ordinal].family;
+            if !life.is_removed || !is_selected(selected, family) {
+                continue;
+            }
+            if life.is_hidden {
+                if self.is_held(series) || self.is_counted_again(series) {
+                    self.archive.set_life(ordinal, life.renewed(self.now_ms()));
+                }
+            } else if !self.is_held(series) {
+                let total = self.total(series, |slot| removed.get(&(series, slot)).map(|c| &**c));
+                self.end_life(series, &total);
+                self.archive.set_life(ordinal, Life { is_hidden: true, ..life });
+            }
+        }
+        self.archive.commit(&self.arena, &self.layout, self.catalog.cells());
+    }
+
+    fn apply(&mut self, slot: usize, said: Said, removed: &mut Removed) {
+        // Of what an earlier supervisor applied, who holds what must be known all the same.
+        let Said { end, is_new, series, action, at_ms, cells } = said;
+        let life = self.archive.life(series as usize);
+        let next = match action {
+            Action::Remove => {
+                self.slots[slot].last_words.insert(series, false);
+                if is_new {
+                    removed.insert((series, slot), cells);
+                }
+                // Who removes a hidden series had begun it again, and that life ends as well.
+                let life = if life.is_hidden { life.renewed(at_ms) } else { life };
+                Life { is_removed: true, ..life }
+            }
+            Action::Hold => {
+                self.slots[slot].last_words.insert(series, true);
+                removed.remove(&(series, slot));
+                let is_hidden = life.is_hidden;
+                if is_hidden { life.renewed(at_ms) } else { Life { is_removed: false, ..life } }
+            }
+            Action::Reset => {
+                if is_new {
+                    let total = self.total(series, |by| (by == slot).then_some(&*cells));
+                    self.end_life(series, &total);
+                    removed.retain(|(of, _), _| *of != series);
+                }
+                life.renewed(at_ms)
+            }
+        };
+        if is_new {
+            self.archive.set_life(series as usize, next);
+        }
+        if is_new && !self.is_folded(slot) {
+            self.archive.apply(slot, end);
+        }
+    }
+
+    /// Whether a living worker holds the series: it began the series itself, has counted it, or says
+    /// so, and has not removed it since.
+    fn is_held(&self, series: u32) -> bool {
+        self.places(series).any(|(slot, place, is_own)| {
+            let taken = &self.slots[slot];
+            let is_set = || taken.row[place.from..][..place.shape.width()].iter().any(|&c| c != 0);
+            let holds = match taken.last_words.get(&series) {
+                Some(&holds) => holds,
+                None => is_own || is_set(),
+            };
+            holds && !taken.exited
+        })
+    }
+
+    /// Whether there is more of a hidden series than when it was hidden.
+    fn is_counted_again(&self, series: u32) -> bool {
+        let cell = self.catalog.contents().series()[series as usize].cell;
+        let shape = self.catalog.shape(series);
+        if !shape.counts() {
+            return self.is_set(series);
+        }
+        let total = self.total(series, |_| None);
+        let offset = self.archive.offsets().get(cell..cell + shape.width()).unwrap_or(&[]);
+        total.iter().zip(offset).enumerate().any(|(at, (&now, &then))| match shape.cell(at) {
+            CellKind::Float => {
+                let (now, then) = (f64::from_bits(now), f64::from_bits(then));
+                now > then + then.abs() * ADDING_ERROR
+            }
+            CellKind::Whole | CellKind::Free => now > then,
+        })
+    }
+
+    /// Whether a series that has a value has one, in a slot or of the dead.
+    fn is_set(&self, series: u32) -> bool {
+        let cell = self.catalog.contents().series()[series as usize].cell;
+        let stamp = stamp_of(self.catalog.shape(series));
+        let in_slots = self
+            .places(series)
+            .any(|(slot, place, _)| self.slots[slot].row[place.from + stamp] != 0);
+        let in_rows = || {
+            self.catalog.all_gauges().binary_search(&series).is_ok_and(|place| {
+                let stamp = place * GAUGE_CELLS + stamp;
+                self.archive.rows().any(|row| row.cells.get(stamp).is_some_and(|&at| at != 0))
+            })
+        };
+        in_slots || self.archive.cells().get(cell + stamp).is_some_and(|&at| at != 0) || in_rows()
+    }
+
+    /// What archive and slots have counted of a series. A slot of which `until` knows what it had
+    /// counted at some moment counts as far as that.
+    fn total<'a>(&'a self, series: u32, until: impl Fn(usize) -> Option<&'a [u64]>) -> Vec<u64> {
+        let cell = self.catalog.contents().series()[series as usize].cell;
+        let shape = self.catalog.shape(series);
+        let archived = self.archive.cells().get(cell..cell + shape.width());
+        let mut total = archived.map_or_else(|| vec![0; shape.width()], <[u64]>::to_vec);
+        for (slot, place, _) in self.places(series) {
+            let row = &self.slots[slot].row[place.from..][..shape.width()];
+            match until(slot) {
+                Some(cells) => shape.merge(&mut total, &as_far_as(shape, row, cells)),
+                None => shape.merge(&mut total, row),
+            }
+        }
+        total
+    }
+
+    /// Ends a life of a series, of which `total` was counted in it: that is taken off from now on.
+    /// A series that has a value instead of a count loses it.
+    fn end_life(&mut self, series: u32, total: &[u64]) {
+        let entry = &self.catalog.contents().series()[series as usize];
+        let (cell, family) = (entry.cell, entry.family as usize);
+        let shape = self.catalog.shape(series);
+        if shape.counts() {
+            let cells = cell..cell + shape.width();
+            self.pages.floors.forget(&self.arena, &self.layout, cells);
+            let offsets = self.archive.offsets();
+            let before = |at: usize| offsets.get(cell + at).copied().unwrap_or(0);
+            let least: Vec<u64> = (0..total.len()).map(before).collect();
+            self.archive.set_offset(cell, &not_below(shape, &least, total));
+            return;
+        }
+        self.archive.forget(cell, shape.width());
+        if self.catalog.contents().families()[family].kind == Kind::Gauge(GaugeMode::All)
+            && let Ok(place) = self.catalog.all_gauges().binary_search(&series)
+        {
+            self.archive.forget_in_rows(place);
+        }
+    }
+
+    /// The slots that count for themselves and have cells for a series.
+    pub(crate) fn places(&self, series: u32) -> impl Iterator<Item = (usize, Place, bool)> + '_ {
+        let counts = |slot: &usize| !self.is_folded(*slot);
+        self.taken().filter(counts).filter_map(move |slot| {
+            let taken = &self.slots[slot];
+            let class = taken.class.as_deref().filter(|class| taken.row.len() == class.cells)?;
+            let (place, is_own) = class.find(&self.catalog, series)?;
+            Some((slot, place, is_own))
+        })
+    }
+}
+
+/// By what part of itself a sum may seem to rise when its addends are added in another order.
+const ADDING_ERROR: f64 = 1e-12;
+
+/// Where the cell is that is 0 while a series has no value.
+fn stamp_of(shape: Shape) -> usize {
+    match shape {
+        Shape::Gauge(_) | Shape::StateSet => 1,
+        _ => 0,
+    }
+}
+
+/// The cells of an offset that is to be `total` and was `before`: counts that were taken off once
+/// are gone. A sum that negative amounts are part of may fall.
+fn not_below(shape: Shape, before: &[u64], total: &[u64]) -> Vec<u64> {
+    let may_fall = is_odd(shape, total);
+    let greater = |(at, (&before, &total)): (usize, (&u64, &u64))| match shape.cell(at) {
+        CellKind::Whole => before.max(total),
+        CellKind::Float if !may_fall && f64::from_bits(before) > f64::from_bits(total) => before,
+        CellKind::Float | CellKind::Free => total,
+    };
+    before.iter().zip(total).enumerate().map(greater).collect()
+}
+
+/// Whether a sum is one of any amounts, so that it is no count.
+fn is_odd(shape: Shape, cells: &[u64]) -> bool {
+    shape != Shape::Counter && cells.last() != Some(&0)
+}
+
+/// What a row holds of what a worker says it held: never more, whatever it says.
+fn as_far_as(shape: Shape, row: &[u64], said: &[u64]) -> Vec<u64> {
+    let is_odd = is_odd(shape, row);
+    let least = |(at, (&row, &said)): (usize, (&u64, &u64))| match shape.cell(at) {
+        CellKind::Whole => row.min(said),
+        CellKind::Float => {
+            let (most, float) = (f64::from_bits(row), f64::from_bits(said));
+            let is_sum = (0.0..=most).contains(&float) || (is_odd && float.is_finite());
+            if is_sum { said } else { row }
+        }
+        CellKind::Free => row,
+    };
+    row.iter().zip(said).enumerate().map(least).collect()
+}

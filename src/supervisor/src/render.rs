@@ -1,0 +1,220 @@
+//! What a scrape writes: lines that were prepared, or families as a whole for the formats that have
+//! no lines.
+
+use std::borrow::Cow;
+
+use tallyboard_exposition::cells::{labels_of, lines, type_of};
+use tallyboard_exposition::format::Format;
+use tallyboard_exposition::openmetrics;
+use tallyboard_exposition::sample::{Exemplar, FamilySamples, Sample, Timestamp, Value};
+use tallyboard_exposition::text;
+use tallyboard_proto::family::Family;
+use tallyboard_proto::log::Series;
+
+use crate::core::Rules;
+use crate::page::{FamilyPage, SeriesLines};
+
+/// A series with its numbers.
+pub(crate) struct Shown<'a> {
+    pub(crate) family: &'a Family,
+    pub(crate) page: &'a FamilyPage,
+    pub(crate) lines: &'a SeriesLines,
+    pub(crate) series: &'a Series,
+    /// One for each of its lines, but for that of its created time.
+    pub(crate) values: &'a [Value],
+    /// When it began, in milliseconds of Unix time; 0 when nobody knows.
+    pub(crate) created_ms: u64,
+    /// By number of the line.
+    pub(crate) exemplars: &'a [(usize, Exemplar)],
+}
+
+/// Where a scrape goes.
+pub(crate) trait Sink {
+    /// Whether it has a place for exemplars and created times.
+    fn has_exemplars(&self) -> bool;
+    /// A family begins.
+    fn family(&mut self, page: &FamilyPage, family: &Family);
+    /// A series of it.
+    fn series(&mut self, shown: &Shown<'_>, rules: &Rules);
+    /// A series of which each process has a sample: the label that tells them apart, and the value.
+    fn processes(
+        &mut self,
+        family: &Family,
+        series: &Series,
+        rules: &Rules,
+        rows: &[(String, f64)],
+    );
+    /// A family as a whole.
+    fn whole(&mut self, family: FamilySamples);
+    /// The family that began last has ended.
+    fn end_family(&mut self);
+}
+
+/// A page of text.
+pub(crate) struct Text {
+    page: Vec<u8>,
+    format: Format,
+    /// Where the header of the last family begins and ends.
+    header: (usize, usize),
+}
+
+impl Text {
+    /// An empty page; `None` for a format that is not written line by line.
+    pub(crate) fn new(format: Format) -> Option<Self> {
+        let is_text = matches!(
+            format,
+            Format::Text004 | Format::Text100 | Format::OpenMetrics001 | Format::OpenMetrics100
+        );
+        is_text.then(|| Self { page: Vec::with_capacity(1 << 16), format, header: (0, 0) })
+    }
+
+    pub(crate) fn end(mut self) -> Vec<u8> {
+        self.page.extend_from_slice(self.format.end());
+        self.page
+    }
+}
+
+impl Sink for Text {
+    fn has_exemplars(&self) -> bool {
+        matches!(self.format, Format::OpenMetrics001 | Format::OpenMetrics100)
+    }
+
+    fn family(&mut self, page: &FamilyPage, _: &Family) {
+        let start = self.page.len();
+        let header = if self.has_exemplars() { &page.openmetrics_header } else { &page.header };
+        self.page.extend_from_slice(header);
+        self.header = (start, self.page.len());
+    }
+
+    fn series(&mut self, shown: &Shown<'_>, _: &Rules) {
+        let (lines, first) = (&shown.page.lines, shown.lines.line);
+        if shown.exemplars.is_empty() {
+            for (line, value) in (first..).zip(shown.values) {
+                match *value {
+                    Value::Whole(value) => lines.write_whole(&mut self.page, line, value),
+                    Value::Float(value) => lines.write_float(&mut self.page, line, value),
+                }
+            }
+        } else {
+            for (at, value) in shown.values.iter().enumerate() {
+                self.page.extend_from_slice(lines.line(first + at));
+                text::write_value(&mut self.page, *value);
+                if let Some((_, exemplar)) = shown.exemplars.iter().find(|(of, _)| *of == at) {
+                    openmetrics::write_exemplar(&mut self.page, exemplar);
+                }
+                self.page.push(b'\n');
+            }
+        }
+        if self.has_exemplars() && shown.created_ms != 0 {
+            self.page.extend_from_slice(lines.line(first + shown.values.len()));
+            openmetrics::write_timestamp(&mut self.page, moment(shown.created_ms));
+            self.page.push(b'\n');
+        }
+    }
+
+    fn processes(
+        &mut self,
+        family: &Family,
+        series: &Series,
+        rules: &Rules,
+        rows: &[(String, f64)],
+    ) {
+        let process = rules.worker_label.name(family.labels.iter().map(|label| &**label));
+        let labels = rules.labels.behind(family, &series.values);
+        for (label, value) in rows {
+            let labels = labels.clone().chain([(process, label.as_str())]);
+            text::write_prefix(&mut self.page, &family.name, "", labels);
+            text::write_float(&mut self.page, *value);
+            self.page.push(b'\n');
+        }
+    }
+
+    fn whole(&mut self, family: FamilySamples) {
+        self.format.write_family(&mut self.page, &family, false);
+    }
+
+    fn end_family(&mut self) {
+        let (start, end) = self.header;
+        if self.page.len() == end {
+            self.page.truncate(start);
+        }
+    }
+}
+
+/// Families, for formats that need them whole.
+#[derive(Default)]
+pub(crate) struct Whole(pub(crate) Vec<FamilySamples>);
+
+impl Whole {
+    fn last(&mut self) -> Option<&mut Vec<Sample>> {
+        self.0.last_mut().map(|family| &mut family.samples)
+    }
+}
+
+impl Sink for Whole {
+    fn has_exemplars(&self) -> bool {
+        true
+    }
+
+    fn family(&mut self, _: &FamilyPage, family: &Family) {
+        if let Some(kind) = type_of(&family.kind) {
+            self.0.push(FamilySamples {
+                kind,
+                name: family.name.to_string(),
+                unit: family.unit.to_string(),
+                help: family.help.to_string(),
+                samples: Vec::new(),
+            });
+        }
+    }
+
+    fn series(&mut self, shown: &Shown<'_>, rules: &Rules) {
+        let labels = labels_of(rules.labels.pairs(), shown.family, shown.series);
+        let created = Value::Float(shown.created_ms as f64 / 1000.0);
+        let created = (shown.created_ms != 0).then_some(&created);
+        let Some(samples) = self.last() else { return };
+        let values = shown.values.iter().chain(created);
+        for (at, ((suffix, more), value)) in lines(shown.family).into_iter().zip(values).enumerate()
+        {
+            let labels = labels.iter().cloned();
+            let more = more.map(|(name, value)| (Cow::Borrowed(name), Cow::Owned(value)));
+            let labels = labels.chain(more).map(|(n, v)| (n.into_owned(), v.into_owned()));
+            let exemplar = shown.exemplars.iter().find(|(of, _)| *of == at);
+            let mut sample = Sample::new(suffix, labels.collect(), *value);
+            sample.exemplar = exemplar.map(|(_, exemplar)| exemplar.clone());
+            samples.push(sample);
+        }
+    }
+
+    fn processes(
+        &mut self,
+        family: &Family,
+        series: &Series,
+        rules: &Rules,
+        rows: &[(String, f64)],
+    ) {
+        let process = rules.worker_label.name(family.labels.iter().map(|label| &**label));
+        let labels = rules.labels.behind(family, &series.values);
+        let Some(samples) = self.last() else { return };
+        for (label, value) in rows {
+            let labels = labels.clone().chain([(process, label.as_str())]);
+            let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            samples.push(Sample::new("", labels.collect(), Value::Float(*value)));
+        }
+    }
+
+    fn whole(&mut self, family: FamilySamples) {
+        self.0.push(family);
+    }
+
+    fn end_family(&mut self) {
+        if self.0.last().is_some_and(|family| family.samples.is_empty()) {
+            self.0.pop();
+        }
+    }
+}
+
+/// A moment in milliseconds of Unix time.
+pub(crate) fn moment(ms: u64) -> Timestamp {
+    Timestamp::from_millis(i64::try_from(ms).unwrap_or(i64::MAX))
+}

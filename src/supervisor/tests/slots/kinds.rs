@@ -1,0 +1,155 @@
+//! When a series was created, and what infos, statesets and exemplars show.
+
+use tallyboard_proto::archive::Archive;
+use tallyboard_proto::family::{Family, Kind};
+use tallyboard_proto::log::{Action, Record};
+
+use crate::board::{Board, Worker, counter};
+
+#[test]
+fn the_earliest_begin_is_when_a_series_was_created_until_it_begins_anew() {
+    let mut board = Board::new();
+    let begin = |board: &Board, worker: &mut Worker, created_ms| {
+        if worker.log_words == 0 {
+            board.append(worker, Record::Family(counter("c")));
+        }
+        let values = ["x".into()].into();
+        board.append(worker, Record::Series { family: 0, created_ms, values });
+    };
+    let created = |board: &mut Board| {
+        board.page();
+        let families = board.core.families(&["c".into()]);
+        let samples = families.iter().flat_map(|family| &family.samples);
+        let created = samples.filter(|sample| sample.suffix == "_created");
+        created.map(|sample| sample.value.as_f64() * 1000.0).next()
+    };
+    let mut workers: Vec<_> = (1..=3).map(|pid| board.worker_without_prefix(pid)).collect();
+    for (at, (said, expect)) in
+        [(0, None), (50_000, Some(50_000.0)), (40_000, Some(40_000.0))].into_iter().enumerate()
+    {
+        begin(&board, &mut workers[at], said);
+        assert_eq!(created(&mut board), expect);
+    }
+    board.kill(&workers[2]);
+    for _ in 0..2 {
+        assert_eq!(created(&mut board), Some(40_000.0), "the dead have begun it");
+        board = board.restart();
+    }
+    board.say(&mut workers[0], 0, Action::Reset, 60_000);
+    for _ in 0..2 {
+        assert_eq!(created(&mut board), Some(60_000.0));
+        board = board.restart();
+    }
+    let mut late = board.worker_without_prefix(9);
+    begin(&board, &mut late, 1_000);
+    assert_eq!(created(&mut board), Some(60_000.0), "an older word is of an older life");
+    board.kill(&late);
+    for worker in workers.iter_mut().take(2) {
+        board.say(worker, 0, Action::Remove, 70_000);
+    }
+    assert_eq!(created(&mut board), None);
+    board.say(&mut workers[1], 0, Action::Hold, 80_000);
+    assert_eq!(created(&mut board.restart()), Some(80_000.0));
+}
+
+fn of_kind(kind: Kind, name: &str) -> Family {
+    Family::new(kind, name, "", "Help.", &["l"]).expect("a good family")
+}
+
+#[test]
+fn an_info_is_the_one_that_was_set_last_by_the_living_or_the_dead() {
+    let mut board = Board::new();
+    let family = of_kind(Kind::Info, "build");
+    let mut workers: Vec<_> = (1..=3).map(|pid| board.worker_without_prefix(pid)).collect();
+    let mut set = |board: &mut Board, at: usize, version: &str, stamp| {
+        let worker: &mut Worker = &mut workers[at];
+        if worker.log_words == 0 {
+            board.append(worker, Record::Family(family.clone()));
+        }
+        let pairs = format!("v=\"{version}\"");
+        let values = ["x".into(), pairs.into()].into();
+        let cell = worker.cells();
+        board.append(worker, Record::Series { family: 0, created_ms: 1, values });
+        board.set(worker, cell, stamp);
+    };
+    let expect = |board: &mut Board, version: &str| {
+        let page = board.page();
+        let found: Vec<_> = page.order.iter().filter(|key| key.starts_with("build")).collect();
+        assert_eq!(found, [&format!(r#"build_info{{l="x",v="{version}"}}"#)]);
+    };
+    set(&mut board, 0, "1", 5);
+    expect(&mut board, "1");
+    set(&mut board, 1, "2", 9);
+    expect(&mut board, "2");
+    set(&mut board, 2, "3", 7);
+    expect(&mut board, "2");
+    set(&mut board, 0, "4", 0);
+    expect(&mut board, "2");
+    board.kill(&workers[1]);
+    expect(&mut board, "2");
+    let mut board = board.restart();
+    expect(&mut board, "2");
+    board.set(&workers[0], 0, 11);
+    expect(&mut board, "1");
+    board.say(&mut workers[0], 0, Action::Remove, 20);
+    expect(&mut board.restart(), "2");
+}
+
+#[test]
+fn a_stateset_is_what_was_set_last_and_a_state_that_is_none_shows_nothing() {
+    let mut board = Board::new();
+    let family = of_kind(Kind::StateSet(["off".into(), "on".into()].into()), "power");
+    let (mut a, mut b) = (board.worker(1), board.worker_without_prefix(2));
+    let of_a = board.series(&mut a, &family, "x");
+    let of_b = board.series(&mut b, &family, "x");
+    let set = |board: &Board, worker: &Worker, cell, state, stamp| {
+        board.set(worker, cell, state);
+        board.set(worker, cell + 1, stamp);
+    };
+    let states = |board: &mut Board| {
+        let page = board.page();
+        ["off", "on"].map(|state| page.get(&format!(r#"power{{l="x",power="{state}"}}"#)))
+    };
+    assert_eq!(states(&mut board), [None, None], "nobody has set it");
+    set(&board, &a, of_a, 1, 5);
+    assert_eq!(states(&mut board), [Some(0.0), Some(1.0)]);
+    set(&board, &b, of_b, 0, 6);
+    assert_eq!(states(&mut board), [Some(1.0), Some(0.0)]);
+    board.kill(&b);
+    let mut board = board.restart();
+    assert_eq!(states(&mut board), [Some(1.0), Some(0.0)], "the dead one was the last");
+    for hostile in [2, 99, u64::MAX] {
+        set(&board, &a, of_a, hostile, 7);
+        assert_eq!(states(&mut board), [None, None], "{hostile}");
+    }
+    set(&board, &a, of_a, 1, 8);
+    assert_eq!(states(&mut board), [Some(0.0), Some(1.0)]);
+    board.say(&mut a, of_a, Action::Remove, 9);
+    assert_eq!(states(&mut board), [None, None]);
+    set(&board, &a, of_a, 0, 10);
+    assert_eq!(states(&mut board), [Some(1.0), Some(0.0)]);
+}
+
+#[test]
+fn exemplars_are_no_family_of_an_exposition() {
+    let mut board = Board::new();
+    let mut worker = board.worker(1);
+    let cell = board.series(&mut worker, &counter("c"), "x");
+    board.add(&worker, cell, 1);
+    let family = of_kind(Kind::Exemplar, "tallyboard_exemplar:c");
+    let cell = board.series(&mut worker, &family, "x");
+    let at = board.cell(&worker, cell);
+    tallyboard_proto::exemplar::write(board.core.arena(), at, "id=\"1\"", 2.0, 9);
+    for _ in 0..2 {
+        let text = String::from_utf8(board.core.expose(&[])).expect("text");
+        assert!(text.contains("c_total{l=\"x\"} 1\n") && !text.contains("exemplar"), "{text}");
+        let families = board.core.families(&[]);
+        assert!(families.iter().all(|family| !family.name.contains("exemplar")));
+        let of_c = families.iter().find(|family| family.name == "c").expect("the counter");
+        assert!(of_c.samples[0].exemplar.is_some());
+        board.kill(&worker);
+        board = board.restart();
+    }
+    let archive = Archive::recover(board.core.arena(), &board.layout).expect("a sound bank");
+    assert_eq!(archive.cells()[cell], 1, "the dead one's exemplar is kept");
+}

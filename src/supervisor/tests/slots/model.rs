@@ -1,0 +1,161 @@
+//! Random lives of a series against a model of what it must be.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use tallyboard_proto::log::Action;
+use tallyboard_proto::word::Words;
+
+use crate::board::{Board, Random, Worker, counter};
+
+const X: &str = r#"c_total{l="x"}"#;
+
+/// What a series must be, whatever four workers do with it.
+#[derive(Clone, Debug, Default)]
+struct Model {
+    value: f64,
+    is_begun: bool,
+    is_removed: bool,
+    is_hidden: bool,
+    of: [Held; 4],
+}
+
+/// What one worker does with it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    is_own: bool,
+    has_counted: bool,
+    /// Its last word: it holds it, or it does not.
+    said: Option<bool>,
+    /// Whether no supervisor has looked since.
+    is_unheard: bool,
+    /// Counted since it said that it does not, while no supervisor has looked.
+    late: f64,
+}
+
+impl Model {
+    /// What a supervisor sees that looks now.
+    fn settle(&mut self) {
+        let holds = |held: &Held| held.said.unwrap_or(held.is_own || held.has_counted);
+        if self.is_removed && !self.of.iter().any(holds) {
+            self.value = self.of.iter().map(|held| held.late).sum();
+            (self.is_hidden, self.is_removed) = (self.value == 0.0, self.value == 0.0);
+        } else if self.is_hidden && self.of.iter().any(holds) {
+            (self.is_hidden, self.is_removed) = (false, false);
+        }
+        for held in &mut self.of {
+            (held.is_unheard, held.late) = (false, 0.0);
+        }
+    }
+
+    /// A worker dies. When it has said something, a supervisor looks at once, and then again.
+    fn die(&mut self, by: usize) {
+        if self.of[by].is_unheard {
+            self.of[by].said = Some(false);
+            self.settle();
+        }
+        self.of[by] = Held::default();
+    }
+
+    fn count(&mut self, by: usize, amount: f64) {
+        self.value += amount;
+        let held = &mut self.of[by];
+        held.has_counted = true;
+        if held.said == Some(false) && held.is_unheard {
+            held.late += amount;
+        }
+        if self.is_hidden {
+            (self.is_hidden, self.is_removed) = (false, false);
+        }
+    }
+
+    fn say(&mut self, by: usize, action: Action) {
+        match action {
+            Action::Remove => {
+                let held = self.of[by];
+                self.of[by] = Held { said: Some(false), is_unheard: true, late: 0.0, ..held };
+                (self.is_removed, self.is_hidden) = (true, false);
+            }
+            Action::Hold => {
+                let held = self.of[by];
+                self.of[by] = Held { said: Some(true), is_unheard: true, late: 0.0, ..held };
+                (self.is_removed, self.is_hidden) = (false, false);
+            }
+            Action::Reset => {
+                self.value = 0.0;
+                self.of.iter_mut().for_each(|held| held.late = 0.0);
+                (self.is_removed, self.is_hidden) = (false, false);
+            }
+        }
+    }
+
+    fn shown(&self) -> Option<f64> {
+        (self.is_begun && !self.is_hidden).then_some(self.value)
+    }
+}
+
+fn sequence(seed: u64) {
+    let mut random = Random(seed);
+    let mut board = Board::new();
+    let mut model = Model::default();
+    let mut workers: Vec<Worker> = (1..=4).map(|pid| board.worker(pid)).collect();
+    let mut steps = Vec::new();
+    for step in 0..24 {
+        let by = random.below(4) as usize;
+        let choice = random.below(12);
+        let cell = board.series(&mut workers[by], &counter("c"), "x");
+        // The first of all begins it in its log; so does each that has no prefix with it.
+        let is_own = workers[by].log_words != 0 && cell == 0 && workers[by].began("c", "x");
+        if is_own && !model.of[by].is_own {
+            (model.of[by].is_own, model.is_begun) = (true, true);
+            (0..2).for_each(|_| drop(board.page()));
+            model.settle();
+        }
+        let actions = [Action::Remove, Action::Remove, Action::Hold, Action::Reset];
+        match choice {
+            0..=3 => {
+                let half = choice % 2;
+                board.add(&workers[by], cell, 1 + random.below(9));
+                board.add_float(&workers[by], cell + 1, 0.5 * half as f64);
+                let now = board.core.arena().load(board.cell(&workers[by], cell), Relaxed);
+                let float = board.core.arena().load(board.cell(&workers[by], cell + 1), Relaxed);
+                let total = now as f64 + f64::from_bits(float);
+                let amount = total - workers[by].counted;
+                workers[by].counted = total;
+                model.count(by, amount);
+                steps.push(format!("{by} counts {amount}"));
+            }
+            4..=8 => {
+                let action = actions[(choice as usize - 4).min(3)];
+                board.say(&mut workers[by], cell, action, 100 + step);
+                model.say(by, action);
+                steps.push(format!("{by} says {action:?}"));
+            }
+            9 | 10 => {
+                board.kill(&workers[by]);
+                let pid = 10 + step as u32;
+                workers[by] = match choice {
+                    9 => board.worker(pid),
+                    _ => board.worker_without_prefix(pid),
+                };
+                model.die(by);
+                steps.push(format!("{by} dies, {choice}"));
+            }
+            _ => {
+                board = board.restart();
+                steps.push("restart".to_owned());
+            }
+        }
+        // What others count between a reset and the next look is not told apart.
+        if choice < 7 && random.below(2) == 0 {
+            continue;
+        }
+        model.settle();
+        board.page();
+        assert_eq!(board.page().get(X), model.shown(), "seed {seed}: {steps:#?} {model:#?}");
+    }
+}
+
+#[test]
+fn whatever_workers_say_in_whatever_order_a_series_is_what_the_model_says() {
+    (0..1000).for_each(sequence);
+}
