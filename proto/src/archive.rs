@@ -193,6 +193,11 @@ impl Archive {
         self.lives.get(series).copied().unwrap_or_default()
     }
 
+    /// The lives of the series, by ordinal in the catalog; those behind the last are new.
+    pub fn lives(&self) -> impl Iterator<Item = Life> + '_ {
+        self.lives.iter().copied()
+    }
+
     /// Changes the life of a series. Like all changes it counts from the next commit on.
     pub fn set_life(&mut self, series: usize, life: Life) {
         let changed = self.life_mut(series);

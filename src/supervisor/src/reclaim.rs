@@ -20,6 +20,9 @@ impl Core {
             // The dead cannot write, so this read is exact.
             self.read_row(slot, None);
         }
+        // What was removed before this batch's slots are given away is removed before their next
+        // workers count it again.
+        self.read_logs();
         if self.has_removals() {
             self.read_rows(None);
         }
@@ -29,6 +32,11 @@ impl Core {
         if !unfolded.is_empty() {
             self.fold(&unfolded);
             self.figures.folds += 1;
+        }
+        // The dead may have been the last to hold a series, and a slot's next worker must not find
+        // it shown.
+        if self.has_removed() {
+            self.read_rows(None);
         }
         for &slot in &batch {
             let word = self.slots[slot].word;

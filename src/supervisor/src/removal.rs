@@ -77,6 +77,11 @@ impl Core {
         self.taken().any(|slot| !self.slots[slot].said.is_empty())
     }
 
+    /// Whether a series that was removed is still shown, because somebody holds it.
+    pub(crate) fn has_removed(&self) -> bool {
+        self.archive.lives().any(|life| life.is_removed && !life.is_hidden)
+    }
+
     /// Takes what workers have said and is not applied yet, with the slot of each, in the order of
     /// time; what one worker said stays in its order, whatever times it says.
     pub(crate) fn take_said(&mut self) -> Vec<(usize, Said)> {
@@ -165,7 +170,8 @@ impl Core {
                 Some(&holds) => holds,
                 None => is_own || is_set(),
             };
-            holds && !taken.exited
+            // A value of the dead is still to be folded, and would come back after its removal.
+            holds && (!taken.exited || !place.shape.counts())
         })
     }
 

@@ -404,3 +404,27 @@ fn counts_that_saturate_stay_taken_off() {
         assert_eq!(board.page().get(X), Some(0.0));
     }
 }
+
+#[test]
+fn a_removed_value_does_not_come_back_with_the_death_of_its_last_holder() {
+    for is_read_before in [false, true] {
+        let mut board = Board::new();
+        let top = gauge("top", GaugeMode::Max);
+        let [mut remover, mut holder] = [1, 2].map(|pid| board.worker_without_prefix(pid));
+        let cell = board.series(&mut remover, &top, "x");
+        board.set_gauge(&remover, cell, 3.0, 1);
+        let held = board.series(&mut holder, &top, "x");
+        board.set_gauge(&holder, held, 5.0, 1);
+        assert_eq!(board.page().get(r#"top{l="x"}"#), Some(5.0));
+        board.set_gauge(&remover, cell, 0.0, 0);
+        board.say(&mut remover, 0, Action::Remove, 70);
+        if is_read_before {
+            assert_eq!(board.page().get(r#"top{l="x"}"#), Some(5.0));
+        }
+        board.kill(&holder);
+        let mut next = board.worker(3);
+        let cell = board.series(&mut next, &top, "x");
+        board.set_gauge(&next, cell, 1.0, 1);
+        assert_eq!(board.page().get(r#"top{l="x"}"#), Some(1.0), "{is_read_before}");
+    }
+}
