@@ -47,7 +47,10 @@ mod info;
 mod labels;
 mod metric;
 mod outcome;
+mod process;
 mod progress;
+#[doc(hidden)]
+pub mod raw;
 mod registry;
 #[cfg(feature = "serve")]
 mod serve;
@@ -67,6 +70,7 @@ pub use labels::{LabelBuffer, LabelSet, LabelValue};
 pub use metric::{
     AmountError, Counter, DEFAULT_BUCKETS, Gauge, Histogram, Summary, TimestampError,
 };
+pub use process::{PlatformCollector, ProcessCollector};
 pub use progress::InProgress;
 pub use registry::{
     AlreadyInUse, Attachment, DEFAULT_ATTACH_TIMEOUT, DEFAULT_LABEL_LIMIT,

@@ -386,7 +386,7 @@ impl Metric for Summary {
 
 /// Marks a series whose sum may fall from now on, before the sum does.
 #[inline]
-fn mark_odd<'a>(value: f64, odd: impl FnOnce() -> &'a std::sync::atomic::AtomicU64) {
+pub(crate) fn mark_odd<'a>(value: f64, odd: impl FnOnce() -> &'a std::sync::atomic::AtomicU64) {
     if !(0.0..f64::INFINITY).contains(&value) {
         odd().fetch_add(1, Relaxed);
     }

@@ -1,0 +1,77 @@
+//! The cells of a series one by one, for bindings whose own objects are smaller than a metric: a
+//! bucket, a sum. No part of what this crate promises.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use tallyboard_proto::cell::add_float;
+use tallyboard_proto::layout::slot_header;
+
+use crate::definition::SeriesRef;
+use crate::metric::{Metric, mark_odd};
+
+/// A series of any kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Series {
+    series: SeriesRef,
+}
+
+impl Series {
+    /// The series that a metric counts in.
+    #[must_use]
+    pub fn of<M: Metric>(metric: &M) -> Self {
+        Self { series: *metric.series() }
+    }
+
+    /// Whether this process can count in it without waiting for anybody.
+    #[inline]
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.series.cells.words().is_some() || self.series.refused.is_some()
+    }
+
+    /// The first use in this process: waits for the supervisor, until the attach timeout at most.
+    #[cold]
+    pub fn arrive(&self) {
+        self.series.registry.first_use();
+    }
+
+    /// Adds to an integer cell.
+    #[inline]
+    pub fn count(&self, cell: usize, amount: u64) {
+        if let Some(cells) = self.series.words() {
+            cells.at(cell).fetch_add(amount, Relaxed);
+        }
+    }
+
+    /// Adds an observed amount to a sum, which is followed by the cell that marks it as odd.
+    #[inline]
+    pub fn sum(&self, cell: usize, amount: f64) {
+        if let Some(cells) = self.series.words() {
+            mark_odd(amount, || cells.at(cell + 1));
+            add_float(cells.at(cell), amount);
+        }
+    }
+
+    /// What this process has in a cell, since the series began anew; 0 where it has nothing.
+    #[must_use]
+    pub fn own(&self, cell: usize) -> u64 {
+        self.series.registry.first_use();
+        let state = self.series.registry.state.lock();
+        let first = self.series.cells.first().checked_sub(slot_header::WORDS);
+        let series = first.and_then(|first| state.series_at(first));
+        let Some((mapping, series)) = state.page().mapping().zip(series) else { return 0 };
+        let mut cells = state.cells_of(mapping, series);
+        if let Some(ended) = state.ended.get(&series) {
+            let shape = state.contents.shape(&state.contents.series()[series as usize]);
+            shape.take_off(&mut cells, &ended.cells);
+        }
+        cells.get(cell).copied().unwrap_or(0)
+    }
+
+    /// Keeps an exemplar of what was counted before, in a bucket of a histogram or of a counter.
+    pub fn exemplify(&self, bucket: Option<usize>, value: f64, labels: &[(&str, &str)]) {
+        if let Some(labels) = tallyboard_proto::exemplar::labels(labels) {
+            self.series.exemplify(bucket, value, &labels);
+        }
+    }
+}
