@@ -13,7 +13,7 @@ use tallyboard_exposition::cells::type_of;
 use tallyboard_exposition::sample::{FamilySamples, Sample, Type, Value};
 use tallyboard_proto::cell::stamp;
 use tallyboard_proto::family::{Family, GaugeMode, Kind};
-use tallyboard_proto::layout::DropReason;
+use tallyboard_proto::layout::{DropReason, slot_header};
 use tallyboard_proto::pairs;
 use tallyboard_segment::process::spawn_quiet;
 
@@ -50,8 +50,9 @@ pub trait Collector: Send + Sync + 'static {
         self.collect()
     }
 
-    /// Its families, now. In the shared registry a counter or histogram that goes down is left as it
-    /// was, and all samples of a family have the label names of its first one.
+    /// Its families, now. In the shared registry a counter or histogram that goes down, or is not
+    /// among them any more, is left as it was, and all samples of a family have the label names of
+    /// its first one.
     fn collect(&self) -> Vec<FamilySamples>;
 
     /// How its gauges in many processes become one.
@@ -67,6 +68,13 @@ pub(crate) enum Source {
     Callback(SeriesRef, Arc<dyn Fn() -> f64 + Send + Sync>),
     /// A collector with the names of its samples.
     Collector(Arc<dyn Collector>, Arc<[Family]>),
+}
+
+/// What a collector said, and which families it may say something of.
+struct Collected {
+    mode: GaugeMode,
+    described: Arc<[Family]>,
+    families: Vec<FamilySamples>,
 }
 
 impl fmt::Debug for Source {
@@ -195,29 +203,47 @@ impl Registry {
 
     /// What the collectors say now.
     pub(crate) fn collected(&'static self) -> Vec<FamilySamples> {
-        self.collect().into_iter().flat_map(|(_, families)| families).collect()
+        self.collect().into_iter().flat_map(|collected| collected.families).collect()
     }
 
-    fn collect(&'static self) -> Vec<(GaugeMode, Vec<FamilySamples>)> {
+    fn collect(&'static self) -> Vec<Collected> {
         let sources = self.state.lock().sources.clone();
         let collect = |source: Source| {
-            let Source::Collector(collector, _) = source else { return None };
-            let collected = catch_unwind(AssertUnwindSafe(|| collector.collect()));
-            Some((collector.gauge_mode(), collected.ok()?))
+            let Source::Collector(collector, described) = source else { return None };
+            let families = catch_unwind(AssertUnwindSafe(|| collector.collect())).ok()?;
+            Some(Collected { mode: collector.gauge_mode(), described, families })
         };
         sources.into_iter().filter_map(collect).collect()
     }
 
     /// Writes what the collectors say into the slot.
     fn write_collected(&'static self) {
-        for (mode, families) in self.collect() {
+        for Collected { mode, described, families } in self.collect() {
+            let mut present = Vec::new();
             for collected in families {
                 let family = family_for(&collected, mode).ok().flatten();
                 let written = family.map_or(Err(DropReason::Conflict), |family| {
-                    self.write_family(&family, &collected)
+                    self.write_family(&family, &collected, &mut present)
                 });
                 if let Err(reason) = written {
                     self.drop_one(reason);
+                }
+            }
+            self.forget_absent(&described, &present);
+        }
+    }
+
+    /// Forgets the values of series that a collector has given before and gives no more. What they
+    /// have counted stays.
+    fn forget_absent(&'static self, described: &[Family], present: &[usize]) {
+        let state = self.state.lock();
+        let Some(mapping) = state.page().mapping() else { return };
+        for family in described {
+            let Some(ordinal) = state.contents.find_family(&family.name) else { continue };
+            for series in state.held(mapping, ordinal) {
+                let cell = state.contents.series()[series as usize].cell;
+                if !present.contains(&(slot_header::WORDS + cell)) {
+                    state.forget_value(mapping, series);
                 }
             }
         }
@@ -227,6 +253,7 @@ impl Registry {
         &'static self,
         family: &Family,
         collected: &FamilySamples,
+        present: &mut Vec<usize>,
     ) -> Result<(), DropReason> {
         let mut samples = &collected.samples[..];
         while let Some(first) = samples.first() {
@@ -240,6 +267,7 @@ impl Registry {
                 values.push(pairs::encode(&pairs).ok_or(DropReason::Conflict)?.into());
             }
             let series = self.series_of(family, &values)?;
+            present.push(series.cells.first());
             let Some(words) = series.words() else { continue };
             let cells: Vec<&AtomicU64> = (0..family.kind.cells()).map(|at| words.at(at)).collect();
             write_point(family, point, &cells, series.now_ns());

@@ -197,6 +197,16 @@ impl State {
         cells
     }
 
+    /// Forgets what a series has been set to, if it is one that is set: its stamp goes first, and
+    /// nobody shows it.
+    pub(crate) fn forget_value(&self, mapping: &SlotMapping, series: u32) {
+        let entry = &self.contents.series()[series as usize];
+        let (shape, first) = (self.contents.shape(entry), slot_header::WORDS + entry.cell);
+        if !shape.counts() {
+            (first..first + shape.width()).rev().for_each(|at| mapping.store(at, 0, Relaxed));
+        }
+    }
+
     /// Removes or resets a series, or holds it again: from its log on, for all who read it.
     pub(crate) fn end(
         &mut self,
@@ -204,11 +214,8 @@ impl State {
         series: u32,
         action: Action,
     ) -> Result<(), DropReason> {
-        let entry = &self.contents.series()[series as usize];
-        let (shape, first) = (self.contents.shape(entry), slot_header::WORDS + entry.cell);
-        if !shape.counts() && action != Action::Hold {
-            // A value is forgotten by its process; its stamp goes first, and nobody shows it.
-            (first..first + shape.width()).rev().for_each(|at| mapping.store(at, 0, Relaxed));
+        if action != Action::Hold {
+            self.forget_value(mapping, series);
         }
         let (at_ms, cells) = (process::unix_ms(), self.cells_of(mapping, series).into());
         let record = Record::Removal(Removal { series, action, at_ms, cells });

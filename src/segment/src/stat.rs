@@ -1,4 +1,4 @@
-//! What /proc says of one process (proc(5)), and the units that it says it in.
+//! What /proc says of one process and of the machine (proc(5)), and the units that it says it in.
 
 use std::fmt::Display;
 use std::fs;
@@ -113,6 +113,20 @@ impl Units {
 fn boot_time() -> Option<f64> {
     let text = fs::read_to_string("/proc/stat").ok()?;
     text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
+}
+
+/// The machine and its kernel, as labels in order of name.
+#[must_use]
+pub fn platform() -> [(&'static str, String); 3] {
+    let kernel = |file: &str| {
+        let text = fs::read_to_string(format!("/proc/sys/kernel/{file}")).unwrap_or_default();
+        text.trim_end().to_owned()
+    };
+    [
+        ("machine", std::env::consts::ARCH.to_owned()),
+        ("release", kernel("osrelease")),
+        ("system", kernel("ostype")),
+    ]
 }
 
 #[cfg(test)]

@@ -1,14 +1,12 @@
 //! What the system says of this supervisor, and of the worker that a slot names.
 
-use std::fs;
-
 use nix::errno::Errno;
 use tallyboard_exposition::sample::{FamilySamples, Value};
 use tallyboard_proto::slot::Tenant;
 use tallyboard_segment::pidfd::Pidfd;
 
 use crate::own;
-use tallyboard_segment::stat::{Stat, Units, max_fds, open_fds};
+use tallyboard_segment::stat::{self, Stat, Units, max_fds, open_fds};
 
 /// Start time of a process in clock ticks since boot; 0 when it cannot be read.
 pub(crate) fn start_time(pid: u32) -> u64 {
@@ -64,15 +62,9 @@ pub(crate) fn own_process() -> Vec<FamilySamples> {
 
 /// The machine and its kernel, as labels.
 pub(crate) fn platform() -> FamilySamples {
-    let kernel = |file: &str| {
-        let text = fs::read_to_string(format!("/proc/sys/kernel/{file}")).unwrap_or_default();
-        text.trim_end().to_owned()
-    };
-    own::PLATFORM_INFO.info(&[
-        ("machine", std::env::consts::ARCH),
-        ("release", &kernel("osrelease")),
-        ("system", &kernel("ostype")),
-    ])
+    let labels = stat::platform();
+    let labels = labels.each_ref().map(|(name, value)| (*name, value.as_str()));
+    own::PLATFORM_INFO.info(&labels)
 }
 
 #[cfg(test)]
