@@ -20,10 +20,20 @@ pub struct Answer {
 /// # Errors
 /// What the socket says, and `InvalidData` for what is no HTTP.
 pub fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
+    get_as(address, path, "*/*")
+}
+
+/// The same, of a content type that the header `accept` names.
+///
+/// # Errors
+/// As [`get`].
+pub fn get_as(address: SocketAddr, path: &str, accept: &str) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address)?;
     // Only for a server that never answers: the error is what a test reports then.
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
