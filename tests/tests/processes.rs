@@ -223,58 +223,102 @@ fn leave_behind(serve: Running, described: &Description) {
     drop(serve.end());
 }
 
-#[test]
-fn an_object_that_was_left_behind_is_gone_on_with_or_discarded_as_the_flag_says() {
-    let _watchdog = Watchdog::new("an_object_that_was_left_behind_is_gone_on_with_or_discarded");
-    let name = format!("left-{}", std::process::id());
-    let object = format!("/dev/shm/tallyboard-{}-{name}", geteuid());
-    let address = format!("unix:@tallyboard/test/{name}");
-    let control: Address = address.parse().expect("an address");
-    let listen = format!("--web.listen-address={}", free_address());
-    let serve = |more: &[&str]| {
-        let words = ["serve", "--name", &name, "--backing", "posix", "--control", &address];
-        let mut serve = Running::start(&mut program(&[&words[..], &[&listen], more].concat()));
+/// A `tallyboard serve` of a named arena that can be killed and started again.
+struct Named {
+    name: String,
+    object: String,
+    address: String,
+    control: Address,
+    listen: String,
+}
+
+impl Named {
+    fn new(name: &str) -> Self {
+        let name = format!("{name}-{}", std::process::id());
+        let address = format!("unix:@tallyboard/test/{name}");
+        let control = address.parse().expect("an address");
+        let object = format!("/dev/shm/tallyboard-{}-{name}", geteuid());
+        let listen = format!("--web.listen-address={}", free_address());
+        Self { name, object, address, control, listen }
+    }
+
+    fn serve(&self, more: &[&str]) -> (Running, Description) {
+        let words =
+            ["serve", "--name", &self.name, "--backing", "posix", "--control", &self.address];
+        let words = [&words[..], &[&self.listen], more].concat();
+        let mut serve = Running::start(&mut program(&words));
         let described = until(|| match serve.is_running() {
-            true => ask::describe(&control, HANG).ok().map(Some),
+            true => ask::describe(&self.control, HANG).ok().map(Some),
             false => Some(None),
         });
         match described {
             Some(described) => (serve, described),
             None => panic!("expected a server, found {:?}", serve.end()),
         }
-    };
-    let counted = || {
-        let page = ask::scrape(&control, &[], HANG).expect("the supervisor answers");
+    }
+
+    fn worker(&self, words: &[&str]) -> Running {
+        let mut worker = Command::new(WORKER);
+        worker.args(words).env("TALLYBOARD", &self.address);
+        Running::start(worker.env("TALLYBOARD_ATTACH_TIMEOUT_MS", "60000"))
+    }
+
+    fn counted(&self) -> Option<f64> {
+        let page = ask::scrape(&self.control, &[], HANG).expect("the supervisor answers");
         let page = Page::parse(&String::from_utf8_lossy(&page)).expect("a page");
         page.value("app_done_total", &[("by", "worker")])
-    };
-    let inode = || std::fs::metadata(&object).map(|object| object.ino());
+    }
 
-    let (first, described) = serve(&[]);
-    let mut worker = Command::new(WORKER);
-    let ended = Running::start(
-        worker
-            .args(["7", "end"])
-            .env("TALLYBOARD", &address)
-            .env("TALLYBOARD_ATTACH_TIMEOUT_MS", "60000"),
-    )
-    .end();
+    fn inode(&self) -> Option<u64> {
+        std::fs::metadata(&self.object).map(|object| object.ino()).ok()
+    }
+}
+
+#[test]
+fn an_object_that_was_left_behind_is_gone_on_with_or_discarded_as_the_flag_says() {
+    let _watchdog = Watchdog::new("an_object_that_was_left_behind_is_gone_on_with_or_discarded");
+    let arena = Named::new("left");
+    let (first, described) = arena.serve(&[]);
+    let ended = arena.worker(&["7", "end"]).end();
     assert!(ended.stdout.contains(" slot "), "{ended:?}");
-    until(|| (counted() == Some(7.0)).then_some(()));
+    until(|| (arena.counted() == Some(7.0)).then_some(()));
     leave_behind(first, &described);
-    let left = inode().expect("the object is left");
+    let left = arena.inode().expect("the object is left");
 
-    let (second, again) = serve(&[]);
-    assert_eq!((again.arena_id, inode().ok()), (described.arena_id, Some(left)));
-    assert_eq!(counted(), Some(7.0));
+    let (second, again) = arena.serve(&[]);
+    assert_eq!((again.arena_id, arena.inode()), (described.arena_id, Some(left)));
+    assert_eq!(arena.counted(), Some(7.0));
     leave_behind(second, &again);
 
-    let (third, anew) = serve(&["--discard-arena"]);
+    let (third, anew) = arena.serve(&["--discard-arena"]);
     assert_ne!(anew.arena_id, described.arena_id);
-    assert_ne!(inode().expect("there is another object"), left);
-    assert_eq!(counted(), None);
+    assert_ne!(arena.inode().expect("there is another object"), left);
+    assert_eq!(arena.counted(), None);
     third.signal(Signal::SIGTERM);
     let ended = third.end();
     assert!(ended.status.success(), "{ended:?}");
-    assert!(inode().is_err(), "a graceful stop removes the object");
+    assert_eq!(arena.inode(), None, "a graceful stop removes the object");
+}
+
+#[test]
+fn a_graceful_stop_keeps_the_object_of_a_worker_that_an_earlier_keeper_knew() {
+    let _watchdog = Watchdog::new("a_graceful_stop_keeps_the_object_of_a_worker");
+    let arena = Named::new("kept");
+    let (first, described) = arena.serve(&[]);
+    let worker = arena.worker(&["7"]);
+    until(|| (arena.counted() == Some(7.0)).then_some(()));
+    leave_behind(first, &described);
+    for is_alive in [true, false] {
+        let (serve, again) = arena.serve(&[]);
+        assert_eq!(again.arena_id, described.arena_id);
+        assert_eq!(arena.counted(), Some(7.0));
+        if !is_alive {
+            worker.signal(Signal::SIGKILL);
+            until(|| (ask::describe(&arena.control, HANG).ok()?.taken == 0).then_some(()));
+        }
+        serve.signal(Signal::SIGTERM);
+        assert!(serve.end().status.success());
+        assert_eq!(arena.inode().is_some(), is_alive);
+    }
+    drop(worker.end());
 }

@@ -387,15 +387,21 @@ impl Keeper {
         }
     }
 
-    /// Pids of the living processes that hold a slot, as this process sees them.
+    /// Pids of the living processes that hold a slot, as this process sees them; those that it does
+    /// not see are left out.
     pub fn slot_holders(&mut self) -> Vec<u32> {
+        self.living().map(|holder| holder.pid).filter(|&pid| pid != 0).collect()
+    }
+
+    /// The living processes that hold a slot.
+    fn living(&mut self) -> impl Iterator<Item = &Holder> {
         self.take_messages();
         for place in &mut self.holders {
             if place.as_ref().is_some_and(|holder| holder.pidfd.is_dead()) {
                 *place = None;
             }
         }
-        self.holders.iter().flatten().map(|holder| holder.pid).filter(|&pid| pid != 0).collect()
+        self.holders.iter().flatten()
     }
 
     /// Stops the supervisor and removes what nobody needs any more: the socket file, and the named
@@ -406,7 +412,7 @@ impl Keeper {
             stop_supervisor(&child);
         }
         self.opened.control.remove();
-        let in_use = !self.config.is_ephemeral && !self.slot_holders().is_empty();
+        let in_use = !self.config.is_ephemeral && self.living().next().is_some();
         let Some(object) = &self.opened.object else {
             if self.config.is_service {
                 service::forget();

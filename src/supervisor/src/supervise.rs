@@ -66,6 +66,21 @@ pub(crate) struct Wanted {
     pub(crate) format: Format,
 }
 
+/// A scrape that waits for its page.
+pub(crate) struct Scrape {
+    pub(crate) wanted: Wanted,
+    /// When nobody waits any more.
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) answer: oneshot::Sender<Bytes>,
+}
+
+impl Scrape {
+    /// Whether somebody still waits for the page; else it need not be made.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.answer.is_closed() && self.deadline.is_none_or(|deadline| Instant::now() < deadline)
+    }
+}
+
 /// Everything that can happen to a supervisor.
 pub(crate) enum Event {
     /// A worker asks for a slot.
@@ -79,7 +94,7 @@ pub(crate) enum Event {
     /// The kernel says that a worker is dead.
     WorkerExited { slot: usize, generation: u64 },
     /// Somebody wants the page.
-    Scrape { wanted: Wanted, answer: oneshot::Sender<Bytes> },
+    Scrape(Scrape),
     /// The keeper says something.
     Keeper(ToSupervisor, Option<OwnedFd>),
     /// The keeper is dead, so nobody would restart this supervisor or free its names.
@@ -293,8 +308,20 @@ impl Supervisor {
         for (slot, generation, tenant) in tenants {
             let holder = holders.get_mut(slot).and_then(Option::take);
             let kept = holder.filter(|holder| holder.generation == generation);
-            match kept.map_or_else(|| process::find(&tenant), |kept| Found::Alive(kept.pidfd)) {
-                Found::Alive(pidfd) => self.watch(pidfd, slot, generation),
+            if let Some(kept) = kept {
+                self.watch(kept.pidfd, slot, generation);
+                continue;
+            }
+            match process::find(&tenant) {
+                Found::Alive(pidfd) => {
+                    // The keeper that knew it is dead; this one must keep the arena for it.
+                    let link = self.link.get_ref();
+                    let known = announce(link, slot, generation, tenant.pid, &pidfd);
+                    if let Err(error) = known {
+                        tracing::error!(slot, %error, "cannot tell the keeper of a worker");
+                    }
+                    self.watch(pidfd, slot, generation);
+                }
                 Found::Dead => self.core.exited(slot, generation),
                 Found::Unknown => tracing::error!(
                     slot,
@@ -335,7 +362,7 @@ impl Supervisor {
                     let offer = self.offers.remove(&connection);
                     self.withdraw(offer);
                 }
-                Event::Scrape { wanted, answer } => scrapes.push((wanted, answer)),
+                Event::Scrape(scrape) => scrapes.push(scrape),
                 Event::Keeper(message, descriptor) => self.obey(message, descriptor),
                 Event::Tick => self.look_outside(),
                 Event::KeeperGone => {
@@ -383,12 +410,15 @@ impl Supervisor {
     }
 
     /// Answers scrapes: those that want the same share one page.
-    fn answer_scrapes(&mut self, scrapes: Vec<(Wanted, oneshot::Sender<Bytes>)>) {
+    fn answer_scrapes(&mut self, scrapes: Vec<Scrape>) {
         let mut pages: HashMap<Wanted, Bytes> = HashMap::new();
-        for (wanted, answer) in scrapes {
-            let page = pages.entry(wanted);
+        for scrape in scrapes {
+            if !scrape.is_awaited() {
+                continue;
+            }
+            let page = pages.entry(scrape.wanted);
             let page = page.or_insert_with_key(|wanted| Bytes::from(self.expose(wanted)));
-            let _ = answer.send(page.clone());
+            let _ = scrape.answer.send(page.clone());
         }
     }
 
@@ -412,8 +442,7 @@ impl Supervisor {
     ) -> (Reply, Option<OwnedFd>) {
         let link = self.link.get_ref();
         let announce = |slot: usize, generation: u64| {
-            let (slot, pid) = (slot as u64, caller.pid.into());
-            link::send(link, ToKeeper::Assigned { slot, generation, pid }, Some(pidfd.as_fd()))
+            announce(link, slot, generation, caller.pid.into(), &pidfd)
         };
         let object = self.core.arena().object().map(|object| object.try_clone_to_owned());
         let Some(Ok(object)) = object else {
@@ -548,6 +577,18 @@ impl Supervisor {
         );
         self.core.figures().set_outside(outside);
     }
+}
+
+/// Tells the keeper who has a slot.
+fn announce(
+    link: &Socket,
+    slot: usize,
+    generation: u64,
+    pid: u64,
+    pidfd: &Pidfd,
+) -> io::Result<()> {
+    let assigned = ToKeeper::Assigned { slot: slot as u64, generation, pid };
+    link::send(link, assigned, Some(pidfd.as_fd()))
 }
 
 fn no_body(error: &io::Error) -> Refused {
