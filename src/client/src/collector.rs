@@ -17,7 +17,7 @@ use tallyboard_proto::layout::{DropReason, slot_header};
 use tallyboard_proto::pairs;
 use tallyboard_segment::process::spawn_quiet;
 
-use crate::definition::{SeriesRef, describe};
+use crate::definition::describe;
 use crate::error::RegisterError;
 use crate::metric::{Gauge, Metric};
 use crate::registry::Registry;
@@ -65,7 +65,7 @@ pub trait Collector: Send + Sync + 'static {
 #[derive(Clone)]
 pub(crate) enum Source {
     /// A gauge with its callback.
-    Callback(SeriesRef, Arc<dyn Fn() -> f64 + Send + Sync>),
+    Callback(Gauge, Arc<dyn Fn() -> f64 + Send + Sync>),
     /// A collector with the names of its samples.
     Collector(Arc<dyn Collector>, Arc<[Family]>),
 }
@@ -80,7 +80,7 @@ struct Collected {
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Callback(series, _) => f.debug_tuple("Callback").field(series).finish(),
+            Self::Callback(gauge, _) => f.debug_tuple("Callback").field(gauge).finish(),
             Self::Collector(_, names) => f.debug_tuple("Collector").field(names).finish(),
         }
     }
@@ -104,8 +104,7 @@ impl Gauge {
     /// # Ok::<(), tallyboard::RegisterError>(())
     /// ```
     pub fn set_function(&self, value: impl Fn() -> f64 + Send + Sync + 'static) {
-        let series = *self.series();
-        series.registry.add_source(Source::Callback(series, Arc::new(value)));
+        self.series().registry.add_source(Source::Callback(*self, Arc::new(value)));
     }
 }
 
@@ -147,15 +146,20 @@ impl Registry {
 
     fn add_source(&'static self, source: Source) {
         self.first_use();
+        let first = |source: &Source| match source {
+            Source::Callback(gauge, _) => Some(gauge.series().cells.first()),
+            Source::Collector(..) => None,
+        };
+        let new = first(&source);
         let mut state = self.state.lock();
-        if let Source::Callback(series, _) = &source {
-            let first = series.cells.first();
-            state.sources.retain(
-                |known| !matches!(known, Source::Callback(of, _) if of.cells.first() == first),
-            );
-        }
-        state.sources.push(source);
+        let (mut kept, replaced): (Vec<_>, Vec<_>) = std::mem::take(&mut state.sources)
+            .into_iter()
+            .partition(|known| new.is_none() || first(known) != new);
+        kept.push(source);
+        state.sources = kept;
         drop(state);
+        // A callback may use metrics while it is dropped.
+        drop(replaced);
         self.start_refreshing();
     }
 
@@ -191,12 +195,10 @@ impl Registry {
     pub(crate) fn run_callbacks(&'static self) {
         let sources = self.state.lock().sources.clone();
         for source in sources {
-            if let Source::Callback(series, value) = source
+            if let Source::Callback(gauge, value) = source
                 && let Ok(value) = catch_unwind(AssertUnwindSafe(|| value()))
-                && let Some(cells) = series.words()
             {
-                cells.at(0).store(value.to_bits(), Relaxed);
-                stamp(cells.at(1), series.now_ns());
+                gauge.set(value);
             }
         }
     }
@@ -371,10 +373,10 @@ fn write_point(family: &Family, point: &[Sample], cells: &[&AtomicU64], now_ns: 
             let value = value("_total").or(value("")).map_or(0.0, Value::as_f64);
             raise_float(cells[1], value);
         }
-        Kind::Gauge(_) => {
+        Kind::Gauge(mode) => {
             if let Some(value) = value("") {
                 cells[0].store(value.as_f64().to_bits(), Relaxed);
-                stamp(cells[1], now_ns);
+                stamp(cells[1], if mode.is_ordered() { now_ns } else { 1 });
             }
         }
         Kind::Summary => {

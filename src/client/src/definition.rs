@@ -157,6 +157,8 @@ impl FamilyRef {
         let values = |series: u32| state.contents.series()[series as usize].values[..labels].into();
         let mut held: Vec<Box<[Box<str>]>> =
             state.held(mapping, family).into_iter().map(values).collect();
+        // An info has a series for each set of pairs that it had.
+        held.sort();
         held.dedup();
         held
     }
