@@ -51,6 +51,7 @@ const GUARDED: &[(&[&str], &[&str])] = &[
             "tallyboard-bench",
         ],
     ),
+    (&["flate2", "structured-zstd"], &["tallyboard-supervisor", "tallyboard-tests"]),
     (&["libc", "shared_memory"], &["tallyboard-segment"]),
     (&["bincode"], &["tallyboard-proto"]),
 ];
@@ -184,6 +185,7 @@ fn a_guest_in_the_wrong_house_is_found() {
     for (from, to) in [
         ("tallyboard", "tokio"),
         ("tallyboard-exposition", "hyper"),
+        ("tallyboard", "flate2"),
         ("tallyboard-supervisor", "libc"),
         ("tallyboard", "bincode"),
     ] {

@@ -73,10 +73,10 @@ async fn answer_all(
     }
     while let Some(event) = events.recv().await {
         match event {
-            Event::Scrape { wanted, answer } => {
-                if let Some(page) = page(&wanted.metrics, wanted.format) {
-                    // A reader that has hung up needs no page.
-                    let _ = answer.send(Bytes::from(page));
+            Event::Scrape(scrape) if scrape.is_awaited() => {
+                if let Some(page) = page(&scrape.wanted.metrics, scrape.wanted.format) {
+                    // A reader that has hung up meanwhile needs no page.
+                    let _ = scrape.answer.send(Bytes::from(page));
                 }
             }
             Event::Stopped => return http.drain().await,

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
+use tallyboard_exposition::format::Format;
 use tallyboard_proto::control::{
     Description, MAX_MESSAGE_BYTES, MessageError, Refused, Reply, Request, SlotRow, decode,
     decode_rows, encode,
@@ -43,8 +44,21 @@ pub fn scrape(
     metrics: &[String],
     timeout: Duration,
 ) -> Result<Vec<u8>, AskError> {
-    let request = Request::Scrape { metrics: metrics.to_vec(), accept: String::new() };
-    body(address, &request, timeout)
+    scrape_as(address, metrics, Format::default(), timeout)
+}
+
+/// The same in this format.
+///
+/// # Errors
+/// As [`scrape`].
+pub fn scrape_as(
+    address: &Address,
+    metrics: &[String],
+    format: Format,
+    timeout: Duration,
+) -> Result<Vec<u8>, AskError> {
+    let accept = format.content_type().to_owned();
+    body(address, &Request::Scrape { metrics: metrics.to_vec(), accept }, timeout)
 }
 
 /// The slots of an arena that are taken.

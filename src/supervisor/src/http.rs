@@ -5,23 +5,26 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tallyboard_exposition::negotiation::negotiate;
+use tallyboard_exposition::negotiation::Encoding;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
-use tokio::task::spawn_local;
+use tokio::task::{spawn_blocking, spawn_local};
+use tokio::time::timeout;
 
-use crate::supervise::{Event, Events, Wanted};
+use crate::coding::coded;
+use crate::headers::Preferences;
+use crate::supervise::{Event, Events, Scrape, Wanted};
 
 /// Connections that are served at once; others wait in the backlog.
 const MAX_CONNECTIONS: usize = 128;
@@ -33,12 +36,17 @@ const MAX_HEADERS: usize = 64;
 const MAX_HEAD_BYTES: usize = 16 << 10;
 /// Bytes that a request's target may have.
 const MAX_TARGET_BYTES: usize = 4 << 10;
+/// Longest body that is coded in the thread of the loop, which takes less than a millisecond.
+const CODED_AT_ONCE: usize = 64 << 10;
+/// Bodies that are coded at once in other threads; others wait.
+const MAX_CODERS: usize = 2;
 
 /// The HTTP server, on any number of sockets.
 pub(crate) struct Http {
     telemetry_path: String,
     events: Events,
     room: Arc<Semaphore>,
+    coders: Arc<Semaphore>,
     graceful: RefCell<Option<GracefulShutdown>>,
     stop: watch::Sender<bool>,
 }
@@ -51,6 +59,7 @@ impl Http {
             telemetry_path: telemetry_path.to_owned(),
             events,
             room: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            coders: Arc::new(Semaphore::new(MAX_CODERS)),
             graceful: RefCell::new(Some(GracefulShutdown::new())),
             stop: watch::Sender::new(false),
         })
@@ -125,21 +134,63 @@ impl Http {
         })
     }
 
+    /// The page, or status 503 when there is none in the time that the scraper waits.
     async fn metrics(&self, request: &Request<Incoming>) -> Page {
-        let accept = request.headers().get_all(ACCEPT).iter();
-        let accept: Vec<&str> = accept.filter_map(|value| value.to_str().ok()).collect();
-        let negotiated = negotiate(&accept.join(","));
+        let preferences = Preferences::of(request.headers());
         let query = form_urlencoded::parse(request.uri().query().unwrap_or("").as_bytes());
         let names = query.filter(|(name, _)| name == "name[]").map(|(_, value)| value.into_owned());
-        let wanted = Wanted { metrics: names.collect(), format: negotiated.format };
-        let (answer, answered) = oneshot::channel();
-        let asked = self.events.send(Event::Scrape { wanted, answer }).await.is_ok();
-        match answered.await {
-            Ok(page) if asked => typed(StatusCode::OK, &negotiated.content_type(), page),
-            _ => plain(
+        let format = preferences.negotiated.format;
+        let wanted = Wanted { metrics: names.collect(), format };
+        let page = self.page(wanted, &preferences);
+        let page = match preferences.timeout {
+            Some(limit) => timeout(limit, page).await.unwrap_or(None),
+            None => page.await,
+        };
+        page.unwrap_or_else(|| {
+            plain(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "There are no metrics just now; try again.\n",
-            ),
+                "There are no metrics just now, or not in the time that you wait; try again.\n",
+            )
+        })
+    }
+
+    async fn page(&self, wanted: Wanted, preferences: &Preferences) -> Option<Page> {
+        let deadline = preferences.timeout.map(|limit| Instant::now() + limit);
+        let (answer, answered) = oneshot::channel();
+        self.events.send(Event::Scrape(Scrape { wanted, deadline, answer })).await.ok()?;
+        let body = answered.await.ok()?;
+        let (body, encoding) = self.coded(body, preferences.encoding).await;
+        let mut page = typed(StatusCode::OK, &preferences.negotiated.content_type(), body);
+        let headers = page.headers_mut();
+        headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        if encoding != Encoding::Identity {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
+        }
+        Some(page)
+    }
+
+    /// The body as it is to be coded, with its coding. What takes long is done in another thread; a
+    /// scraper that hangs up while it waits for one costs nothing more.
+    async fn coded(&self, body: Bytes, encoding: Encoding) -> (Bytes, Encoding) {
+        if encoding == Encoding::Identity {
+            return (body, encoding);
+        }
+        let found = if body.len() <= CODED_AT_ONCE {
+            coded(&body, encoding)
+        } else {
+            let Ok(coder) = Arc::clone(&self.coders).acquire_owned().await else {
+                return (body, Encoding::Identity);
+            };
+            let body = body.clone();
+            let coding = spawn_blocking(move || {
+                let _until_it_is_coded = coder;
+                coded(&body, encoding)
+            });
+            coding.await.ok().flatten()
+        };
+        match found {
+            Some(found) => (found.into(), encoding),
+            None => (body, Encoding::Identity),
         }
     }
 
@@ -160,8 +211,11 @@ fn plain(status: StatusCode, text: &'static str) -> Page {
 }
 
 fn typed(status: StatusCode, content_type: &str, body: Bytes) -> Page {
+    // Said here, so that an answer without body, to HEAD, says it too.
+    let length = body.len().into();
     let mut page = Response::new(Full::new(body));
     *page.status_mut() = status;
+    page.headers_mut().insert(CONTENT_LENGTH, length);
     if let Ok(content_type) = HeaderValue::from_str(content_type) {
         page.headers_mut().insert(CONTENT_TYPE, content_type);
     }

@@ -18,6 +18,7 @@
 //! | [`own`] | the table of the supervisor's own metrics |
 //! | `collector`, `stat` | the processes of the workers, as /proc describes them |
 //! | `service` | what systemd is told, and what it keeps |
+//! | [`coding`], `headers` | how a page is coded, and what the headers of a scrape ask for |
 //! | `http`, `control`, `process`, `reactor` | what the loop is asked over sockets, and what /proc says |
 //! | [`ask`] | the control conversation from the other side |
 //! | [`mod@inspect`] | an arena's object held against the protocol, read-only |
@@ -32,10 +33,12 @@ pub mod alone;
 pub mod ask;
 pub mod catalog;
 pub mod class;
+pub mod coding;
 mod collector;
 pub mod config;
 mod control;
 pub mod core;
+mod headers;
 mod http;
 pub mod inspect;
 pub mod keeper;
