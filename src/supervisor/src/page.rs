@@ -198,6 +198,10 @@ impl Held<'_> {
             self.applied += 1;
             return floor;
         }
+        // A sum that was infinite before a reset is none afterwards: nothing to stay above.
+        if !value.is_finite() {
+            return value;
+        }
         self.floors.0[cell] = value;
         // Before the bytes leave, so that a later supervisor does not undercut them.
         self.arena.store(self.start + cell, value.to_bits(), Relaxed);

@@ -1,7 +1,11 @@
 //! What the exposition promises, whoever lives and dies.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use tallyboard_exposition::sample::Value;
 use tallyboard_proto::family::GaugeMode;
+use tallyboard_proto::log::Action;
+use tallyboard_proto::word::Words;
 use tallyboard_supervisor::own::{Own, SERVICE_CPU, SERVICE_OPEN_FDS, TARGET_INFO};
 
 use crate::board::{Board, Random, caller, counter, gauge, hello, histogram, summary};
@@ -217,5 +221,33 @@ fn a_family_of_the_workers_comes_instead_of_one_of_the_supervisors_with_its_samp
             board = board.restart();
             set(&mut board);
         }
+    }
+}
+
+#[test]
+fn a_sum_that_is_no_number_any_more_leaves_no_floor_for_the_next_supervisor() {
+    let sum = r#"s_sum{l="x"}"#;
+    let mut board = Board::new();
+    let mut worker = board.worker_without_prefix(1);
+    let cell = board.series(&mut worker, &summary("s"), "x");
+    let observe = |board: &Board, amount: f64, is_odd: bool| {
+        board.add(&worker, cell, 1);
+        board.add(&worker, cell + 2, is_odd.into());
+        board.add_float(&worker, cell + 1, amount);
+    };
+    observe(&board, 2.0, false);
+    assert_eq!(board.page().get(sum), Some(2.0));
+    observe(&board, f64::INFINITY, true);
+    assert_eq!(board.page().get(sum), Some(f64::INFINITY));
+    board.say(&mut worker, cell, Action::Reset, 5);
+    for _ in 0..2 {
+        // Infinity less infinity.
+        assert!(board.page().get(sum).is_some_and(f64::is_nan));
+        let floors = board.layout.floors..board.layout.floors + board.layout.geometry.cells;
+        for at in floors {
+            let floor = f64::from_bits(board.core.arena().load(at, Relaxed));
+            assert!(floor.is_finite() && floor >= 0.0, "word {at}: {floor}");
+        }
+        board = board.restart();
     }
 }
