@@ -68,6 +68,11 @@ impl Series {
         cells.get(cell).copied().unwrap_or(0)
     }
 
+    /// Begins the series anew, for all processes.
+    pub fn reset(&self) {
+        self.series.reset();
+    }
+
     /// Keeps an exemplar of what was counted before, in a bucket of a histogram or of a counter.
     pub fn exemplify(&self, bucket: Option<usize>, value: f64, labels: &[(&str, &str)]) {
         if let Some(labels) = tallyboard_proto::exemplar::labels(labels) {

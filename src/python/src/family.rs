@@ -1,0 +1,201 @@
+//! Families of every kind, and what can be said of one of their series.
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use tallyboard::{Counter, Gauge, GaugeMode, Histogram, Info, StateSet, Summary};
+
+use crate::collector::callback;
+use crate::registry::refused;
+use crate::value::{Part, Value};
+
+/// What a family is registered with; what its kind does not have is not looked at.
+pub(crate) struct Definition {
+    pub(crate) name: String,
+    pub(crate) help: String,
+    pub(crate) unit: String,
+    pub(crate) labels: Vec<String>,
+    pub(crate) mode: GaugeMode,
+    pub(crate) bounds: Vec<f64>,
+    pub(crate) states: Vec<String>,
+}
+
+/// A metric with its labels, which may be none.
+#[pyclass(frozen, module = "tallyboard._native")]
+pub(crate) struct Family {
+    metrics: Metrics,
+}
+
+enum Metrics {
+    Counter(tallyboard::Family<Counter>),
+    Gauge(tallyboard::Family<Gauge>, GaugeMode),
+    Histogram(tallyboard::Family<Histogram>, Vec<f64>),
+    Summary(tallyboard::Family<Summary>),
+    Info(tallyboard::Family<Info>),
+    StateSet(tallyboard::Family<StateSet>),
+}
+
+impl Definition {
+    /// Registers it as the kind that prometheus_client names so.
+    pub(crate) fn register(
+        self,
+        kind: &str,
+        registry: &'static tallyboard::Registry,
+    ) -> Result<Family, String> {
+        let (name, help) = (&*self.name, &*self.help);
+        let labels: Vec<&str> = self.labels.iter().map(String::as_str).collect();
+        let states: Vec<&str> = self.states.iter().map(String::as_str).collect();
+        macro_rules! register {
+            ($builder:expr) => {
+                $builder.unit(&self.unit).labels(&labels).registry(registry).reuse().family()
+            };
+        }
+        let metrics = match kind {
+            "counter" => register!(Counter::builder(name, help)).map(Metrics::Counter),
+            "gauge" => register!(Gauge::builder(name, help).mode(self.mode))
+                .map(|family| Metrics::Gauge(family, self.mode)),
+            "histogram" => register!(Histogram::builder(name, help).buckets(&self.bounds))
+                .map(|family| Metrics::Histogram(family, self.bounds)),
+            "summary" => register!(Summary::builder(name, help)).map(Metrics::Summary),
+            "info" => register!(Info::builder(name, help)).map(Metrics::Info),
+            "stateset" => register!(StateSet::builder(name, help, &states)).map(Metrics::StateSet),
+            _ => {
+                return Err(format!(
+                    "expected counter, gauge, histogram, summary, info or stateset, found {kind:?}"
+                ));
+            }
+        };
+        metrics.map(|metrics| Family { metrics }).map_err(|error| error.to_string())
+    }
+}
+
+#[pymethods]
+impl Family {
+    /// One number of the series with these label values. `part` is the suffix of its sample in
+    /// prometheus_client: `_count` and `_sum` of a summary, `_sum` and `_bucket` of a histogram, of
+    /// which `bound` is the upper bound.
+    #[pyo3(signature = (values, part="", bound=f64::INFINITY))]
+    fn value(
+        &self,
+        py: Python<'_>,
+        values: Vec<String>,
+        part: &str,
+        bound: f64,
+    ) -> PyResult<Value> {
+        let found = py.detach(|| self.part(&values, part, bound)).map_err(refused)?;
+        found.map(Value::new).ok_or_else(|| self.no_such_part(part))
+    }
+
+    /// Removes the series with these label values from this process; says whether it was there.
+    fn remove(&self, py: Python<'_>, values: Vec<String>) -> PyResult<bool> {
+        py.detach(|| match &self.metrics {
+            Metrics::Counter(family) => family.remove(&values),
+            Metrics::Gauge(family, _) => family.remove(&values),
+            Metrics::Histogram(family, _) => family.remove(&values),
+            Metrics::Summary(family) => family.remove(&values),
+            Metrics::Info(family) => family.remove(&values),
+            Metrics::StateSet(family) => family.remove(&values),
+        })
+        .map_err(refused)
+    }
+
+    /// Removes every series from this process; says how many there were.
+    fn clear(&self, py: Python<'_>) -> usize {
+        py.detach(|| match &self.metrics {
+            Metrics::Counter(family) => family.clear(),
+            Metrics::Gauge(family, _) => family.clear(),
+            Metrics::Histogram(family, _) => family.clear(),
+            Metrics::Summary(family) => family.clear(),
+            Metrics::Info(family) => family.clear(),
+            Metrics::StateSet(family) => family.clear(),
+        })
+    }
+
+    /// Says what an info is from now on.
+    fn info(
+        &self,
+        py: Python<'_>,
+        values: Vec<String>,
+        pairs: Vec<(String, String)>,
+    ) -> PyResult<()> {
+        let Metrics::Info(family) = &self.metrics else { return Err(self.no_such_part("info")) };
+        let pairs: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (&**n, &**v)).collect();
+        py.detach(|| family.with(&values).map(|info| info.set(&pairs)))
+            .map_err(refused)?
+            .map_err(refused)
+    }
+
+    /// Says in which state a stateset is from now on.
+    fn state(&self, py: Python<'_>, values: Vec<String>, state: &str) -> PyResult<()> {
+        let Metrics::StateSet(family) = &self.metrics else {
+            return Err(self.no_such_part("state"));
+        };
+        py.detach(|| family.with(&values).map(|set| set.set(state)))
+            .map_err(refused)?
+            .map_err(refused)
+    }
+
+    /// Has a gauge ask a callable every few seconds.
+    fn set_function(
+        &self,
+        py: Python<'_>,
+        values: Vec<String>,
+        function: Py<PyAny>,
+    ) -> PyResult<()> {
+        let Metrics::Gauge(family, _) = &self.metrics else {
+            return Err(self.no_such_part("set_function"));
+        };
+        let function = callback(function);
+        py.detach(|| {
+            let gauge = family.with(&values)?;
+            // The thread that asks may be asleep for seconds.
+            gauge.set(function());
+            gauge.set_function(function);
+            Ok::<_, tallyboard::LabelError>(())
+        })
+        .map_err(refused)
+    }
+}
+
+impl Family {
+    fn part(
+        &self,
+        values: &[String],
+        part: &str,
+        bound: f64,
+    ) -> Result<Option<Part>, tallyboard::LabelError> {
+        Ok(match (&self.metrics, part) {
+            (Metrics::Counter(family), "" | "_total") => Some(Part::counter(family.with(values)?)),
+            (Metrics::Gauge(family, mode), "") => {
+                Some(Part::gauge(family.with(values)?, begins_at_0(*mode)))
+            }
+            (Metrics::Summary(family), "_count") => Some(Part::count(&family.with(values)?)),
+            (Metrics::Summary(family), "_sum") => Some(Part::summary_sum(&family.with(values)?)),
+            (Metrics::Histogram(family, bounds), "_bucket") => {
+                let bucket = bounds.iter().position(|known| *known >= bound);
+                let histogram = family.with(values)?;
+                Some(Part::bucket(&histogram, bucket.unwrap_or(bounds.len())))
+            }
+            (Metrics::Histogram(family, bounds), "_sum") => {
+                Some(Part::histogram_sum(&family.with(values)?, bounds.len() + 1))
+            }
+            _ => None,
+        })
+    }
+
+    fn no_such_part(&self, found: &str) -> PyErr {
+        let kind = match &self.metrics {
+            Metrics::Counter(_) => "counter",
+            Metrics::Gauge(..) => "gauge",
+            Metrics::Histogram(..) => "histogram",
+            Metrics::Summary(_) => "summary",
+            Metrics::Info(_) => "info",
+            Metrics::StateSet(_) => "stateset",
+        };
+        PyTypeError::new_err(format!("a {kind} has no {found:?}; ask for what its kind has"))
+    }
+}
+
+fn begins_at_0(mode: GaugeMode) -> bool {
+    use GaugeMode::{All, LiveAll, LiveSum, Sum};
+    matches!(mode, All | LiveAll | Sum | LiveSum)
+}

@@ -1,0 +1,153 @@
+//! One number of a series, as prometheus_client's values are: a counter, a gauge, a bucket, a sum.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use tallyboard::raw::Series;
+use tallyboard::{Counter, Gauge, Histogram, Summary};
+
+/// What `prometheus_client.values.ValueClass` makes, counted in shared memory.
+#[pyclass(frozen, module = "tallyboard._native")]
+pub(crate) struct Value {
+    part: Part,
+}
+
+/// A number, and the series that it is in.
+pub(crate) struct Part {
+    number: Number,
+    series: Series,
+}
+
+enum Number {
+    Counter(Counter),
+    Gauge(Gauge),
+    /// The integer cell at this index, and whether it is a bucket.
+    Count(usize, bool),
+    /// The float cell at this index.
+    Sum(usize),
+}
+
+impl Part {
+    pub(crate) fn counter(counter: Counter) -> Self {
+        Self { series: Series::of(&counter), number: Number::Counter(counter) }
+    }
+
+    /// A gauge begins at 0, as those of prometheus_client do, in the modes in which a 0 of a process
+    /// that never set it does not hide what others have set.
+    pub(crate) fn gauge(gauge: Gauge, begins_at_0: bool) -> Self {
+        if begins_at_0 {
+            gauge.add(0.0);
+        }
+        Self { series: Series::of(&gauge), number: Number::Gauge(gauge) }
+    }
+
+    /// The count of a summary.
+    pub(crate) fn count(summary: &Summary) -> Self {
+        Self { series: Series::of(summary), number: Number::Count(0, false) }
+    }
+
+    /// The sum of a summary.
+    pub(crate) fn summary_sum(summary: &Summary) -> Self {
+        Self { series: Series::of(summary), number: Number::Sum(1) }
+    }
+
+    pub(crate) fn bucket(histogram: &Histogram, bucket: usize) -> Self {
+        Self { series: Series::of(histogram), number: Number::Count(bucket, true) }
+    }
+
+    /// The sum of a histogram with so many buckets.
+    pub(crate) fn histogram_sum(histogram: &Histogram, buckets: usize) -> Self {
+        Self { series: Series::of(histogram), number: Number::Sum(buckets) }
+    }
+}
+
+#[pymethods]
+impl Value {
+    /// What prometheus_client asks of a class of values.
+    #[classattr]
+    #[pyo3(name = "_multiprocess")]
+    const MULTIPROCESS: bool = true;
+
+    /// Adds an amount. What a counter cannot take is counted as dropped.
+    fn inc(&self, py: Python<'_>, amount: f64) {
+        self.arrive(py);
+        self.add(amount);
+    }
+
+    /// Sets a gauge. Anything else begins anew, for all processes, with this value.
+    #[pyo3(signature = (value, timestamp=None))]
+    fn set(&self, py: Python<'_>, value: f64, timestamp: Option<f64>) {
+        // prometheus_client says when, which is now; the registry's clock is the same in all
+        // processes, and never goes back.
+        let _ = timestamp;
+        self.arrive(py);
+        match &self.part.number {
+            Number::Gauge(gauge) => gauge.set(value),
+            _ => {
+                py.detach(|| self.part.series.reset());
+                self.add(value);
+            }
+        }
+    }
+
+    /// What this process has counted.
+    fn get(&self, py: Python<'_>) -> f64 {
+        let own = |cell| self.part.series.own(cell);
+        py.detach(|| match &self.part.number {
+            Number::Counter(_) => own(0) as f64 + f64::from_bits(own(1)),
+            Number::Gauge(_) => f64::from_bits(own(0)),
+            Number::Count(cell, _) => own(*cell) as f64,
+            Number::Sum(cell) => f64::from_bits(own(*cell)),
+        })
+    }
+
+    /// Keeps an exemplar of prometheus_client. One that is not well formed is left out.
+    fn set_exemplar(&self, exemplar: &Bound<'_, PyAny>) {
+        let bucket = match &self.part.number {
+            Number::Counter(_) => None,
+            Number::Count(cell, true) => Some(*cell),
+            _ => return,
+        };
+        if let Some((labels, value)) = labels_and_value(exemplar) {
+            let labels: Vec<(&str, &str)> = labels.iter().map(|(n, v)| (&**n, &**v)).collect();
+            exemplar.py().detach(|| self.part.series.exemplify(bucket, value, &labels));
+        }
+    }
+
+    /// Exemplars are in the exposition of the service alone.
+    fn get_exemplar(&self) -> Option<Py<PyAny>> {
+        None
+    }
+}
+
+impl Value {
+    pub(crate) fn new(part: Part) -> Self {
+        Self { part }
+    }
+
+    /// Lets go of the interpreter's lock for the first use in this process.
+    #[inline]
+    fn arrive(&self, py: Python<'_>) {
+        if !self.part.series.is_ready() {
+            py.detach(|| self.part.series.arrive());
+        }
+    }
+
+    #[inline]
+    fn add(&self, amount: f64) {
+        match &self.part.number {
+            // The client has counted a refused amount as dropped.
+            Number::Counter(counter) => _ = counter.add(amount),
+            Number::Gauge(gauge) => gauge.add(amount),
+            Number::Count(cell, _) => self.part.series.count(*cell, amount as u64),
+            Number::Sum(cell) => self.part.series.sum(*cell, amount),
+        }
+    }
+}
+
+fn labels_and_value(exemplar: &Bound<'_, PyAny>) -> Option<(Vec<(String, String)>, f64)> {
+    let labels = exemplar.getattr("labels").ok()?;
+    let labels = labels.cast::<PyDict>().ok()?.iter();
+    let text = |object: Bound<'_, PyAny>| object.str().ok().map(|text| text.to_string());
+    let pairs: Option<Vec<_>> = labels.map(|(n, v)| Some((text(n)?, text(v)?))).collect();
+    Some((pairs?, exemplar.getattr("value").ok()?.extract().ok()?))
+}

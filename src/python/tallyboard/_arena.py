@@ -1,0 +1,83 @@
+"""The arena as the patches see it: families found by what ``prometheus_client`` says of them, and
+the exposition of the whole service."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from . import _native
+
+_log = logging.getLogger("tallyboard")
+
+#: The metric that the running thread is making, and whether it is one of a private registry.
+making = threading.local()
+
+_families: dict[tuple[object, ...], _native.Family] = {}
+_warned: set[str] = set()
+_shared: list[_native.Registry] = []
+
+
+def registry() -> _native.Registry:
+    """The registry that ``TALLYBOARD`` configures."""
+    if not _shared:
+        _shared.append(_native.Registry.shared())
+    return _shared[0]
+
+
+def is_local() -> bool:
+    """Whether ``TALLYBOARD_LOCAL`` has the default registry expose this process alone."""
+    return os.environ.get("TALLYBOARD_LOCAL", "") not in ("", "0")
+
+
+def exposition(accept: str, names: Sequence[str] = ()) -> tuple[str, bytes]:
+    """The metrics of the whole service."""
+    return registry().exposition(accept, list(names))
+
+
+def warn_once(name: str, error: Exception) -> None:
+    """Says of a metric once that it counts in this process alone."""
+    if name not in _warned:
+        _warned.add(name)
+        _log.warning("%s; %r counts in this process alone", error, name)
+
+
+def quietly(name: str, act: Callable[[], object]) -> None:
+    """Does something of a metric that the application must not fail for."""
+    try:
+        act()
+    except Exception as error:
+        warn_once(name, error)
+
+
+def is_private(metric: Any) -> bool:
+    """Whether a metric belongs to a private registry."""
+    return bool(getattr(metric, "_tallyboard_private", False))
+
+
+def family_of(metric: Any) -> _native.Family:
+    """The family that a metric or one of its children counts in."""
+    bounds = [float(bound) for bound in getattr(metric, "_upper_bounds", ())]
+    # A bucket that stands twice is empty the second time.
+    rising = tuple(dict.fromkeys(bound for bound in bounds if math.isfinite(bound)))
+    states = tuple(getattr(metric, "_states", None) or ())
+    mode = getattr(metric, "_multiprocess_mode", "all")
+    labels = tuple(metric._labelnames)
+    key = (metric._type, metric._name, labels, mode, rising, states)
+    family = _families.get(key)
+    if family is None:
+        family = _families[key] = registry().family(
+            metric._type,
+            metric._name,
+            metric._documentation,
+            unit=metric._unit,
+            labels=list(labels),
+            mode=mode,
+            bounds=list(rising),
+            states=list(states),
+        )
+    return family

@@ -1,0 +1,113 @@
+"""Replaces parts of ``prometheus_client`` as it is imported, in whatever order.
+
+A finder in front of all others asks the others, and has the module that they found patched once it
+has run. A patch that fails leaves the module as it is, says so, and raises nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+_log = logging.getLogger("tallyboard")
+
+#: The modules that are patched; each has a function of its name in ``_patches``.
+MODULES = (
+    "prometheus_client.values",
+    "prometheus_client.registry",
+    "prometheus_client.metrics",
+    "prometheus_client.openmetrics.exposition",
+    "prometheus_client.exposition",
+    "prometheus_client.multiprocess",
+    "prometheus_client",
+)
+
+
+def is_disabled() -> bool:
+    """Whether ``TALLYBOARD_DISABLE`` turns everything off."""
+    return os.environ.get("TALLYBOARD_DISABLE", "") not in ("", "0")
+
+
+def patch(module: ModuleType) -> None:
+    """Patches a module that has just run."""
+    try:
+        patches: Any = importlib.import_module("tallyboard._patches")
+        patches.PATCHES[module.__name__](module)
+        vars(module)["_tallyboard"] = True
+    except Exception:
+        _log.exception(
+            "%s is not replaced, and counts as it always did; see whether this version of "
+            "prometheus_client is one of 0.14 to 0.26",
+            module.__name__,
+        )
+
+
+class _Loader:
+    """Runs a module as its own loader does, then patches it."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        module: ModuleType | None = self._loader.create_module(spec)
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        # Who asks the module for its loader later gets its own.
+        module.__loader__ = self._loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        patch(module)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+
+class _Finder:
+    """Finds the modules that are patched, through all other finders."""
+
+    def __init__(self) -> None:
+        self._looking = threading.local()
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name not in MODULES or getattr(self._looking, "now", False):
+            return None
+        self._looking.now = True
+        try:
+            spec = self._ask_others(name, path, target)
+        finally:
+            self._looking.now = False
+        if spec is not None and hasattr(spec.loader, "exec_module"):
+            spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
+        return spec
+
+    def _ask_others(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None
+    ) -> ModuleSpec | None:
+        for finder in sys.meta_path:
+            ask = getattr(finder, "find_spec", None)
+            spec: ModuleSpec | None = None if finder is self or ask is None else ask(name, path, target)
+            if spec is not None:
+                return spec
+        return None
+
+
+def begin() -> None:
+    """Has what is imported from now on patched."""
+    if not is_disabled() and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]
+
+
+# What the line in `tallyboard.pth` imports this for.
+if os.environ.get("TALLYBOARD"):
+    begin()
