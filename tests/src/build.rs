@@ -15,6 +15,15 @@ pub fn tallyboard() -> &'static Path {
     PROGRAM.get_or_init(|| build(&["--workspace", "--bin", "tallyboard"]))
 }
 
+/// The example `name` of this package, in the profile of the running test.
+///
+/// # Panics
+/// When it does not build.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    build(&["--workspace", "--example", name])
+}
+
 /// The root of the workspace.
 #[must_use]
 pub fn root() -> &'static Path {

@@ -42,7 +42,7 @@ const OPTIONAL_EDGES: &[(&str, &str)] =
 /// Crates that only some may depend on directly: a runtime, and the raw system.
 const GUARDED: &[(&[&str], &[&str])] = &[
     (
-        &["tokio", "hyper", "hyper-util", "http-body-util", "tokio-rustls"],
+        &["axum", "tokio", "hyper", "hyper-util", "http-body-util", "tokio-rustls"],
         &[
             "tallyboard-supervisor",
             "tallyboard-bridges",
@@ -185,6 +185,7 @@ fn a_guest_in_the_wrong_house_is_found() {
     for (from, to) in [
         ("tallyboard", "tokio"),
         ("tallyboard-exposition", "hyper"),
+        ("tallyboard", "axum"),
         ("tallyboard", "flate2"),
         ("tallyboard-supervisor", "libc"),
         ("tallyboard", "bincode"),
