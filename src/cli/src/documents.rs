@@ -64,7 +64,8 @@ pub enum FormatFlag {
 }
 
 impl FormatFlag {
-    fn format(self) -> Option<Format> {
+    /// The format; `None` for the one that there is.
+    pub(crate) fn format(self) -> Option<Format> {
         match self {
             Self::Auto => None,
             Self::Text => Some(Format::Text004),

@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcomm
 use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::{Backing, Config, Label, Labels, ListenAddress, WorkerLabel};
 
-use crate::documents::{CheckFlags, ParseFlags};
+use crate::documents::{CheckFlags, FormatFlag, ParseFlags};
 
 /// Metrics of prefork servers in shared memory: workers count, a supervisor adds them up, keeps
 /// what the dead have counted, and serves the whole application as one.
@@ -216,6 +216,9 @@ pub struct ScrapeFlags {
     /// Only this metric; repeatable.
     #[arg(long = "metric", value_name = "NAME", value_delimiter = ',')]
     pub metrics: Vec<String>,
+    /// What to write it in; auto is text.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: FormatFlag,
 }
 
 /// Flags of `slots`.

@@ -18,7 +18,8 @@ use crate::flags::{ANSWER_TIMEOUT, LsFlags, ScrapeFlags, SlotsFlags};
 /// When no arena is meant, or its supervisor does not answer.
 pub fn scrape(flags: &ScrapeFlags) -> Result<ExitCode> {
     let address = find::address(&flags.which)?;
-    write(&ask::scrape(&address, &flags.metrics, ANSWER_TIMEOUT)?)
+    let format = flags.format.format().unwrap_or_default();
+    write(&ask::scrape_as(&address, &flags.metrics, format, ANSWER_TIMEOUT)?)
 }
 
 /// Lists the workers of an arena.
