@@ -17,7 +17,7 @@ pub mod child;
 pub mod http;
 pub mod page;
 
-/// The example of the project's README, which must compile.
-#[cfg(doctest)]
+/// The examples of the project's README, which must run. One of them serves.
+#[cfg(all(doctest, feature = "serve"))]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;

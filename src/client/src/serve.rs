@@ -13,7 +13,7 @@ use crate::registry::Registry;
 /// ```
 /// use std::io::{Read, Write};
 /// use std::net::TcpStream;
-/// use tallyboard::Summary;
+/// use tallyboard::{Summary, Timed};
 ///
 /// // 1. Make a metric.
 /// let request_time = Summary::new("request_processing_seconds", "Time to process a request.")?;
