@@ -3,14 +3,17 @@
 
 #![forbid(unsafe_code)]
 
+use std::hint::black_box;
 use std::os::fd::BorrowedFd;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
-use tallyboard::{Counter, Family, Gauge, GaugeMode, Histogram, Summary, Timed};
+use tallyboard::{
+    Counter, Family, Gauge, GaugeMode, Histogram, Info, Registry, StateSet, Summary, Timed,
+};
 use tallyboard_bench::{Outcome, Race, finish};
 use tallyboard_proto::layout::{EXTENT_WORDS, slot_header};
 use tallyboard_segment::fork::{Cells, ForkPage};
@@ -87,7 +90,15 @@ fn main() -> ExitCode {
         .enter("Gauge::inc, mode all", || all.inc())
         .enter("Gauge::set, mode mostrecent", || newest.set(1.0))
         .run();
-    finish(&[counting, others, look_ups(bare), guards(bare)])
+    finish(&[
+        counting,
+        others,
+        look_ups(bare),
+        guards(bare),
+        seldom(bare),
+        endings(bare),
+        asked(bare),
+    ])
 }
 
 fn look_ups(bare: &AtomicU64) -> Outcome {
@@ -120,8 +131,84 @@ fn guards(bare: &AtomicU64) -> Outcome {
         .enter("Histogram::start_timer, stop", || histogram.start_timer().stop())
         .enter("Gauge::time", || gauge.time(|| ()))
         .enter("Gauge::track", || gauge.track(|| ()))
-        .enter("Counter::count_errors, none", || errors.count_errors(|| Ok::<_, ()>(())))
-        .enter("Counter::count_errors, one", || errors.count_errors(|| Err::<(), _>(())))
-        .enter("Counter::count_panics, none", || errors.count_panics(|| ()))
+        .enter("Counter::count_errors, none", || errors.count_errors(|| black_box(Ok::<_, ()>(()))))
+        .enter("Counter::count_errors, one", || errors.count_errors(|| black_box(Err::<(), _>(()))))
+        .enter("Counter::count_panics, none", || errors.count_panics(|| black_box(())))
         .run()
 }
+
+/// What takes a lock of this process, or finds its place by text: meant to be done now and then.
+fn seldom(bare: &AtomicU64) -> Outcome {
+    let counter = Counter::new("examples", "Counted by example.").expect("well formed");
+    let histogram = Histogram::new("example_seconds", "By example.").expect("well formed");
+    let states = ["starting", "running", "stopped"];
+    let task = StateSet::new("task", "What the task does.", &states).expect("well formed");
+    let build = Info::new("build", "What runs here.").expect("well formed");
+    let newest = Gauge::builder("offset", "Position.").mode(GaugeMode::MostRecent);
+    let newest = newest.register().expect("well formed");
+    let mut at = SystemTime::now();
+    Race::new("now and then")
+        .enter("fetch_add, private mapping", || bare.fetch_add(1, Relaxed))
+        .enter("Counter::inc_by_with_exemplar", || counter.inc_by_with_exemplar(1, &TRACE))
+        .enter("Histogram::observe_with_exemplar", || histogram.observe_with_exemplar(0.3, &TRACE))
+        .enter("StateSet::set", || task.set("stopped"))
+        .enter("Info::set, the same again", || build.set(&[("version", "1.4.2")]))
+        .enter("Gauge::set_at, mode mostrecent", || {
+            at += Duration::from_nanos(1);
+            newest.set_at(1.0, at)
+        })
+        .run()
+}
+
+const TRACE: [(&str, &str); 1] = [("trace_id", "4bf92f3577b34da6a3ce929d0e0e4736")];
+
+/// Series that end. Each takes room in the log, so a process does so only that often: the registry
+/// is another one each time, and its making is part of it.
+fn endings(bare: &AtomicU64) -> Outcome {
+    let counter = || {
+        let counter = Counter::builder("ending", "Ends.").registry(Registry::new());
+        counter.labels(&["route", "status"]).family().expect("well formed")
+    };
+    let labels = ["/", "200"];
+    let each = |ending: &dyn Fn(&Family<Counter>)| {
+        let family = counter();
+        family.with(&labels).expect("two labels").inc();
+        (0..ENDINGS).for_each(|_| ending(&family));
+    };
+    let count = |family: &Family<Counter>| family.with(&labels).map(|counter| counter.inc());
+    Race::new("the end of a series, of 1,000 in a registry")
+        .enter("fetch_add, private mapping", || bare.fetch_add(1, Relaxed))
+        .enter("Family::with, and inc, without an end", || each(&|family| _ = count(family)))
+        .of(ENDINGS)
+        .enter("Counter::reset", || {
+            let reset = |counter: Counter| counter.reset();
+            each(&|family| _ = family.with(&labels).map(reset));
+        })
+        .of(ENDINGS)
+        .enter("Family::remove, and inc", || {
+            each(&|family| {
+                _ = family.remove(&labels);
+                _ = count(family);
+            });
+        })
+        .of(ENDINGS)
+        .run()
+}
+
+const ENDINGS: usize = 1_000;
+
+/// What a registry without supervisor does when it is exposed.
+fn asked(bare: &AtomicU64) -> Outcome {
+    let registry = Registry::new();
+    for gauge in 0..CALLBACKS {
+        let gauge = Gauge::builder(&format!("asked_{gauge}"), "Asked.").registry(registry);
+        gauge.register().expect("well formed").set_function(|| 1.0);
+    }
+    Race::new("callbacks of 100 gauges, asked and written as a page")
+        .enter("fetch_add, private mapping", || bare.fetch_add(1, Relaxed))
+        .enter("a callback", || registry.exposition_of_process("", &[]))
+        .of(CALLBACKS)
+        .run()
+}
+
+const CALLBACKS: usize = 100;

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 
 use tallyboard_bench::{Outcome, Race, finish};
+use tallyboard_exposition::format::Format;
 use tallyboard_proto::control::{Attached, Hello};
 use tallyboard_proto::family::{Family, Kind};
 use tallyboard_proto::layout::{FINGERPRINT, Geometry, LAYOUT_VERSION, Layout};
@@ -47,6 +48,12 @@ fn scrape(what: &str, kind: &Kind) -> Outcome {
     Race::new(&name)
         .enter("all series", || core.borrow_mut().expose(black_box(&[])))
         .at_most_ns(limit)
+        .enter("all series, OpenMetrics 1.0", || {
+            core.borrow_mut().expose_as(Format::OpenMetrics100, black_box(&[]))
+        })
+        .enter("all series, protocol buffers", || {
+            core.borrow_mut().expose_as(Format::Protobuf, black_box(&[]))
+        })
         .enter("no series", || core.borrow_mut().expose(black_box(&none)))
         .run()
 }
