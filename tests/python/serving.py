@@ -35,6 +35,16 @@ def until(condition, what):
     return found
 
 
+def session(leader):
+    """The processes that are left of what a session leader began."""
+    for entry in os.listdir("/proc"):
+        try:
+            if entry.isdigit() and os.getsid(int(entry)) == leader and int(entry) != leader:
+                yield int(entry)
+        except ProcessLookupError:
+            pass
+
+
 def get(port, path, **headers):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     try:
@@ -94,10 +104,8 @@ class Process:
         try:
             self.child.wait(PATIENCE_S)
         finally:
-            try:
-                os.killpg(self.child.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            for pid in session(self.child.pid):
+                os.kill(pid, signal.SIGKILL)
 
 
 class Board(Process):
@@ -122,7 +130,8 @@ class Board(Process):
     def run(self, program, **variables):
         """Runs a program of Python in a process of its own, and gives what it said."""
         command = [sys.executable, "-c", program]
-        with Process(*command, TALLYBOARD=self.address, **variables) as process:
+        variables = {"TALLYBOARD": self.address} | variables
+        with Process(*command, **variables) as process:
             status = process.wait()
             assert status == 0, process.said
             return process.said

@@ -10,6 +10,7 @@ import functools
 import math
 import os
 import types
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -78,6 +79,7 @@ def patch_metrics(metrics: ModuleType) -> None:
     """What metrics do beside their values: which registry they are of, removal, infos, enums,
     callbacks."""
     base = metrics.MetricWrapperBase
+    metrics.warnings = _Warnings()
     _patch_construction(base, metrics.REGISTRY)
     _patch_removal(base)
 
@@ -97,6 +99,20 @@ def patch_metrics(metrics: ModuleType) -> None:
     wrap(metrics.Info, "info", info)
     wrap(metrics.Enum, "state", state)
     wrap(metrics.Gauge, "set_function", set_function)
+
+
+class _Warnings:
+    """``warnings`` as the module of metrics sees it: without those of a removal, where the variable
+    that they are given for is the hook's own."""
+
+    def warn(self, *arguments: Any, **keywords: Any) -> None:
+        directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        if not (getattr(_arena.making, "removes", False) and directory == NO_FILES):
+            keywords["stacklevel"] = keywords.get("stacklevel", 1) + 1
+            warnings.warn(*arguments, **keywords)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(warnings, name)
 
 
 def wrap(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
@@ -149,33 +165,16 @@ def _patch_construction(base: Any, default: Any) -> None:
 
 
 def _patch_removal(base: Any) -> None:
-    def without_warning() -> bool:
-        # prometheus_client warns that it cannot do it wherever the variable is set.
-        directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR", os.environ.get("prometheus_multiproc_dir"))
-        return directory == NO_FILES
+    """Removal across processes, without the warning that it is not possible."""
 
     def remove(original: Any, self: Any, *values: Any) -> None:
-        before = dict(self._metrics) if self._labelnames else {}
-        if without_warning() and len(values) == len(self._labelnames) > 0:
-            with self._lock:
-                self._metrics.pop(tuple(str(value) for value in values), None)
-        else:
-            original(self, *values)
-        _remove_gone(self, before)
+        _remove(self, lambda: original(self, *values))
 
     def remove_by_labels(original: Any, self: Any, labels: dict[str, str]) -> None:
-        before = dict(self._metrics) if self._labelnames else {}
-        original(self, labels)
-        _remove_gone(self, before)
+        _remove(self, lambda: original(self, labels))
 
     def clear(original: Any, self: Any) -> None:
-        before = dict(self._metrics) if self._labelnames else {}
-        if without_warning() and self._labelnames:
-            with self._lock:
-                self._metrics = {}
-        else:
-            original(self)
-        _remove_gone(self, before)
+        _remove(self, lambda: original(self))
 
     wrap(base, "remove", remove)
     wrap(base, "clear", clear)
@@ -183,7 +182,13 @@ def _patch_removal(base: Any) -> None:
         wrap(base, "remove_by_labels", remove_by_labels)
 
 
-def _remove_gone(metric: Any, before: dict[tuple[str, ...], Any]) -> None:
+def _remove(metric: Any, act: Callable[[], None]) -> None:
+    before = dict(metric._metrics) if metric._labelnames else {}
+    _arena.making.removes = True
+    try:
+        act()
+    finally:
+        _arena.making.removes = False
     for values in before.keys() - metric._metrics.keys() if before else ():
         _shared(metric, lambda family, values=values: family.remove(list(values)))
 

@@ -1,0 +1,114 @@
+"""Other ways in which Python makes processes: celery, uvicorn, multiprocessing, a sidecar."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from serving import Gunicorn, HERE, Process, environment, free_port, get, session, until
+
+COUNTED = 'app_requests_total{route="/"}'
+
+
+@pytest.fixture
+def redis(tmp_path):
+    port = free_port()
+    command = ["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", tmp_path]
+    with Process(*command) as process:
+        until(lambda: "Ready to accept connections" in process.said, "redis")
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+class Celery(Process):
+    """A worker of celery with two processes."""
+
+    def __init__(self, board, redis, *options):
+        self.board, self.redis = board, redis
+        super().__init__(
+            sys.executable, "-m", "celery", "-A", "tasks", "worker", "-c", "2", "-l", "INFO",
+            "--without-gossip", "--without-mingle", *options,
+            TALLYBOARD=board.address, BROKER=redis,
+        )
+        until(lambda: " ready." in self.said, f"celery: {self.said}")
+
+    def send(self, task, count):
+        program = f"import tasks\nfor _ in range({count}): tasks.{task}.delay()"
+        variables = environment(BROKER=self.redis)
+        subprocess.run([sys.executable, "-c", program], check=True, env=variables)
+
+    def done(self, task, count):
+        name = f'app_tasks_total{{task="{task}"}}'
+        until(lambda: self.board.samples().get(name, 0) >= count, f"{count} of {name}: {self.said}")
+        return self.board.samples()[name] == count
+
+
+def test_the_tasks_of_celery_are_counted_once(board, redis):
+    with Celery(board, redis, "--max-tasks-per-child", "7") as celery:
+        celery.send("work", 200)
+        assert celery.done("work", 200)
+        # Ends by SIGKILL, after it has counted itself.
+        celery.send("die", 3)
+        assert celery.done("die", 3)
+        celery.send("work", 100)
+        assert celery.done("work", 300)
+        celery.child.send_signal(signal.SIGTERM)
+        assert celery.wait() == 0, celery.said
+    # What the worker's processes counted stays when all of them are gone.
+    assert board.samples()['app_tasks_total{task="work"}'] == 300
+
+
+def test_the_workers_of_uvicorn_are_one_service(board):
+    port = free_port()
+    command = ["uvicorn", "--workers", "3", "--host", "127.0.0.1", "--port", port, "service:app"]
+    with Process(sys.executable, "-m", *command, TALLYBOARD=board.address) as server:
+
+        def answers():
+            try:
+                return get(port, "/ready")[0] == 200
+            except OSError:
+                return False
+
+        until(answers, f"uvicorn: {server.said}")
+        workers = {get(port, "/")[1] for _ in range(300)}
+        assert board.samples()[COUNTED] == 300
+        assert f"{COUNTED} 300\n" in get(port, "/metrics")[1]
+        os.kill(int(workers.pop()), signal.SIGKILL)
+        assert board.samples()[COUNTED] == 300
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_the_children_of_multiprocessing_count(board, method):
+    command = [sys.executable, HERE / "children.py", method]
+    with Process(*command, TALLYBOARD=board.address) as process:
+        assert process.wait() == 0, process.said
+    assert board.samples()['app_children_total{kind="child"}'] == 400
+    assert board.samples()['app_children_total{kind="parent"}'] == 1
+
+
+def test_a_sidecar_counts_for_a_server_that_is_started_elsewhere(board):
+    with Gunicorn("-w", "2", under=(), TALLYBOARD=board.address) as server:
+        assert server.load(200) == 200
+        os.kill(server.worker(), signal.SIGKILL)
+        assert board.samples()[COUNTED] == 200
+        assert f"{COUNTED} 200\n" in get(server.port, "/metrics")[1]
+    assert board.samples()[COUNTED] == 200
+
+
+@pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["each", "preload"])
+def test_a_configuration_module_is_all_that_gunicorn_needs(preload):
+    module = ("-c", "python:tallyboard.gunicorn")
+    with Gunicorn(*module, "-w", "2", *preload, under=()) as server:
+        assert server.load(200) == 200
+        os.kill(server.worker(), signal.SIGKILL)
+        page = get(server.port, "/metrics")[1]
+        assert f"{COUNTED} 200\n" in page
+        old = server.worker()
+        os.kill(server.master(), signal.SIGHUP)
+        until(lambda: not os.path.exists(f"/proc/{old}/status"), "the end of a worker")
+        assert server.load(200) == 200
+        assert f"{COUNTED} 400\n" in get(server.port, "/metrics")[1]
+        master = server.master()
+        os.kill(master, signal.SIGTERM)
+        server.wait()
+        until(lambda: not list(session(server.child.pid)), "the end of the supervisor")
