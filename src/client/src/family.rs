@@ -223,7 +223,7 @@ impl<M: Metric> Builder<M> {
         self
     }
 
-    /// The label names of a family, those of a typed set: see [`labels!`](crate::labels).
+    /// The label names of a family, those of a typed set: see [`labels!`](crate::labels!).
     pub fn labels_of<L: LabelSet>(mut self) -> Self {
         self = self.labels(L::NAMES);
         self.names = L::NAMES;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::children::Values;
 
-/// A set of labels as a type of its own, which the macro [`labels!`](crate::labels) makes of a
+/// A set of labels as a type of its own, which the macro [`labels!`](crate::labels!) makes of a
 /// struct. [`Builder::labels_of`](crate::Builder::labels_of) registers a family with its names, and
 /// [`Family::with_labels`](crate::Family::with_labels) finds the series with its values.
 pub trait LabelSet {
