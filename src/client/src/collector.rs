@@ -17,7 +17,7 @@ use tallyboard_proto::layout::{DropReason, slot_header};
 use tallyboard_proto::pairs;
 use tallyboard_segment::process::spawn_quiet;
 
-use crate::definition::describe;
+use crate::definition::{describe, shares_a_name};
 use crate::error::RegisterError;
 use crate::metric::{Gauge, Metric};
 use crate::registry::Registry;
@@ -77,6 +77,16 @@ struct Collected {
     families: Vec<FamilySamples>,
 }
 
+impl Source {
+    /// The families that a collector described.
+    pub(crate) fn families(&self) -> &[Family] {
+        match self {
+            Self::Collector(_, families) => families,
+            Self::Callback(..) => &[],
+        }
+    }
+}
+
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -125,16 +135,10 @@ impl Registry {
         {
             let state = self.state.lock();
             let known = state.registered.iter().map(|definition| &definition.family);
-            let others = state.sources.iter().flat_map(|source| match source {
-                Source::Collector(_, families) => &families[..],
-                Source::Callback(..) => &[],
-            });
+            let others = state.sources.iter().flat_map(Source::families);
             let known: Vec<&Family> = known.chain(others).collect();
             for family in &families {
-                let same = |known: &&&Family| {
-                    known.sample_names().any(|name| family.sample_names().any(|n| n == name))
-                };
-                if let Some(existing) = known.iter().find(same) {
+                if let Some(existing) = known.iter().find(|known| shares_a_name(known, family)) {
                     let (existing, found) = (describe(existing), describe(family));
                     return Err(RegisterError::Duplicate { existing, found });
                 }

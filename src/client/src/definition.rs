@@ -283,3 +283,8 @@ impl SeriesRef {
 pub(crate) fn describe(family: &Family) -> String {
     format!("{} {:?} with labels {:?}", family.kind.name(), family.name, family.labels)
 }
+
+/// Whether samples of two families have the same name.
+pub(crate) fn shares_a_name(one: &Family, other: &Family) -> bool {
+    one.sample_names().any(|name| other.sample_names().any(|other| other == name))
+}

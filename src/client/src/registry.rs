@@ -23,7 +23,8 @@ use thiserror::Error;
 
 use crate::attach::{AttachError, ask};
 use crate::children::Children;
-use crate::definition::{Definition, FamilyRef, describe};
+use crate::collector::Source;
+use crate::definition::{Definition, FamilyRef, describe, shares_a_name};
 use crate::detached::{Late, attach_later, check_later, pump_later};
 use crate::error::RegisterError;
 use crate::state::{Origin, State, Taken, move_in, no_room, private_layout};
@@ -497,10 +498,8 @@ impl Registry {
     ) -> Result<FamilyRef, RegisterError> {
         self.first_use();
         let mut state = self.state.lock();
-        let shares_a_name = |mine: &&&Definition| {
-            mine.family.sample_names().any(|name| family.sample_names().any(|n| n == name))
-        };
-        if let Some(&definition) = state.registered.iter().find(shares_a_name) {
+        let is_same = |mine: &&&Definition| shares_a_name(&mine.family, &family);
+        if let Some(&definition) = state.registered.iter().find(is_same) {
             let (existing, found) = (describe(&definition.family), describe(&family));
             return match definition.family.agrees_with(&family) {
                 true if reuse => Ok(FamilyRef { registry: self, definition }),
@@ -511,6 +510,12 @@ impl Registry {
                 }
             };
         }
+        let mut collected = state.sources.iter().flat_map(Source::families);
+        if let Some(existing) = collected.find(|existing| shares_a_name(existing, &family)) {
+            let (existing, found) = (describe(existing), describe(&family));
+            return Err(RegisterError::Duplicate { existing, found });
+        }
+        drop(collected);
         // Another process may have begun the same family; it came with the prefix.
         let known = state.contents.find_family(&family.name);
         let mut ordinal =
