@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
-use tallyboard::Registry;
+use tallyboard::{Registry, RegistryBuilder};
 use tallyboard_segment::pass::Address;
 use tallyboard_segment::posix::{ObjectName, unlink};
 use tallyboard_segment::process::fork_child;
 use tallyboard_supervisor::{Builder, Handle, ask};
 use tallyboard_tests::child::{free_address, until};
 use tallyboard_tests::http::get;
-use tallyboard_tests::page::Page;
+use tallyboard_tests::page::{Labels, Page};
 
 use crate::stage::{send, text};
 use crate::text_flag;
@@ -24,7 +24,7 @@ pub(crate) fn spawn(slots: usize) -> Result<Handle, String> {
     let listen = "127.0.0.1:0".parse().map_err(|e| format!("{e}"))?;
     let handle = Builder::new().listen(listen).backing(backing).slots(slots).spawn();
     let handle = handle.map_err(|error| error.to_string())?;
-    install(handle.address())?;
+    install(Registry::builder(), handle.address())?;
     Ok(handle)
 }
 
@@ -41,6 +41,15 @@ impl Board {
         if program.is_empty() {
             return Ok(Self::Spawned(spawn(256)?));
         }
+        Self::serve(&program, &[], Registry::builder())
+    }
+
+    /// Starts the program with these flags, and points the shared registry at it.
+    pub(crate) fn serve(
+        program: &str,
+        flags: &[&str],
+        registry: RegistryBuilder,
+    ) -> Result<Self, String> {
         let name = name();
         let address = Address::Abstract(format!("tallyboard/test/{name}"));
         let metrics = free_address();
@@ -48,10 +57,10 @@ impl Board {
         program.args(["serve", "--log.level", "error", "--name", &name]);
         program.args(["--backing", &text_flag("backing", "auto")]);
         program.args(["--control", &address.to_string()]);
-        program.args(["--web.listen-address", &metrics.to_string()]);
+        program.args(["--web.listen-address", &metrics.to_string()]).args(flags);
         let child = program.spawn().map_err(|error| error.to_string())?;
         until(|| ask::describe(&address, WAIT).ok());
-        install(&address.to_string())?;
+        install(registry, &address.to_string())?;
         Ok(Self::Served { program, child, address, metrics })
     }
 
@@ -118,9 +127,8 @@ fn name() -> String {
     format!("prefork-{}", std::process::id())
 }
 
-fn install(address: &str) -> Result<(), String> {
-    let registry = Registry::builder().address(address);
-    let installed = registry.attach_timeout(WAIT).install();
+fn install(registry: RegistryBuilder, address: &str) -> Result<(), String> {
+    let installed = registry.address(address).attach_timeout(WAIT).install();
     installed.map_err(|error| error.to_string())
 }
 
@@ -146,7 +154,12 @@ pub(crate) fn scrape(address: SocketAddr) -> Result<Page, String> {
 
 /// How many slots are taken, as the page says.
 pub(crate) fn taken(page: &Page) -> f64 {
-    let state = |state| page.value("tallyboard_slots", &[("state", state)]).unwrap_or(f64::NAN);
+    // Constant labels may stand beside that of the state.
+    let state = |state: &str| {
+        let is_state = |labels: &Labels| labels.get("state").is_some_and(|found| found == state);
+        let mut slots = page.of("tallyboard_slots").filter(|(labels, _)| is_state(labels));
+        slots.next().map_or(f64::NAN, |(_, slots)| slots)
+    };
     state("live") + state("assigned") + state("draining")
 }
 

@@ -7,7 +7,9 @@
 
 mod board;
 mod clients;
+mod consistent;
 mod cycles;
+mod features;
 mod guards;
 mod halfway;
 mod hands;
@@ -55,6 +57,11 @@ fn main() -> ExitCode {
         "images" => cycles::images(),
         "image" => cycles::image(),
         "clients" => clients::run(),
+        "features" => features::run(),
+        "labelled" => features::labelled(),
+        "default-mode" => features::default_mode(),
+        "spent" => features::spent(),
+        "consistent" => consistent::run(),
         "zombie" => hands::zombie(),
         "stopped" => hands::stopped(),
         "grandchild" => hands::grandchild(),

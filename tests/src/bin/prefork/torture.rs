@@ -262,7 +262,7 @@ fn expect_killed(pid: u32) -> Result<(), String> {
 }
 
 /// The pid of a supervisor that has lived long enough for its keeper to replace it at once.
-fn settled_supervisor(address: &Address) -> Result<u32, String> {
+pub(crate) fn settled_supervisor(address: &Address) -> Result<u32, String> {
     let described = ask::describe(address, Duration::from_secs(60));
     let pid = described.map_err(|error| error.to_string())?.supervisor_pid;
     let born = std::fs::metadata(format!("/proc/{pid}")).and_then(|found| found.created());

@@ -1,0 +1,173 @@
+//! Counters.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use tallyboard::{Counter, RegisterError};
+
+use super::Moment::{Again, First, Last, Second};
+use super::{Done, Moment, Row, family};
+
+pub(crate) const ROWS: &[Row] = &[
+    Row {
+        name: "inc",
+        act: |_| Ok(counter("inc")?.inc()),
+        shown: &[
+            (First, &["_total 1 @1"]),
+            (Second, &["_total 2 @1"]),
+            (Again, &["_total 3 @1"]),
+            (Last, &["_total 4 @1"]),
+        ],
+    },
+    Row {
+        name: "inc_by",
+        act: |turn| Ok(counter("inc_by")?.inc_by(if turn == First { 1 << 40 } else { 3 })),
+        shown: &[
+            (First, &["_total 1099511627776 @1"]),
+            (Second, &["_total 1099511627779 @1"]),
+            (Again, &["_total 1099511627782 @1"]),
+            (Last, &["_total 1099511627785 @1"]),
+        ],
+    },
+    Row {
+        name: "add",
+        act: add,
+        shown: &[
+            (First, &["_total 0.75 @1"]),
+            (Second, &["_total 2.5 @1"]),
+            (Again, &["_total 3.25 @1"]),
+            (Last, &["_total 4 @1"]),
+        ],
+    },
+    Row {
+        name: "errors",
+        act: errors,
+        shown: &[
+            (First, &["_total 3 @1"]),
+            (Second, &["_total 6 @1"]),
+            (Again, &["_total 9 @1"]),
+            (Last, &["_total 12 @1"]),
+        ],
+    },
+    Row {
+        name: "panics",
+        act: panics,
+        shown: &[
+            (First, &["_total 3 @1"]),
+            (Second, &["_total 6 @1"]),
+            (Again, &["_total 9 @1"]),
+            (Last, &["_total 12 @1"]),
+        ],
+    },
+    Row {
+        name: "reset_after",
+        act: |turn| reset("reset_after", turn, Again),
+        shown: &[
+            (First, &["_total 5 @1"]),
+            (Second, &["_total 10 @1"]),
+            (Again, &["_total 1 @3"]),
+            (Last, &["_total 6 @3"]),
+        ],
+    },
+    Row {
+        name: "reset_by_the_dead",
+        act: |turn| reset("reset_by_the_dead", turn, Second),
+        shown: &[
+            (First, &["_total 5 @1"]),
+            (Second, &["_total 1 @2"]),
+            (Again, &["_total 6 @2"]),
+            (Last, &["_total 11 @2"]),
+        ],
+    },
+    Row {
+        name: "reset_at_last",
+        act: |turn| reset("reset_at_last", turn, Last),
+        shown: &[
+            (First, &["_total 5 @1"]),
+            (Second, &["_total 10 @1"]),
+            (Again, &["_total 15 @1"]),
+            (Last, &["_total 1 @5"]),
+        ],
+    },
+    Row {
+        name: "traced",
+        act: traced,
+        shown: &[
+            (First, &["_total 1 @1 # {trace='a'} 1 @1"]),
+            (Second, &["_total 3.5 @1 # {trace='b'} 2.5 @2"]),
+            (Last, &["_total 7.5 @1 # {span='d',trace='c'} 4 @5"]),
+        ],
+    },
+];
+
+fn counter(row: &str) -> Result<Counter, RegisterError> {
+    Counter::builder(&family(row), "Counted.").reuse().register()
+}
+
+fn add(turn: Moment) -> Done {
+    let counter = counter("add")?;
+    counter.add(if turn == Second { 1.75 } else { 0.75 })?;
+    for refused in [-1.0, f64::NAN, f64::INFINITY] {
+        if counter.add(refused).is_ok() {
+            return Err(format!("expected a refusal of {refused}").into());
+        }
+    }
+    Ok(())
+}
+
+fn errors(_: Moment) -> Done {
+    let counter = counter("errors")?;
+    let is_two = |error: &u8| *error == 2;
+    let _ = counter.count_errors(|| Err::<(), _>(1));
+    let _ = counter.count_errors(|| Ok::<(), u8>(()));
+    let _ = counter.count_errors_if(is_two, || Err::<(), _>(2));
+    let _ = counter.count_errors_if(is_two, || Err::<(), _>(3));
+    let future = counter.count_errors_async(async { Err::<(), _>(4) });
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Err(4)) => Ok(()),
+        other => Err(format!("expected the error, found {other:?}").into()),
+    }
+}
+
+fn panics(_: Moment) -> Done {
+    let counter = counter("panics")?;
+    let two = || -> u8 { resume_unwind(Box::new(2_u8)) };
+    counter.count_panics(|| 1);
+    let passed = [
+        catch_unwind(|| counter.count_panics(two)).is_ok(),
+        catch_unwind(|| counter.count_panics_if(|panic| panic.is::<u8>(), two)).is_ok(),
+        catch_unwind(|| counter.count_panics_if(|panic| panic.is::<u16>(), two)).is_ok(),
+        catch_unwind(AssertUnwindSafe(|| {
+            let future = counter.count_panics_async(async { two() });
+            pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        }))
+        .is_ok(),
+    ];
+    if passed.contains(&true) {
+        return Err("expected that panics go on".into());
+    }
+    Ok(())
+}
+
+/// Counts 5, but in one turn begins anew and counts 1.
+fn reset(row: &str, turn: Moment, anew: Moment) -> Done {
+    let counter = counter(row)?;
+    counter.inc_by(5);
+    if turn == anew {
+        counter.reset();
+        counter.inc();
+    }
+    Ok(())
+}
+
+fn traced(turn: Moment) -> Done {
+    let counter = counter("traced")?;
+    match turn {
+        First => counter.inc_by_with_exemplar(1, &[("trace", "a")])?,
+        Second => counter.add_with_exemplar(2.5, &[("trace", "b")])??,
+        Last => counter.inc_by_with_exemplar(4, &[("trace", "c"), ("span", "d")])?,
+        _ => {}
+    }
+    Ok(())
+}
