@@ -95,7 +95,7 @@ fn every_scrape_under_sixteen_writers_is_whole_and_less_than_none_before_it() {
 fn an_arena_is_sound_at_every_moment_of_its_torture() {
     let _watchdog = watchdog("inspected");
     let (kills, supervisor_kills) = ((100 * times()).to_string(), (5 * times()).to_string());
-    let words = ["torture", "--backing", "memfd", "--workers", "8", "--kills", &kills];
+    let words = ["torture", "--backing", "posix", "--workers", "8", "--kills", &kills];
     let words = [&words[..], &["--supervisor-kills", &supervisor_kills]].concat();
     let mut running = start(&words);
     let name = format!("prefork-{}", running.pid());

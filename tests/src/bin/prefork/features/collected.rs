@@ -58,6 +58,9 @@ pub(crate) const ROWS: &[Row] = &[
 /// How often collectors of this process were asked.
 static ASKED: AtomicU64 = AtomicU64::new(0);
 
+/// Suffix, labels and value of a sample.
+type Line<'a> = (&'static str, &'a [(&'a str, &'a str)], f64);
+
 struct Pool {
     /// The number of its worker's turn.
     number: u64,
@@ -67,7 +70,7 @@ impl Collector for Pool {
     fn collect(&self) -> Vec<FamilySamples> {
         ASKED.fetch_add(1, SeqCst);
         let number = self.number;
-        let family = |kind, row, samples: &[(&'static str, &[(&str, &str)], f64)]| {
+        let family = |kind, row, samples: &[Line<'_>]| {
             let mut family = FamilySamples::new(kind, &super::family(row), "Collected.");
             let samples = samples.iter().map(|(suffix, labels, value)| {
                 let labels = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
