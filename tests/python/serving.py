@@ -117,8 +117,14 @@ class Board(Process):
         self.port = free_port()
         listen = f"127.0.0.1:{self.port}"
         super().__init__(
-            "tallyboard", "serve", "--name", name, "--control", self.address,
-            "--web.listen-address", listen,
+            "tallyboard",
+            "serve",
+            "--name",
+            name,
+            "--control",
+            self.address,
+            "--web.listen-address",
+            listen,
         )
         until(lambda: "is ready" in self.said, "a supervisor")
 
@@ -195,7 +201,11 @@ class Watch(threading.Thread):
     def run(self):
         before = {}
         while not self._end.is_set():
-            now = {name: value for name, value in self.server.samples().items() if name.startswith("app_requests")}
+            now = {
+                name: value
+                for name, value in self.server.samples().items()
+                if name.startswith("app_requests")
+            }
             self.fallen += [name for name, value in before.items() if now.get(name, -1) < value]
             before, self.scrapes = now, self.scrapes + 1
 

@@ -32,7 +32,9 @@ def test_ten_thousand_requests_are_counted_while_workers_are_killed():
 
 
 @pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["each", "preload"])
-@pytest.mark.parametrize("kind", [("-k", "sync"), ("-k", "gthread", "--threads", "4")], ids=["sync", "gthread"])
+@pytest.mark.parametrize(
+    "kind", [("-k", "sync"), ("-k", "gthread", "--threads", "4")], ids=["sync", "gthread"]
+)
 def test_workers_killed_under_load_lose_nothing_that_was_answered(kind, preload):
     with Gunicorn("-w", "3", *kind, *preload) as server, Watch(server):
         answered = sent = 0

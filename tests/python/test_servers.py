@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from serving import Gunicorn, HERE, Process, environment, free_port, get, session, until
+from serving import HERE, Gunicorn, Process, environment, free_port, get, session, until
 
 COUNTED = 'app_requests_total{route="/"}'
 
@@ -14,7 +14,17 @@ COUNTED = 'app_requests_total{route="/"}'
 @pytest.fixture
 def redis(tmp_path):
     port = free_port()
-    command = ["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", tmp_path]
+    command = [
+        "redis-server",
+        "--port",
+        port,
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--dir",
+        tmp_path,
+    ]
     with Process(*command) as process:
         until(lambda: "Ready to accept connections" in process.said, "redis")
         yield f"redis://127.0.0.1:{port}/0"
@@ -26,9 +36,21 @@ class Celery(Process):
     def __init__(self, board, redis, *options):
         self.board, self.redis = board, redis
         super().__init__(
-            sys.executable, "-m", "celery", "-A", "tasks", "worker", "-c", "2", "-l", "INFO",
-            "--without-gossip", "--without-mingle", *options,
-            TALLYBOARD=board.address, BROKER=redis,
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "tasks",
+            "worker",
+            "-c",
+            "2",
+            "-l",
+            "INFO",
+            "--without-gossip",
+            "--without-mingle",
+            *options,
+            TALLYBOARD=board.address,
+            BROKER=redis,
         )
         until(lambda: " ready." in self.said, f"celery: {self.said}")
 

@@ -16,13 +16,19 @@ OF_FILES = {
 
 
 def test_all_pass_but_those_that_look_for_files(tmp_path):
-    tests = Path(os.environ["TALLYBOARD_TEST_HOME"], "prometheus_client-0.26.0/tests/test_multiprocess.py")
+    tests = Path(
+        os.environ["TALLYBOARD_TEST_HOME"], "prometheus_client-0.26.0/tests/test_multiprocess.py"
+    )
     results = tmp_path / "results.xml"
     command = [sys.executable, "-m", "pytest", "-p", "simulated", "-p", "no:cacheprovider", "-q"]
     command += ["--tb=short", f"--junit-xml={results}", f"--rootdir={tmp_path}", str(tests)]
     found = subprocess.run(
-        command, env=environment(PYTHONPATH=str(HERE / "upstream")),
-        cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S,
+        command,
+        env=environment(PYTHONPATH=str(HERE / "upstream")),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
     )
     cases = list(ElementTree.parse(results).iter("testcase"))
     failed = {case.get("name") for case in cases if len(case)}

@@ -40,18 +40,23 @@ def run(board, program, **variables):
     ],
 )
 def test_the_order_of_imports_does_not_matter(board, imports):
-    run(board, f"""
+    run(
+        board,
+        f"""
 {imports}
 c = p.Counter("app_things_total", "Things.", ["kind"])
 in_child(lambda: c.labels("a").inc(2))
 c.labels("a").inc()
 assert b'app_things_total{{kind="a"}} 3\\n' in p.generate_latest()
-""")
+""",
+    )
     assert board.samples()['app_things_total{kind="a"}'] == 3
 
 
 def test_every_instrument_counts_across_processes(board):
-    run(board, """
+    run(
+        board,
+        """
 import prometheus_client as p
 c = p.Counter("app_c", "C.", unit="seconds")
 g = {mode: p.Gauge("app_g_" + mode, "G.", multiprocess_mode=mode)
@@ -72,16 +77,26 @@ def act(number):
     e.state("running")
 for number in (5, 7, 6):
     in_child(lambda: act(number))
-""")
+""",
+    )
     found = board.samples()
     expected = {
         "app_c_seconds_total": 7.5,
-        "app_g_sum": 18, "app_g_max": 7, "app_g_min": 5, "app_g_mostrecent": 6,
-        'app_s_count{l="x"}': 3, 'app_s_sum{l="x"}': 9,
-        'app_h_bucket{le="1.0"}': 0, 'app_h_bucket{le="2.0"}': 3,
-        'app_h_bucket{le="5.0"}': 3, 'app_h_bucket{le="+Inf"}': 6, "app_h_count": 6, "app_h_sum": 27,
+        "app_g_sum": 18,
+        "app_g_max": 7,
+        "app_g_min": 5,
+        "app_g_mostrecent": 6,
+        'app_s_count{l="x"}': 3,
+        'app_s_sum{l="x"}': 9,
+        'app_h_bucket{le="1.0"}': 0,
+        'app_h_bucket{le="2.0"}': 3,
+        'app_h_bucket{le="5.0"}': 3,
+        'app_h_bucket{le="+Inf"}': 6,
+        "app_h_count": 6,
+        "app_h_sum": 27,
         'app_i_info{version="6"}': 1,
-        'app_e{app_e="starting"}': 0, 'app_e{app_e="running"}': 1,
+        'app_e{app_e="starting"}': 0,
+        'app_e{app_e="running"}': 1,
     }
     assert {name: found.get(name) for name in expected} == expected
     # Those of the living alone are gone with them.
@@ -89,20 +104,25 @@ for number in (5, 7, 6):
 
 
 def test_gauges_of_mode_all_are_one_series_for_each_process(board):
-    said = run(board, """
+    said = run(
+        board,
+        """
 import prometheus_client as p
 g = p.Gauge("app_g", "G.")
 g.set(1)
 in_child(lambda: (g.set(2), print(os.getpid())))
 print(os.getpid())
 print(p.generate_latest().decode())
-""")
+""",
+    )
     child, parent = said.split()[:2]
     assert f'app_g{{pid="{child}"}} 2' in said and f'app_g{{pid="{parent}"}} 1' in said
 
 
 def test_callbacks_and_collectors_are_asked_in_each_process(board):
-    run(board, """
+    run(
+        board,
+        """
 import prometheus_client as p
 from prometheus_client.core import CounterMetricFamily
 class Collector:
@@ -120,14 +140,17 @@ def act():
         assert time.monotonic() < deadline, p.generate_latest().decode()
         time.sleep(0.01)
 in_child(act)
-""")
+""",
+    )
     found = board.samples()
     assert found["app_queue"] == 42 and found["app_pool_uses_total"] == 8
     assert [name for name in found if name.startswith("python_info")] != []
 
 
 def test_series_are_removed_and_counters_reset(board):
-    run(board, """
+    run(
+        board,
+        """
 import warnings; warnings.simplefilter("error")
 import prometheus_client as p
 c = p.Counter("app_c", "C.", ["l"])
@@ -145,11 +168,14 @@ c.clear()
 assert "app_c_total{" not in p.generate_latest().decode()
 c.labels("a").inc()
 assert p.REGISTRY.get_sample_value("app_c_total", {"l": "a"}) == 1
-""")
+""",
+    )
 
 
 def test_exemplars_and_created_times_are_exposed(board):
-    run(board, """
+    run(
+        board,
+        """
 import prometheus_client as p
 from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
@@ -161,11 +187,14 @@ samples = {s.name + str(s.labels.get("le", "")): s for m in parse(page) for s in
 assert samples["app_c_total"].exemplar.labels == {"trace_id": "one"}, page
 assert samples["app_h_bucket0.5"].exemplar.labels == {"trace_id": "two"}, page
 assert abs(samples["app_c_created"].value - time.time()) < 3600, page
-""")
+""",
+    )
 
 
 def test_private_registries_stay_private(board):
-    run(board, """
+    run(
+        board,
+        """
 import prometheus_client as p
 mine = p.CollectorRegistry()
 c = p.Counter("app_mine", "Mine.", ["l"], registry=mine)
@@ -175,12 +204,15 @@ d.set(4)
 page = p.generate_latest(mine).decode()
 assert 'app_mine_total{l="a"} 1.0' in page and "app_mine_too 4.0" in page, page
 assert b"app_mine" not in p.generate_latest()
-""")
+""",
+    )
     assert not [name for name in board.samples() if name.startswith("app_mine")]
 
 
 def test_a_multiprocess_collector_collects_the_arena(board):
-    run(board, """
+    run(
+        board,
+        """
 import prometheus_client as p
 from prometheus_client import multiprocess
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -195,11 +227,14 @@ multiprocess.MultiProcessCollector(both)
 p.Counter("app_own", "Own.", registry=both).inc()
 page = p.generate_latest(both).decode()
 assert page.count("app_c_total 2.0\\n") == 1 and "app_own_total 1.0\\n" in page, page
-""")
+""",
+    )
 
 
 def test_the_expositions_of_a_worker_are_those_of_the_service(board):
-    run(board, """
+    run(
+        board,
+        """
 import asyncio, gzip, io, urllib.request
 import prometheus_client as p
 from wsgiref.util import setup_testing_defaults
@@ -231,23 +266,30 @@ server, thread = p.start_http_server(0, "127.0.0.1")
 page = urllib.request.urlopen("http://127.0.0.1:%d/metrics" % server.server_port).read()
 assert b"app_c_total 2\\n" in page
 server.shutdown()
-""")
+""",
+    )
 
 
 def test_one_process_can_be_exposed_alone(board):
-    run(board, """
+    run(
+        board,
+        """
 import prometheus_client as p
 c = p.Counter("app_c", "C.")
 in_child(lambda: c.inc(2))
 c.inc()
 page = p.generate_latest().decode()
 assert "app_c_total 1.0\\n" in page, page
-""", TALLYBOARD_LOCAL="1")
+""",
+        TALLYBOARD_LOCAL="1",
+    )
     assert board.samples()["app_c_total"] == 3
 
 
 def test_everything_can_be_turned_off(board):
-    run(board, """
+    run(
+        board,
+        """
 import prometheus_client as p
 from prometheus_client import values
 assert values.ValueClass is values.MutexValue
@@ -255,7 +297,9 @@ assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ and "tallyboard._native" not
 import tallyboard
 assert tallyboard.install() != []
 assert values.ValueClass is values.MutexValue
-""", TALLYBOARD_DISABLE="1")
+""",
+        TALLYBOARD_DISABLE="1",
+    )
 
 
 def test_nothing_is_imported_where_there_is_no_supervisor_to_count_for():
@@ -264,25 +308,34 @@ def test_nothing_is_imported_where_there_is_no_supervisor_to_count_for():
 
 
 def test_libraries_that_look_for_the_variable_find_it(board, tmp_path):
-    run(board, """
+    run(
+        board,
+        """
 import prometheus_client as p
 directory = os.environ["PROMETHEUS_MULTIPROC_DIR"]
 before = os.listdir(directory)
 p.Counter("app_c", "C.").inc()
 p.generate_latest()
 assert os.listdir(directory) == before
-""")
+""",
+    )
     # One that is set already stays, and nothing is written where it leads.
-    run(board, f"""
+    run(
+        board,
+        f"""
 import prometheus_client as p
 assert os.environ["PROMETHEUS_MULTIPROC_DIR"] == {str(tmp_path)!r}
 p.Counter("app_d", "D.").inc()
-""", PROMETHEUS_MULTIPROC_DIR=str(tmp_path))
+""",
+        PROMETHEUS_MULTIPROC_DIR=str(tmp_path),
+    )
     assert os.listdir(tmp_path) == [] and board.samples()["app_d_total"] == 1
 
 
 def test_what_exists_already_moves_with_what_it_has_counted(board):
-    run(board, """
+    run(
+        board,
+        """
 import prometheus_client as p
 from prometheus_client import generate_latest, Counter
 c = Counter("app_c", "C.", ["l"]); child = c.labels("x"); child.inc(3)
@@ -302,11 +355,16 @@ for line in ('app_c_total{l="x"} 4', 'app_c_total{l="y"} 1', "app_h_count 2", "a
              "app_g 5", "app_f 8", 'app_i_info{version="1"} 1', 'app_e{app_e="b"} 1'):
     assert line + "\\n" in page, (line, page)
 assert "app_own" not in page and own._value.get() == 1
-""", TALLYBOARD="", ADDRESS=board.address)
+""",
+        TALLYBOARD="",
+        ADDRESS=board.address,
+    )
 
 
 def test_what_cannot_be_reached_is_said(board, tmp_path):
-    run(board, f"""
+    run(
+        board,
+        f"""
 import prometheus_client as p
 from prometheus_client import multiprocess
 registry = p.CollectorRegistry()
@@ -315,11 +373,15 @@ import tallyboard
 missed = tallyboard.install({board.address!r})
 assert len(missed) == 1 and {str(tmp_path)!r} in missed[0], missed
 assert tallyboard.install({board.address!r}) == []
-""", TALLYBOARD="")
+""",
+        TALLYBOARD="",
+    )
 
 
 def test_without_a_supervisor_the_application_runs_and_its_exposition_says_why():
-    program = PRELUDE + """
+    program = (
+        PRELUDE
+        + """
 import prometheus_client as p
 from wsgiref.util import setup_testing_defaults
 c = p.Counter("app_c", "C."); h = p.Histogram("app_h", "H.")
@@ -337,6 +399,7 @@ try:
 except ConnectionError as error:
     print(error)
 """
+    )
     nobody = f"unix:@tallyboard/nobody-{os.getpid()}"
     with Process(sys.executable, "-c", program, TALLYBOARD=nobody) as process:
         assert process.wait() == 0, process.said
@@ -346,19 +409,27 @@ except ConnectionError as error:
 
 
 def test_what_the_client_refuses_counts_in_the_process(board):
-    said = run(board, """
+    said = run(
+        board,
+        """
 import prometheus_client as p
 p.Counter("app_c", "C.", registry=None).inc()
 twice = p.Counter("app_c", "C.", ["other"], registry=None)
 twice.labels("x").inc(3)
 assert twice.labels("x")._value.get() == 3
 p.Gauge("app_n", "N.").set(float("nan"))
-""")
-    assert said.count("counts in this process alone") == 1 and "registered already" in said
+alone = p.values.ValueClass("counter", "app_alone", "app_alone_total", (), (), "")
+alone.inc(2)
+assert alone.get() == 2
+""",
+    )
+    assert said.count("counts in this process alone") == 2 and "registered already" in said
 
 
 def test_other_import_hooks_are_asked(board):
-    run(board, """
+    run(
+        board,
+        """
 import importlib.machinery
 import sys
 seen = []
@@ -374,12 +445,15 @@ assert seen.count("prometheus_client.values") == 2, seen
 assert type(p.values.__loader__) is importlib.machinery.SourceFileLoader
 assert p.values.__spec__.loader is p.values.__loader__
 assert "class MutexValue" in __import__("inspect").getsource(p.values)
-""")
+""",
+    )
 
 
 def test_the_oldest_supported_version_counts_too(board):
     path = os.path.join(os.environ["TALLYBOARD_TEST_HOME"], "0.14")
-    run(board, f"""
+    run(
+        board,
+        f"""
 import prometheus_client as p
 assert p.__file__.startswith({path!r})
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
@@ -396,4 +470,21 @@ assert 'l="a"' not in p.generate_latest().decode()
 mine = p.CollectorRegistry()
 p.Counter("app_own", "Own.", registry=mine).inc()
 assert b"app_own_total 1.0" in p.generate_latest(mine)
-""", PYTHONPATH=path)
+""",
+        PYTHONPATH=path,
+    )
+
+
+def test_the_package_is_typed(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import tallyboard\n"
+        "missed: list[str] = tallyboard.install('unix:@tallyboard/none')\n"
+        "page: bytes = tallyboard.exposition('text/plain', ['a'])[1]\n"
+        "slot = tallyboard.attachment()\n"
+        "reveal_type(slot)\n"
+    )
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache")]
+    said = subprocess.run([*mypy, program], capture_output=True, text=True, env=environment())
+    assert said.returncode == 0, said.stdout
+    assert "tuple[int, int, int] | None" in said.stdout

@@ -96,7 +96,9 @@ class _Finder:
     ) -> ModuleSpec | None:
         for finder in sys.meta_path:
             ask = getattr(finder, "find_spec", None)
-            spec: ModuleSpec | None = None if finder is self or ask is None else ask(name, path, target)
+            spec: ModuleSpec | None = (
+                None if finder is self or ask is None else ask(name, path, target)
+            )
             if spec is not None:
                 return spec
         return None
@@ -105,7 +107,7 @@ class _Finder:
 def begin() -> None:
     """Has what is imported from now on patched."""
     if not is_disabled() and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _Finder())
 
 
 # What the line in `tallyboard.pth` imports this for.

@@ -13,7 +13,6 @@ import types
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from . import _arena, _collect, _native
@@ -25,7 +24,7 @@ NO_FILES = str(Path(__file__).parent / "no_files")
 _REGISTRY_ARGUMENT = 6
 
 
-def patch_values(values: ModuleType) -> None:
+def patch_values(values: Any) -> None:
     """``ValueClass``, ``MultiProcessValue`` and ``get_value_class``."""
     private = values.MutexValue
 
@@ -38,7 +37,7 @@ def patch_values(values: ModuleType) -> None:
 
         _multiprocess = True
 
-        def __new__(  # type: ignore[misc]
+        def __new__(
             cls,
             typ: str,
             metric_name: str,
@@ -49,8 +48,10 @@ def patch_values(values: ModuleType) -> None:
             **keywords: Any,
         ) -> Any:
             metric = getattr(_arena.making, "metric", None)
-            if metric is not None and not _arena.is_private(metric):
+            if not _arena.is_private(metric):
                 try:
+                    if metric is None or (typ, metric_name) != (metric._type, metric._name):
+                        raise ValueError(f"expected the value of a metric, found one of {name!r}")
                     return _shared_value(metric, name[len(metric_name) :], tuple(labelvalues))
                 except Exception as error:
                     _arena.warn_once(metric_name, error)
@@ -75,7 +76,7 @@ def _shared_value(metric: Any, part: str, values: tuple[str, ...]) -> _native.Va
     return _arena.family_of(metric).value(list(values), part, bound)
 
 
-def patch_metrics(metrics: ModuleType) -> None:
+def patch_metrics(metrics: Any) -> None:
     """What metrics do beside their values: which registry they are of, removal, infos, enums,
     callbacks."""
     base = metrics.MetricWrapperBase
@@ -190,10 +191,14 @@ def _remove(metric: Any, act: Callable[[], None]) -> None:
     finally:
         _arena.making.removes = False
     for values in before.keys() - metric._metrics.keys() if before else ():
-        _shared(metric, lambda family, values=values: family.remove(list(values)))
+        _shared(metric, functools.partial(_remove_series, list(values)))
 
 
-def patch_registry(registry: ModuleType) -> None:
+def _remove_series(values: list[str], family: _native.Family) -> bool:
+    return family.remove(values)
+
+
+def patch_registry(registry: Any) -> None:
     """What the default registry collects, and what is registered there that is no metric."""
     default = registry.REGISTRY
 
@@ -229,7 +234,7 @@ def patch_registry(registry: ModuleType) -> None:
         wrap(registry.RestrictedRegistry, "collect", collect_restricted)
 
 
-def patch_openmetrics(openmetrics: ModuleType) -> None:
+def patch_openmetrics(openmetrics: Any) -> None:
     """``openmetrics.exposition.generate_latest``."""
 
     def generate_latest(
@@ -249,7 +254,7 @@ def _known(function: Any, *arguments: Any) -> tuple[Any, ...]:
     return arguments[: function.__code__.co_argcount - 1]
 
 
-def patch_exposition(exposition: ModuleType) -> None:
+def patch_exposition(exposition: Any) -> None:
     """``generate_latest``, and through `_bake_output` the WSGI and ASGI applications, the HTTP
     server and ``MetricsHandler``."""
 
@@ -260,7 +265,9 @@ def patch_exposition(exposition: ModuleType) -> None:
             page: bytes = original(registry, *_known(original, escaping))
             return page
         # The answer to no header is the one format that has no escaping of its own.
-        accept = "" if escaping == "underscores" else f"text/plain;version=1.0.0;escaping={escaping}"
+        accept = (
+            "" if escaping == "underscores" else f"text/plain;version=1.0.0;escaping={escaping}"
+        )
         return _arena.exposition(accept)[1]
 
     def bake_output(
@@ -299,7 +306,7 @@ def _unavailable(error: Exception) -> tuple[str, list[tuple[str, str]], bytes]:
     return "503 Service Unavailable", headers, f"{error}\n".encode()
 
 
-def patch_multiprocess(multiprocess: ModuleType) -> None:
+def patch_multiprocess(multiprocess: Any) -> None:
     """``MultiProcessCollector`` and ``mark_process_dead``."""
     base = multiprocess.MultiProcessCollector
 
@@ -319,7 +326,7 @@ def patch_multiprocess(multiprocess: ModuleType) -> None:
     multiprocess.mark_process_dead = mark_process_dead
 
 
-def patch_package(package: ModuleType) -> None:
+def patch_package(package: Any) -> None:
     """Tells libraries that look for the variable that many processes are one here."""
     values: Any = package.values if hasattr(package, "values") else None
     is_replaced = values is None or getattr(values.ValueClass, "__name__", "") == "SharedValue"
@@ -328,7 +335,7 @@ def patch_package(package: ModuleType) -> None:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = NO_FILES
 
 
-PATCHES: dict[str, Callable[[ModuleType], None]] = {
+PATCHES: dict[str, Callable[[Any], None]] = {
     "prometheus_client.values": patch_values,
     "prometheus_client.registry": patch_registry,
     "prometheus_client.metrics": patch_metrics,

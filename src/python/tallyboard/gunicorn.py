@@ -58,7 +58,10 @@ def _spawn() -> None:
     try:
         serve = subprocess.Popen(command, preexec_fn=follow_master)
     except OSError as error:
-        print(f"tallyboard: no supervisor: {error}; see whether {command[0]} is installed", file=sys.stderr)
+        print(
+            f"tallyboard: no supervisor: {error}; see whether {command[0]} is installed",
+            file=sys.stderr,
+        )
         return
     os.environ["TALLYBOARD"] = address
 

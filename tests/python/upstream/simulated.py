@@ -11,9 +11,8 @@ import subprocess
 
 import prometheus_client.multiprocess
 import pytest
-from prometheus_client import values
-
 import tallyboard
+from prometheus_client import values
 from tallyboard import _arena, _collect, _native, _patches
 
 _address = ""
@@ -50,7 +49,10 @@ def _multi_process_value(process_identifier=os.getpid):
             if identifier not in self._values:
                 _be(identifier)
                 value = self._values[identifier] = _patches._shared_value(self._metric, *self._what)
-                if getattr(self._metric, "_multiprocess_mode", "").removeprefix("live") in ("min", "max"):
+                if getattr(self._metric, "_multiprocess_mode", "").removeprefix("live") in (
+                    "min",
+                    "max",
+                ):
                     value.set(0)
             return self._values[identifier]
 
