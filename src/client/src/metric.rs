@@ -73,7 +73,8 @@ impl Counter {
         self.inc_by(1);
     }
 
-    /// Adds a whole amount: exact, and a single atomic addition.
+    /// Adds a whole amount: exact, and a single atomic addition. More than 2^53 between two scrapes is
+    /// taken for damage: the supervisor goes on with what it saw before.
     #[inline]
     pub fn inc_by(&self, amount: u64) {
         if let Some(cells) = self.series.words() {

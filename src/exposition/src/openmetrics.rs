@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::sample::{Exemplar, FamilySamples, Sample, Timestamp, Type};
+use crate::sample::{Exemplar, FamilySamples, Sample, Timestamp, Type, Value};
 use crate::series::{inner_label, points};
 use crate::text::{classic_samples, escape, float_text, write_float, write_label, write_name};
 use crate::text::{write_prefix, write_value, write_whole};
@@ -59,10 +59,25 @@ pub(crate) fn may_have_unit(kind: Type) -> bool {
 pub fn write_family(page: &mut Vec<u8>, family: &FamilySamples) {
     write_header(page, family.kind, &family.name, &family.unit, &family.help);
     for point in points(family) {
-        for sample in &*classic_samples(family.kind, point) {
+        let samples = classic_samples(family.kind, point);
+        let is_bad = |sample: &&Sample| sample.suffix == "_sum" && !may_be_sum(sample.value);
+        let has_bad_sum = samples.iter().any(|sample| is_bad(&sample));
+        let goes_with_sum = |sample: &&Sample| match (family.kind, &*sample.suffix) {
+            (Type::Summary, suffix) => suffix == "_sum",
+            (Type::Histogram, suffix) => matches!(suffix, "_sum" | "_count"),
+            _ => false,
+        };
+        for sample in samples.iter().filter(|sample| !(has_bad_sum && goes_with_sum(sample))) {
             write_sample(page, family, sample);
         }
     }
+}
+
+/// Whether a histogram or summary of this format may have this sum. One that may not is left out, and
+/// with it the count of a histogram, which has both or none.
+#[must_use]
+pub fn may_be_sum(sum: Value) -> bool {
+    sum.as_f64() >= 0.0
 }
 
 fn write_sample(page: &mut Vec<u8>, family: &FamilySamples, sample: &Sample) {

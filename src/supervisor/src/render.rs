@@ -8,7 +8,7 @@ use tallyboard_exposition::format::Format;
 use tallyboard_exposition::openmetrics;
 use tallyboard_exposition::sample::{Exemplar, FamilySamples, Sample, Timestamp, Value};
 use tallyboard_exposition::text;
-use tallyboard_proto::family::Family;
+use tallyboard_proto::family::{Family, Kind};
 use tallyboard_proto::log::Series;
 
 use crate::core::Rules;
@@ -88,15 +88,16 @@ impl Sink for Text {
 
     fn series(&mut self, shown: &Shown<'_>, _: &Rules) {
         let (lines, first) = (&shown.page.lines, shown.lines.line);
+        let values = if self.has_exemplars() { allowed(shown) } else { shown.values };
         if shown.exemplars.is_empty() {
-            for (line, value) in (first..).zip(shown.values) {
+            for (line, value) in (first..).zip(values) {
                 match *value {
                     Value::Whole(value) => lines.write_whole(&mut self.page, line, value),
                     Value::Float(value) => lines.write_float(&mut self.page, line, value),
                 }
             }
         } else {
-            for (at, value) in shown.values.iter().enumerate() {
+            for (at, value) in values.iter().enumerate() {
                 self.page.extend_from_slice(lines.line(first + at));
                 text::write_value(&mut self.page, *value);
                 if let Some((_, exemplar)) = shown.exemplars.iter().find(|(of, _)| *of == at) {
@@ -211,6 +212,21 @@ impl Sink for Whole {
         if self.0.last().is_some_and(|family| family.samples.is_empty()) {
             self.0.pop();
         }
+    }
+}
+
+/// The values that OpenMetrics has: a sum stands last, with the count of a histogram before it.
+fn allowed<'a>(shown: &Shown<'a>) -> &'a [Value] {
+    let without = match shown.family.kind {
+        Kind::Summary => 1,
+        Kind::Histogram(_) => 2,
+        _ => return shown.values,
+    };
+    match shown.values.last() {
+        Some(&sum) if !openmetrics::may_be_sum(sum) => {
+            &shown.values[..shown.values.len() - without]
+        }
+        _ => shown.values,
     }
 }
 

@@ -1,10 +1,12 @@
 //! When a series was created, and what infos, statesets and exemplars show.
 
+use tallyboard_exposition::format::Format;
+use tallyboard_exposition::parse::{Options, parse};
 use tallyboard_proto::archive::Archive;
 use tallyboard_proto::family::{Family, Kind};
 use tallyboard_proto::log::{Action, Record};
 
-use crate::board::{Board, Worker, counter};
+use crate::board::{Board, Worker, counter, histogram, summary};
 
 #[test]
 fn the_earliest_begin_is_when_a_series_was_created_until_it_begins_anew() {
@@ -152,4 +154,31 @@ fn exemplars_are_no_family_of_an_exposition() {
     }
     let archive = Archive::recover(board.core.arena(), &board.layout).expect("a sound bank");
     assert_eq!(archive.cells()[cell], 1, "the dead one's exemplar is kept");
+}
+
+#[test]
+fn openmetrics_has_no_sum_that_is_negative_or_no_number() {
+    for (sum, is_there) in [(-6.0_f64, false), (f64::NAN, false), (0.0, true), (2.5, true)] {
+        let mut board = Board::new();
+        let mut worker = board.worker(1);
+        for family in [summary("s"), histogram("h")] {
+            let cell = board.series(&mut worker, &family, "x");
+            let width = family.kind.cells();
+            board.set(&worker, cell + width - 1, 1);
+            board.set(&worker, cell, 2);
+            board.set(&worker, cell + width - 2, sum.to_bits());
+        }
+        let page = board.core.expose_as(Format::OpenMetrics100, &[]);
+        let page = String::from_utf8(page).expect("text");
+        let whole = Format::OpenMetrics100.encode(&board.core.families(&[]));
+        for page in [page, String::from_utf8(whole).expect("text")] {
+            assert_eq!(page.contains("s_sum{"), is_there, "{sum}");
+            assert!(page.contains("s_count{"), "{sum}");
+            assert_eq!(page.contains("h_sum{"), is_there, "{sum}");
+            assert_eq!(page.contains("h_count{"), is_there, "{sum}");
+            let read = parse(page.as_bytes(), Format::OpenMetrics100, &Options::default());
+            assert!(read.is_ok(), "{sum}: {read:?}");
+        }
+        assert!(board.page().get(r#"s_sum{l="x"}"#).is_some(), "text 0.0.4 has any");
+    }
 }
