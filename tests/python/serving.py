@@ -69,6 +69,8 @@ def samples(page):
 class Process:
     """A program in a session of its own, ended with everything that it started."""
 
+    stop_signal = signal.SIGTERM
+
     def __init__(self, *command, **variables):
         self.output = []
         self.child = subprocess.Popen(
@@ -100,7 +102,7 @@ class Process:
 
     def __exit__(self, *_):
         if self.child.poll() is None:
-            self.child.terminate()
+            self.child.send_signal(self.stop_signal)
         try:
             self.child.wait(PATIENCE_S)
         finally:

@@ -1,5 +1,6 @@
 """Other ways in which Python makes processes: celery, uvicorn, multiprocessing, a sidecar."""
 
+import http.client
 import os
 import signal
 import subprocess
@@ -28,6 +29,18 @@ def redis(tmp_path):
     with Process(*command) as process:
         until(lambda: "Ready to accept connections" in process.said, "redis")
         yield f"redis://127.0.0.1:{port}/0"
+
+
+def answers(server, port):
+    try:
+        return get(port, "/ready")[0] == 200
+    except (OSError, http.client.HTTPException):
+        assert server.child.poll() is None, server.said
+        return False
+
+
+def is_gone(pid):
+    return not os.path.exists(f"/proc/{pid}/status")
 
 
 class Celery(Process):
@@ -84,19 +97,64 @@ def test_the_workers_of_uvicorn_are_one_service(board):
     port = free_port()
     command = ["uvicorn", "--workers", "3", "--host", "127.0.0.1", "--port", port, "service:app"]
     with Process(sys.executable, "-m", *command, TALLYBOARD=board.address) as server:
-
-        def answers():
-            try:
-                return get(port, "/ready")[0] == 200
-            except OSError:
-                return False
-
-        until(answers, f"uvicorn: {server.said}")
+        until(lambda: answers(server, port), f"uvicorn: {server.said}")
         workers = {get(port, "/")[1] for _ in range(300)}
         assert board.samples()[COUNTED] == 300
         assert f"{COUNTED} 300\n" in get(port, "/metrics")[1]
         os.kill(int(workers.pop()), signal.SIGKILL)
         assert board.samples()[COUNTED] == 300
+
+
+@pytest.mark.parametrize("lazy", [(), ("--lazy-apps",)], ids=["preload", "lazy"])
+@pytest.mark.parametrize("threads", [(), ("--enable-threads",)], ids=["", "threads"])
+def test_the_workers_of_uwsgi_are_one_service(board, lazy, threads):
+    port = free_port()
+    command = ["uwsgi", "--http-socket", f"127.0.0.1:{port}", "--master", "--processes", "3"]
+    # What pyuwsgi would execute on a reload is the interpreter that the environment was made with.
+    command += [
+        "--binary-path",
+        sys.executable,
+        "--need-app",
+        "--module",
+        "app:app",
+        *lazy,
+        *threads,
+    ]
+    with Process(*command, TALLYBOARD=board.address) as server:
+        until(lambda: answers(server, port), f"uwsgi: {server.said}")
+        # SIGTERM would reload it.
+        server.stop_signal = signal.SIGINT
+        # A worker that is still loading the application would miss the signal.
+        loaded = 3 if lazy else 1
+        for reload in range(3):
+            until(lambda: server.said.count("WSGI app 0") == loaded, f"uwsgi: {server.said}")
+            loaded += 3 if lazy else 1
+            for _ in range(100):
+                assert get(port, "/")[0] == 200
+            assert board.samples()[COUNTED] == 100 * (reload + 1)
+            old = int(get(port, "/pid")[1])
+            server.child.send_signal(signal.SIGHUP)
+            until(lambda: is_gone(old), f"the end of a worker: {server.said}")
+            until(lambda: answers(server, port), f"uwsgi: {server.said}")
+        until(lambda: server.said.count("WSGI app 0") == loaded, f"uwsgi: {server.said}")
+        killed = int(get(port, "/pid")[1])
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: is_gone(killed), "the end of a worker")
+        assert f"{COUNTED} 300\n" in get(port, "/metrics")[1]
+        loaded += 1 if lazy else 0
+        until(lambda: server.said.count("WSGI app 0") == loaded, f"uwsgi: {server.said}")
+    assert board.samples()[COUNTED] == 300
+
+
+def test_the_workers_of_granian_are_one_service(board):
+    port = free_port()
+    command = ["granian", "--interface", "asgi", "--workers", "2", "--port", port, "service:app"]
+    with Process(*command, TALLYBOARD=board.address) as server:
+        until(lambda: answers(server, port), f"granian: {server.said}")
+        for _ in range(200):
+            assert get(port, "/")[0] == 200
+        assert f"{COUNTED} 200\n" in get(port, "/metrics")[1]
+    assert board.samples()[COUNTED] == 200
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
