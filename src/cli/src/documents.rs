@@ -116,7 +116,7 @@ pub fn parse(flags: &ParseFlags) -> Result<ExitCode> {
 /// Reads a document as strictly as Prometheus does and says what is bad taste in it.
 ///
 /// # Errors
-/// As [`parse`].
+/// As [`parse()`].
 pub fn check(flags: &CheckFlags) -> Result<ExitCode> {
     let Some(bytes) = document(&flags.source) else { return Ok(UNREADABLE.into()) };
     let options = Options { exact: true, ..Options::default() };
