@@ -203,7 +203,8 @@ fn every_crate_but_segment_forbids_unsafe_code() {
         let name = text(package, "name");
         for target in list(package, "targets") {
             let kinds = list(target, "kind");
-            let is_root = kinds.iter().any(|kind| kind == "lib" || kind == "bin");
+            let is_root =
+                kinds.iter().any(|kind| kind == "lib" || kind == "bin" || kind == "cdylib");
             let path = text(target, "src_path");
             let source = std::fs::read_to_string(path).expect("a root is readable");
             if is_root && name != "tallyboard-segment" {
