@@ -27,10 +27,12 @@ def environment(**variables):
 
 
 def until(condition, what):
-    """Asks until it holds; fails when it does not for as long as nothing takes."""
+    """Asks until it holds; fails when it does not for as long as nothing takes. `what` may be a
+    process, which has said why."""
     deadline = time.monotonic() + PATIENCE_S
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come about"
+        said = getattr(what, "said", what)
+        assert time.monotonic() < deadline, f"{said} did not come about"
         time.sleep(0.01)
     return found
 
@@ -153,7 +155,7 @@ class Gunicorn(Process):
         listen = ("--web.listen-address", f"127.0.0.1:{self.web}", "--") if under else ()
         bind = f"127.0.0.1:{self.port}"
         super().__init__(*under, *listen, "gunicorn", "-b", bind, *options, app, **variables)
-        until(self._answers, f"gunicorn: {self.said}")
+        until(self._answers, self)
 
     def _answers(self):
         try:

@@ -49,8 +49,6 @@ class Celery(Process):
     def __init__(self, board, redis, *options):
         self.board, self.redis = board, redis
         super().__init__(
-            sys.executable,
-            "-m",
             "celery",
             "-A",
             "tasks",
@@ -65,7 +63,7 @@ class Celery(Process):
             TALLYBOARD=board.address,
             BROKER=redis,
         )
-        until(lambda: " ready." in self.said, f"celery: {self.said}")
+        until(lambda: " ready." in self.said, self)
 
     def send(self, task, count):
         program = f"import tasks\nfor _ in range({count}): tasks.{task}.delay()"
@@ -74,7 +72,7 @@ class Celery(Process):
 
     def done(self, task, count):
         name = f'app_tasks_total{{task="{task}"}}'
-        until(lambda: self.board.samples().get(name, 0) >= count, f"{count} of {name}: {self.said}")
+        until(lambda: self.board.samples().get(name, 0) >= count, self)
         return self.board.samples()[name] == count
 
 
@@ -87,17 +85,22 @@ def test_the_tasks_of_celery_are_counted_once(board, redis):
         assert celery.done("die", 3)
         celery.send("work", 100)
         assert celery.done("work", 300)
+        # It executes itself anew, with the same pid.
+        celery.child.send_signal(signal.SIGHUP)
+        until(lambda: celery.said.count(" ready.") == 2, celery)
+        celery.send("work", 100)
+        assert celery.done("work", 400)
         celery.child.send_signal(signal.SIGTERM)
         assert celery.wait() == 0, celery.said
     # What the worker's processes counted stays when all of them are gone.
-    assert board.samples()['app_tasks_total{task="work"}'] == 300
+    assert board.samples()['app_tasks_total{task="work"}'] == 400
 
 
 def test_the_workers_of_uvicorn_are_one_service(board):
     port = free_port()
     command = ["uvicorn", "--workers", "3", "--host", "127.0.0.1", "--port", port, "service:app"]
     with Process(sys.executable, "-m", *command, TALLYBOARD=board.address) as server:
-        until(lambda: answers(server, port), f"uvicorn: {server.said}")
+        until(lambda: answers(server, port), server)
         workers = {get(port, "/")[1] for _ in range(300)}
         assert board.samples()[COUNTED] == 300
         assert f"{COUNTED} 300\n" in get(port, "/metrics")[1]
@@ -121,28 +124,28 @@ def test_the_workers_of_uwsgi_are_one_service(board, lazy, threads):
         *threads,
     ]
     with Process(*command, TALLYBOARD=board.address) as server:
-        until(lambda: answers(server, port), f"uwsgi: {server.said}")
+        until(lambda: answers(server, port), server)
         # SIGTERM would reload it.
         server.stop_signal = signal.SIGINT
         # A worker that is still loading the application would miss the signal.
         loaded = 3 if lazy else 1
         for reload in range(3):
-            until(lambda: server.said.count("WSGI app 0") == loaded, f"uwsgi: {server.said}")
+            until(lambda: server.said.count("WSGI app 0") == loaded, server)
             loaded += 3 if lazy else 1
             for _ in range(100):
                 assert get(port, "/")[0] == 200
             assert board.samples()[COUNTED] == 100 * (reload + 1)
             old = int(get(port, "/pid")[1])
             server.child.send_signal(signal.SIGHUP)
-            until(lambda: is_gone(old), f"the end of a worker: {server.said}")
-            until(lambda: answers(server, port), f"uwsgi: {server.said}")
-        until(lambda: server.said.count("WSGI app 0") == loaded, f"uwsgi: {server.said}")
+            until(lambda: is_gone(old), server)
+            until(lambda: answers(server, port), server)
+        until(lambda: server.said.count("WSGI app 0") == loaded, server)
         killed = int(get(port, "/pid")[1])
         os.kill(killed, signal.SIGKILL)
         until(lambda: is_gone(killed), "the end of a worker")
         assert f"{COUNTED} 300\n" in get(port, "/metrics")[1]
         loaded += 1 if lazy else 0
-        until(lambda: server.said.count("WSGI app 0") == loaded, f"uwsgi: {server.said}")
+        until(lambda: server.said.count("WSGI app 0") == loaded, server)
     assert board.samples()[COUNTED] == 300
 
 
@@ -150,7 +153,7 @@ def test_the_workers_of_granian_are_one_service(board):
     port = free_port()
     command = ["granian", "--interface", "asgi", "--workers", "2", "--port", port, "service:app"]
     with Process(*command, TALLYBOARD=board.address) as server:
-        until(lambda: answers(server, port), f"granian: {server.said}")
+        until(lambda: answers(server, port), server)
         for _ in range(200):
             assert get(port, "/")[0] == 200
         assert f"{COUNTED} 200\n" in get(port, "/metrics")[1]
