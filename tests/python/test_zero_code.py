@@ -147,6 +147,30 @@ in_child(act)
     assert [name for name in found if name.startswith("python_info")] != []
 
 
+def test_what_the_interpreter_says_of_itself_needs_no_thread(board):
+    run(
+        board,
+        """
+import gc
+import prometheus_client as p
+c = p.Counter("app_c", "C.")
+def act():
+    c.inc()
+    gc.collect()
+    assert len(os.listdir("/proc/self/task")) == 1
+in_child(act)
+in_child(act)
+name, labels = "python_gc_collections_total", {"generation": "2"}
+assert p.REGISTRY.get_sample_value(name, labels) >= 2
+assert len([m for m in p.REGISTRY.collect() if m.name == "python_info"][0].samples) == 1
+assert len(os.listdir("/proc/self/task")) == 1
+p.REGISTRY.unregister(p.GC_COLLECTOR)
+p.REGISTRY.unregister(p.PLATFORM_COLLECTOR)
+assert not [m.name for m in p.REGISTRY.collect() if m.name.startswith("python_")]
+""",
+    )
+
+
 def test_series_are_removed_and_counters_reset(board):
     run(
         board,

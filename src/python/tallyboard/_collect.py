@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from . import _arena
+from . import _arena, _native
 
 #: In which order the samples of a histogram stand in what ``MultiProcessCollector`` collects.
 _ORDER = {"_sum": 0, "_bucket": 1, "_count": 2}
@@ -66,7 +67,56 @@ def bridge(registry: Any, collector: Any) -> None:
     # The supervisor looks after the processes that it knows, all of them at once.
     if kind == "ProcessCollector" and getattr(collector, "_prefix", "") == "process_":
         return
-    # The same in all processes, so one series is enough.
-    mode = "max" if kind == "PlatformCollector" else getattr(collector, "multiprocess_mode", "all")
-    bridged = _Bridged(registry, collector)
-    _arena.quietly(kind, lambda: _arena.registry().register_collector(bridged, mode))
+    # Neither needs a thread that asks, in a process that may go on to fork.
+    if kind == "PlatformCollector":
+        _arena.quietly(kind, lambda: _set_once(collector))
+    elif kind == "GCCollector":
+        _arena.quietly(kind, lambda: _count_collections(collector))
+    else:
+        mode = getattr(collector, "multiprocess_mode", "all")
+        bridged = _Bridged(registry, collector)
+        _arena.quietly(kind, lambda: _arena.registry().register_collector(bridged, mode))
+
+
+def unbridge(collector: Any) -> None:
+    """Ends what was begun for a collector that is registered no more."""
+    for family in _bridged.pop(id(collector), ()):
+        family.clear()
+
+
+#: The families that stand for a collector.
+_bridged: dict[int, list[_native.Family]] = {}
+
+
+def _set_once(collector: Any) -> None:
+    """What does not change, and is the same in all processes."""
+    families = _bridged.setdefault(id(collector), [])
+    for metric in collector.collect():
+        for sample in metric.samples:
+            family = _arena.registry().family(
+                "gauge", metric.name, metric.documentation, labels=list(sample.labels), mode="max"
+            )
+            families.append(family)
+            family.value([str(value) for value in sample.labels.values()]).set(sample.value)
+
+
+def _count_collections(collector: Any) -> None:
+    """The collections of this process from now on, as the interpreter tells of them."""
+    families = [
+        _arena.registry().family(
+            "counter", metric.name, metric.documentation, labels=["generation"]
+        )
+        for metric in collector.collect()
+    ]
+    numbers = [[family.value([str(at)]) for family in families] for at in range(3)]
+    _bridged[id(collector)] = families
+
+    def count(phase: str, info: dict[str, int]) -> None:
+        # A process that counts nothing else does not begin with this.
+        is_wanted = phase == "stop" and id(collector) in _bridged
+        if is_wanted and _arena.registry().attachment() is not None:
+            found = (info["collected"], info["uncollectable"], 1)
+            for value, amount in zip(numbers[info["generation"]], found, strict=False):
+                value.inc(amount)
+
+    gc.callbacks.append(count)

@@ -226,6 +226,8 @@ def patch_registry(registry: Any) -> None:
         original(self, collector)
         if self is default and hasattr(collector, "_tallyboard_private"):
             _shared(collector, lambda family: family.clear())
+        elif self is default:
+            _collect.unbridge(collector)
 
     wrap(registry.CollectorRegistry, "collect", collect)
     wrap(registry.CollectorRegistry, "register", register)
