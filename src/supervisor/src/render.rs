@@ -120,12 +120,9 @@ impl Sink for Text {
         rules: &Rules,
         rows: &[(String, f64)],
     ) {
-        let process = rules.worker_label.name(family.labels.iter().map(|label| &**label));
-        let labels = rules.labels.behind(family, &series.values);
-        for (label, value) in rows {
-            let labels = labels.clone().chain([(process, label.as_str())]);
+        for (labels, value) in of_processes(family, series, rules, rows) {
             text::write_prefix(&mut self.page, &family.name, "", labels);
-            text::write_float(&mut self.page, *value);
+            text::write_float(&mut self.page, value);
             self.page.push(b'\n');
         }
     }
@@ -194,13 +191,10 @@ impl Sink for Whole {
         rules: &Rules,
         rows: &[(String, f64)],
     ) {
-        let process = rules.worker_label.name(family.labels.iter().map(|label| &**label));
-        let labels = rules.labels.behind(family, &series.values);
         let Some(samples) = self.last() else { return };
-        for (label, value) in rows {
-            let labels = labels.clone().chain([(process, label.as_str())]);
+        for (labels, value) in of_processes(family, series, rules, rows) {
             let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            samples.push(Sample::new("", labels.collect(), Value::Float(*value)));
+            samples.push(Sample::new("", labels.collect(), Value::Float(value)));
         }
     }
 
@@ -213,6 +207,19 @@ impl Sink for Whole {
             self.0.pop();
         }
     }
+}
+
+/// The samples of a series of which each process has one: their labels and values.
+fn of_processes<'a>(
+    family: &'a Family,
+    series: &'a Series,
+    rules: &'a Rules,
+    rows: &'a [(String, f64)],
+) -> impl Iterator<Item = (impl Iterator<Item = (&'a str, &'a str)>, f64)> {
+    let process = rules.worker_label.name(family.labels.iter().map(|label| &**label));
+    let labels = rules.labels.behind(family, &series.values);
+    rows.iter()
+        .map(move |(label, value)| (labels.clone().chain([(process, label.as_str())]), *value))
 }
 
 /// The values that OpenMetrics has: a sum stands last, with the count of a histogram before it.
