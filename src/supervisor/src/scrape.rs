@@ -9,7 +9,7 @@ use tallyboard_proto::cell::Shape;
 use tallyboard_proto::exemplar::{self, EXEMPLAR_CELLS};
 use tallyboard_proto::family::{Family, Kind};
 use tallyboard_proto::layout::{DROP_REASONS, DropReason};
-use tallyboard_proto::log::Contents;
+use tallyboard_proto::log::{Contents, Series};
 use tallyboard_proto::slot::State;
 
 use crate::class::Class;
@@ -57,12 +57,14 @@ impl Core {
         let exemplars = if sink.has_exemplars() { self.exemplars() } else { HashMap::new() };
         let own = self.own_families(metrics);
         let mut own = own.into_iter().peekable();
+        let has_target = self.has_target();
         for at in 0..self.pages.families.len() {
             let next = &self.pages.families[at];
             while let Some(own) = own.next_if(|own| *own.name < *next.name) {
                 sink.whole(own);
             }
-            if is_selected(selected, next.family) {
+            let family = &self.catalog.contents().families()[next.family as usize];
+            if is_selected(selected, next.family) && !(has_target && is_target(family)) {
                 self.collect_family(sink, at, &totals, &processes, &exemplars);
             }
         }
@@ -179,6 +181,9 @@ impl Core {
                 continue;
             }
             let series = &contents.series()[lines.series as usize];
+            if family.kind == Kind::Info && is_target(family) && has_no_pairs(series) {
+                continue;
+            }
             if is_per_process(&family.kind) {
                 let rows = processes.get(&lines.series).map_or(&[][..], Vec::as_slice);
                 sink.processes(family, series, &self.rules, rows);
@@ -198,10 +203,12 @@ impl Core {
     }
 
     /// The supervisor's own metrics, in order of name: all, or those that `metrics` names. What
-    /// workers expose under a name of their samples comes from the workers alone.
+    /// workers expose under a name of their samples comes from the workers alone, but for
+    /// `target_info`: who runs the service knows better what it is than any of its processes.
     fn own_families(&self, metrics: &[String]) -> Vec<FamilySamples> {
         let is_taken = |family: &FamilySamples| {
-            sample_names(family).any(|name| self.catalog.has_sample(&name))
+            family.name != own::TARGET_INFO.name
+                && sample_names(family).any(|name| self.catalog.has_sample(&name))
         };
         let mut families = self.figures_families();
         families.extend(self.figures.outside.iter().cloned());
@@ -212,6 +219,11 @@ impl Core {
         families.iter_mut().for_each(|family| self.rules.labels.add_to(family));
         families.sort_by(|a, b| a.name.cmp(&b.name));
         families
+    }
+
+    /// Whether the supervisor has a `target_info` of its own.
+    fn has_target(&self) -> bool {
+        self.figures.outside.iter().any(|family| family.name == own::TARGET_INFO.name)
     }
 
     /// What the core knows of itself.
@@ -277,6 +289,17 @@ fn sample_names(family: &FamilySamples) -> impl Iterator<Item = String> + '_ {
         }
     }
     suffixes.into_iter().map(|suffix| format!("{}{suffix}", family.name))
+}
+
+/// Whether a family of the workers writes `target_info`.
+fn is_target(family: &Family) -> bool {
+    *family.name == *own::TARGET_INFO.name
+        || (family.kind == Kind::Info && format!("{}_info", family.name) == own::TARGET_INFO.name)
+}
+
+/// Whether an info was set to nothing. Of `target_info` that says that there is none any more.
+fn has_no_pairs(series: &Series) -> bool {
+    series.values.last().is_none_or(|pairs| pairs.is_empty())
 }
 
 /// Whether the sums of a family may not fall: so while nothing negative or not finite was observed.
