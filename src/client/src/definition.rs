@@ -132,17 +132,23 @@ impl FamilyRef {
         let Some((mapping, family)) = state.page().mapping().zip(self.definition.ordinal) else {
             return 0;
         };
-        let mut removed = 0;
+        let (mut removed, mut cells) = (0, Vec::new());
         for series in state.held(mapping, family) {
-            let values = &state.contents.series()[series as usize].values[..labels];
+            let entry = &state.contents.series()[series as usize];
+            let (values, cell) = (&entry.values[..labels], slot_header::WORDS + entry.cell);
             if is_meant(values) {
                 self.definition.children.forget(values);
+                cells.push(cell);
                 match state.end(mapping, series, Action::Remove) {
                     Ok(()) => removed += 1,
                     Err(reason) => self.registry.drop_one(reason),
                 }
             }
         }
+        let ended = state.end_callbacks(&cells);
+        drop(state);
+        // A callback may use metrics while it is dropped.
+        drop(ended);
         removed
     }
 

@@ -232,6 +232,13 @@ impl State {
         Ok(())
     }
 
+    /// Asks the callbacks of the gauges at these cells no more, and gives them to be dropped.
+    pub(crate) fn end_callbacks(&mut self, cells: &[usize]) -> Vec<Source> {
+        let is_ended =
+            |source: &mut Source| source.first().is_some_and(|first| cells.contains(&first));
+        self.sources.extract_if(.., is_ended).collect()
+    }
+
     /// The exemplars of `family` with these values of it; they begin when nobody had them yet.
     pub(crate) fn exemplar(
         &mut self,
