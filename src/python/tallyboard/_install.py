@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from . import _arena, _collect, _hook
+from . import _collect, _hook, _moves
 
 
 def install(address: str | None = None) -> list[str]:
@@ -30,32 +30,43 @@ def _replace() -> Iterator[str]:
     metrics = list(_metrics()) if fresh else []
     for module in fresh:
         _hook.patch(module)
+    if _hook.has_failed():
+        yield "everything: prometheus_client could not be replaced; the log says why"
+        return
     for module in fresh:
         _rebind(before[module.__name__], vars(module))
     for metric in metrics:
-        yield from _move(metric)
+        yield from _moves.share(metric)
     registry: Any = sys.modules.get("prometheus_client.registry")
     if registry in fresh:
         for collector in list(registry.REGISTRY._collector_to_names):
-            _collect.bridge(registry.REGISTRY, collector)
+            if not hasattr(collector, "_tallyboard_private"):
+                _collect.bridge(registry.REGISTRY, collector)
+        if getattr(registry.REGISTRY, "_target_info", None):
+            _collect.set_target(registry.REGISTRY._target_info)
         yield from _stale_collectors()
 
 
 def _rebind(before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Gives what was imported from a module by name its replacement, in all other modules."""
-    replaced = {
-        id(old): (old, after[name])
-        for name, old in before.items()
-        if name in after and after[name] is not old and (callable(old) or isinstance(old, type))
-    }
+    """Gives what was imported from a module by name its replacement, in all other modules. A
+    function of old that is held elsewhere exposes the arena too, through its registry."""
+    for name, old in before.items():
+        new = after.get(name)
+        if new is None or new is old or not callable(old):
+            continue
+        # What the module still has under a name of its own is that, unless it is called the same.
+        is_other = any(value is old for value in after.values())
+        for bound in _namespaces(after):
+            for key in [key for key, value in bound.items() if value is old]:
+                if key == name or not is_other:
+                    bound[key] = new
+
+
+def _namespaces(but: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for module in list(sys.modules.values()):
         bound = getattr(module, "__dict__", None)
-        if not isinstance(bound, dict) or bound is after:
-            continue
-        for name, value in list(bound.items()):
-            old, new = replaced.get(id(value), (None, None))
-            if old is not None and old is value:
-                bound[name] = new
+        if isinstance(bound, dict) and bound is not but:
+            yield bound
 
 
 def _metrics() -> Iterator[Any]:
@@ -65,70 +76,18 @@ def _metrics() -> Iterator[Any]:
         return
     base, default = module.MetricWrapperBase, module.REGISTRY
     objects = gc.get_objects()
-    registries = [each for each in objects if type(each) is type(default) and each is not default]
+    # Not `isinstance`, which asks proxies of all sorts who they are.
+    registries = [each for each in objects if issubclass(type(each), type(default))]
     private = {id(metric) for each in registries for metric in each._collector_to_names}
+    private -= {id(metric) for metric in default._collector_to_names}
     for metric in objects:
-        if isinstance(metric, base) and hasattr(metric, "_labelvalues") and not metric._labelvalues:
-            metric._tallyboard_private = id(metric) in private
-            if not metric._tallyboard_private:
+        is_metric = issubclass(type(metric), base) and hasattr(metric, "_labelvalues")
+        if is_metric and not metric._labelvalues:
+            if id(metric) in private:
+                _moves.make_private(metric)
+            else:
+                metric._tallyboard_private = False
                 yield metric
-
-
-def _move(metric: Any) -> Iterator[str]:
-    """Gives a metric and its children values in the arena, with what they have counted."""
-    children = list(metric._metrics.values()) if metric._is_parent() else [metric]
-    for child in children:
-        child._tallyboard_private = False
-        try:
-            _move_values(child)
-        except Exception as error:
-            yield f"{child._name}: {error}"
-
-
-def _move_values(metric: Any) -> None:
-    before = dict(vars(metric))
-    if metric._type in ("info", "stateset"):
-        labels = list(metric._labelvalues)
-        family = _arena.family_of(metric)
-        if metric._type == "info" and metric._value:
-            family.info(labels, [(str(name), str(value)) for name, value in metric._value.items()])
-        elif metric._type == "stateset" and metric._value:
-            family.state(labels, metric._states[metric._value])
-        return
-    function = _function_of(before.get("_child_samples"))
-    outer = getattr(_arena.making, "metric", None)
-    _arena.making.metric = metric
-    try:
-        metric._metric_init()
-    finally:
-        _arena.making.metric = outer
-    if "_created" in before:
-        metric._created = before["_created"]
-    for name in ("_value", "_count", "_sum"):
-        if name in before:
-            _carry(metric, before[name], getattr(metric, name))
-    for old, new in zip(before.get("_buckets", ()), vars(metric).get("_buckets", ())):
-        _carry(metric, old, new)
-    if function is not None:
-        metric.set_function(function)
-
-
-def _carry(metric: Any, old: Any, new: Any) -> None:
-    amount = old.get()
-    if amount and metric._type == "gauge":
-        new.set(amount)
-    elif amount:
-        new.inc(amount)
-
-
-def _function_of(samples: Any) -> Any:
-    """What a gauge with a callback asks: the closure that `set_function` made has it."""
-    function = getattr(samples, "__func__", None)
-    if function is None:
-        return None
-    named = dict(zip(function.__code__.co_freevars, function.__closure__ or ()))
-    cell = named.get("f")
-    return None if cell is None else cell.cell_contents
 
 
 def _stale_collectors() -> Iterator[str]:
@@ -137,7 +96,8 @@ def _stale_collectors() -> Iterator[str]:
     for registry in gc.get_objects():
         if type(registry) is module.CollectorRegistry:
             for collector in registry._collector_to_names:
-                is_files = type(collector).__name__ == "MultiProcessCollector"
-                if is_files and not getattr(collector, "_is_arena", False):
-                    path = getattr(collector, "_path", "")
-                    yield f"a MultiProcessCollector that reads {path}: make it after install()"
+                kind = type(collector).__name__
+                is_files = kind in ("MultiProcessCollector", "InMemoryCollector")
+                if is_files and not _collect.collects_arena(collector):
+                    path = getattr(collector, "_path", "what its archiver has read")
+                    yield f"a {kind} that reads {path}: make it after install()"
