@@ -130,7 +130,8 @@ pub struct Config {
     pub worker_label: WorkerLabel,
     /// Labels of every sample.
     pub labels: Labels,
-    /// Labels of the family `target_info`, which is there when there are any.
+    /// Labels of the family `target_info`, which is there when there are any, and then instead of
+    /// what workers say of it.
     pub target_info: Labels,
     /// Whether what /proc says of the workers is exposed.
     pub process_metrics: bool,
