@@ -179,7 +179,9 @@ impl Catalog {
         if let Some(known) = self.contents.find_series(family, values) {
             return Ok(known);
         }
-        let placed = if self.contents.series_of_family(family) >= self.label_limit {
+        // Of a native histogram the series are limited, and so are their buckets.
+        let is_limited = !self.contents.families()[family as usize].kind.is_bucket();
+        let placed = if is_limited && self.contents.series_of_family(family) >= self.label_limit {
             Err(Unplaced::Dropped(DropReason::LabelLimit))
         } else {
             // When a series began is its life's to say: the catalog's copy of a log has no time.
