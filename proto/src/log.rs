@@ -102,7 +102,6 @@ impl Removal {
 
     /// The cells of the series itself, which are so many, and of a native histogram those of its
     /// buckets: ordinal of the series, and its cell. A bucket that is left out has nothing.
-    #[must_use]
     pub fn parts(&self, width: usize) -> (&[u64], impl Iterator<Item = (u64, u64)> + '_) {
         let (own, buckets) = self.cells.split_at(width.min(self.cells.len()));
         (own, buckets.as_chunks().0.iter().map(|&[series, cell]| (series, cell)))

@@ -232,13 +232,14 @@ impl Core {
             return self.is_set(series);
         }
         let total = self.total(series, |_| None);
-        let offset = self.archive.offsets().get(cell..cell + shape.width()).unwrap_or(&[]);
-        total.iter().zip(offset).enumerate().any(|(at, (&now, &then))| match shape.cell(at) {
+        // A bucket may have begun after its histogram was hidden: nothing was taken off it.
+        let offset = |at: usize| self.archive.offsets().get(cell + at).copied().unwrap_or(0);
+        total.iter().enumerate().any(|(at, &now)| match shape.cell(at) {
             CellKind::Float => {
-                let (now, then) = (f64::from_bits(now), f64::from_bits(then));
+                let (now, then) = (f64::from_bits(now), f64::from_bits(offset(at)));
                 now > then + then.abs() * ADDING_ERROR
             }
-            CellKind::Whole | CellKind::Free => now > then,
+            CellKind::Whole | CellKind::Free => now > offset(at),
         })
     }
 
