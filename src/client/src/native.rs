@@ -84,6 +84,20 @@ impl NativeHistogram {
         add_float(own.at(cells::SUM), value);
     }
 
+    /// Begins anew at 0, for all processes: see [`Counter::reset`](crate::Counter::reset).
+    ///
+    /// ```
+    /// use tallyboard::NativeHistogram;
+    ///
+    /// let bytes = NativeHistogram::new("batch_item_bytes", "Size of the items of the batch.")?;
+    /// bytes.observe(1200.0);
+    /// bytes.reset();
+    /// # Ok::<(), tallyboard::RegisterError>(())
+    /// ```
+    pub fn reset(&self) {
+        self.series.reset();
+    }
+
     /// The classic bucket that an observation is in.
     pub(crate) fn classic(&self, value: f64) -> usize {
         self.native.classic(value).into()
