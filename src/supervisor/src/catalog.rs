@@ -147,7 +147,8 @@ impl Catalog {
         let taken = taken.or(known.map(|known| (family.name.to_string(), known)));
         if let Some((name, other)) = taken {
             let other = &self.contents.families()[other as usize];
-            if self.conflicts.insert(format!("{:?}", (&family.name, &family.kind, &family.labels)))
+            // The buckets of a histogram contradict others when it does itself.
+            if !family.kind.is_bucket() && self.conflicts.insert(format!("{:?}", (&family.name, &family.kind, &family.labels)))
             {
                 tracing::warn!(
                     metric = %family.name, sample = %name, expected = ?(&other.name, &other.kind, &other.labels),

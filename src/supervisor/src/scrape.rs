@@ -30,7 +30,11 @@ impl Core {
             self.collect(metrics, &mut text);
             return text.end();
         }
-        format.encode(&self.families(metrics))
+        let families = self.families(metrics);
+        match self.rules.native_starts {
+            true => format.encode_with_starts(&families),
+            false => format.encode(&families),
+        }
     }
 
     /// The same in text 0.0.4.
