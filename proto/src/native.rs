@@ -217,15 +217,14 @@ fn widen(index: i32, levels: u8) -> i32 {
 pub fn index(magnitude: f64, schema: i8) -> i32 {
     let finest = match magnitude.is_infinite() {
         true => (1024 << MAX_SCHEMA) + 1,
-        false => index_of_finite(magnitude, schema.max(0)),
+        false => finest_index(magnitude),
     };
-    let from = if magnitude.is_infinite() { MAX_SCHEMA } else { schema.max(0) };
-    widen(finest, (from - schema).unsigned_abs())
+    widen(finest, (MAX_SCHEMA - schema).unsigned_abs())
 }
 
-/// The same for a finite magnitude and a schema from 0 on.
+/// The same for a finite magnitude and the finest schema.
 #[inline]
-fn index_of_finite(magnitude: f64, schema: i8) -> i32 {
+fn finest_index(magnitude: f64) -> i32 {
     let bits = magnitude.to_bits();
     let (exponent, mantissa) = match bits >> MANTISSA_BITS {
         // A subnormal number is shifted until it has its leading one.
@@ -235,18 +234,39 @@ fn index_of_finite(magnitude: f64, schema: i8) -> i32 {
         }
         exponent => (exponent as i32 - 1023, bits & MANTISSA),
     };
-    let step = 1 << (MAX_SCHEMA - schema);
-    // The bounds of a schema are every so many of those of the finest one.
-    let (mut low, mut high) = (0, 1_usize << schema);
-    while low < high {
-        let middle = (low + high) / 2;
-        match MANTISSAS[middle * step] < mantissa {
-            true => low = middle + 1,
-            false => high = middle,
-        }
-    }
-    (exponent << schema) + low as i32
+    // No slice of the mantissas has more than two bounds.
+    let slice = (mantissa >> (MANTISSA_BITS - MAX_SCHEMA as u32)) as usize;
+    let first = usize::from(FIRST_BOUNDS[slice]);
+    let behind = |at: usize| usize::from(BOUNDS[first + at] < mantissa);
+    (exponent << MAX_SCHEMA) + (first + behind(0) + behind(1)) as i32
 }
+
+/// The mantissas, and behind them what is above all of them.
+const BOUNDS: [u64; 258] = {
+    let mut bounds = [u64::MAX; 258];
+    let mut at = 0;
+    while at < 256 {
+        bounds[at] = MANTISSAS[at];
+        at += 1;
+    }
+    bounds
+};
+
+/// The number of bounds below each 256th part of the mantissas.
+const FIRST_BOUNDS: [u16; 256] = {
+    let mut first = [0; 256];
+    let (mut slice, mut bound) = (0, 0);
+    while slice < 256 {
+        while BOUNDS[bound] < (slice as u64) << (MANTISSA_BITS - MAX_SCHEMA as u32) {
+            bound += 1;
+        }
+        first[slice] = bound as u16;
+        let within = bound + 2;
+        assert!(within > 257 || BOUNDS[within] >= (slice as u64 + 1) << (MANTISSA_BITS - 8));
+        slice += 1;
+    }
+    first
+};
 
 /// The upper bound of bucket `index` of `schema`, or infinity where there is no such number.
 #[must_use]

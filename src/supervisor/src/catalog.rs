@@ -148,7 +148,10 @@ impl Catalog {
         if let Some((name, other)) = taken {
             let other = &self.contents.families()[other as usize];
             // The buckets of a histogram contradict others when it does itself.
-            if !family.kind.is_bucket() && self.conflicts.insert(format!("{:?}", (&family.name, &family.kind, &family.labels)))
+            if !family.kind.is_bucket()
+                && self
+                    .conflicts
+                    .insert(format!("{:?}", (&family.name, &family.kind, &family.labels)))
             {
                 tracing::warn!(
                     metric = %family.name, sample = %name, expected = ?(&other.name, &other.kind, &other.labels),
