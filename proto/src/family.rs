@@ -539,6 +539,10 @@ mod tests {
         check(Kind::Exemplar, "tallyboard_exemplar:a", "", &["le"], "ok tallyboard_exemplar:a");
         check(Kind::Exemplar, "a", "", &[], "metric names match");
         check(Kind::Exemplar, "tallyboard_exemplar:tallyboard_a", "", &[], "names beginning");
+    }
+
+    #[test]
+    fn every_bad_native_histogram_is_refused_with_what_was_expected_and_found() {
         let of = |schema, zero_threshold, max_buckets, bounds: &[f64]| {
             let bounds = bounds.into();
             Native { schema, zero_threshold, max_buckets, bounds }

@@ -41,6 +41,10 @@ pub fn get_as(address: SocketAddr, path: &str, accept: &str) -> io::Result<Answe
 /// As [`get`].
 pub fn get_bytes(address: SocketAddr, path: &str, accept: &str) -> io::Result<Answer<Vec<u8>>> {
     let mut stream = TcpStream::connect(address)?;
+    // Where nobody listens yet, a socket may be given the port that it asks for, and hear itself.
+    if stream.local_addr()? == address {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
     // Only for a server that never answers: the error is what a test reports then.
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let request = format!(

@@ -152,8 +152,6 @@ fn dump_numbers(out: &mut String) {
             BUCKET_CELLS,
         ]
     );
-    numbers!(out, "native.cells", cells, [ZERO, NAN, SUM, ODD, COUNT]);
-    numbers!(out, "native", native, [MAX_SCHEMA, MIN_SCHEMA, DEFAULT_ZERO_THRESHOLD, MAX_BUCKETS]);
     dump_buckets(out);
     let histogram = Shape::Histogram { buckets: 3 };
     line(out, "cells of a histogram of 2 bounds", histogram.width());
@@ -202,6 +200,8 @@ fn dump_numbers(out: &mut String) {
 
 /// The buckets that some numbers are in, as the values of the label `le`.
 fn dump_buckets(out: &mut String) {
+    numbers!(out, "native.cells", cells, [ZERO, NAN, SUM, ODD, COUNT]);
+    numbers!(out, "native", native, [MAX_SCHEMA, MIN_SCHEMA, DEFAULT_ZERO_THRESHOLD, MAX_BUCKETS]);
     let bounds = [-1.0, 0.0, 0.25];
     for schema in [-4, 0, 3, 8] {
         let native =

@@ -114,7 +114,7 @@ pub(crate) fn is_as(
     let cut = |&line: &&'static str| if has_all { line } else { without(line) };
     let bare = |line: &'static str| line.trim_start_matches(['!', '?']);
     let expected = expected.iter().filter(|line| of_format(line));
-    let mut expected: Vec<&str> = expected.map(|line| bare(cut(&line))).collect();
+    let mut expected: Vec<&str> = expected.map(|line| bare(cut(line))).collect();
     expected.sort_unstable();
     let same = |(found, expected): (&String, &&str)| is_line(found, expected, turns);
     if found.len() == expected.len() && found.iter().zip(&expected).all(same) {
