@@ -183,6 +183,10 @@ fn dump_numbers(out: &mut String) {
             BUCKET_PREFIX,
         ]
     );
+    dump_lives(out);
+}
+
+fn dump_lives(out: &mut String) {
     for action in Action::EVERY {
         line(out, &format!("action.{}", format!("{action:?}").to_lowercase()), action as u64);
     }
