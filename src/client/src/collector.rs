@@ -420,7 +420,8 @@ fn write_point(family: &Family, point: &[Sample], cells: &[&AtomicU64], now_ns: 
                 stamp(cells[1], now_ns);
             }
         }
-        Kind::Exemplar => {}
+        // What is collected has no native buckets: it was given its classic ones.
+        Kind::NativeHistogram(_) | Kind::Exemplar | Kind::Bucket(_) => {}
     }
 }
 

@@ -9,6 +9,7 @@ use tallyboard_segment::process;
 
 use crate::children::{Children, Values};
 use crate::error::LabelError;
+use crate::native::Buckets;
 use crate::registry::Registry;
 
 /// What a program registered. It lives as long as the process, as registries do.
@@ -63,6 +64,7 @@ impl FamilyRef {
             cells: Cells::nowhere(),
             registry,
             refused: Some(reason),
+            buckets: None,
         }))
     }
 
@@ -101,7 +103,9 @@ impl FamilyRef {
         let series = series.map(|series| {
             let cell = state.contents.series()[series].cell;
             let cells = state.page().cells(slot_header::WORDS + cell, self.family().kind.cells());
-            let series = SeriesRef { cells, registry: self.registry, refused: None };
+            let is_native = matches!(self.family().kind, Kind::NativeHistogram(_));
+            let buckets = is_native.then(|| state.buckets_of(series));
+            let series = SeriesRef { cells, registry: self.registry, refused: None, buckets };
             let labels = self.family().labels.len();
             self.definition.children.insert(&values[..labels], series);
             series
@@ -187,7 +191,7 @@ impl Registry {
         };
         let cell = state.contents.series()[series].cell;
         let cells = state.page().cells(slot_header::WORDS + cell, family.kind.cells());
-        Ok(SeriesRef { cells, registry: self, refused: None })
+        Ok(SeriesRef { cells, registry: self, refused: None, buckets: None })
     }
 }
 
@@ -197,6 +201,8 @@ pub(crate) struct SeriesRef {
     pub(crate) cells: Cells,
     pub(crate) registry: &'static Registry,
     pub(crate) refused: Option<DropReason>,
+    /// Those of a native histogram.
+    pub(crate) buckets: Option<&'static Buckets>,
 }
 
 impl SeriesRef {

@@ -135,6 +135,8 @@ pub struct Config {
     pub target_info: Labels,
     /// Whether what /proc says of the workers is exposed.
     pub process_metrics: bool,
+    /// Whether it is written when native histograms began, which Prometheus 3.5 cannot read.
+    pub native_starts: bool,
     /// Uids of workers, beside that of the supervisor.
     pub worker_uids: Vec<u32>,
     /// Where metrics are served.
@@ -177,6 +179,7 @@ impl Config {
             labels: Labels::default(),
             target_info: Labels::default(),
             process_metrics: true,
+            native_starts: false,
             worker_uids: Vec::new(),
             listen: Vec::new(),
             must_listen: false,

@@ -4,12 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use tallyboard_exposition::cells::{has_created, is_per_process, type_of, values};
 use tallyboard_exposition::format::Format;
+use tallyboard_exposition::native::Counted;
 use tallyboard_exposition::sample::{Exemplar, FamilySamples, Value};
 use tallyboard_proto::cell::Shape;
 use tallyboard_proto::exemplar::{self, EXEMPLAR_CELLS};
-use tallyboard_proto::family::{Family, Kind};
+use tallyboard_proto::family::{BUCKET_PREFIX, Family, Kind};
 use tallyboard_proto::layout::{DROP_REASONS, DropReason};
 use tallyboard_proto::log::{Contents, Series};
+use tallyboard_proto::native;
 use tallyboard_proto::slot::State;
 
 use crate::class::Class;
@@ -28,7 +30,11 @@ impl Core {
             self.collect(metrics, &mut text);
             return text.end();
         }
-        format.encode(&self.families(metrics))
+        let families = self.families(metrics);
+        match self.rules.native_starts {
+            true => format.encode_with_starts(&families),
+            false => format.encode(&families),
+        }
     }
 
     /// The same in text 0.0.4.
@@ -122,7 +128,16 @@ impl Core {
         let named = |family: &Family| {
             metrics.iter().any(|metric| family.sample_names().any(|name| name == *metric))
         };
-        self.catalog.contents().families().iter().map(named).collect()
+        let contents = self.catalog.contents();
+        let is_selected = |family: &Family| match family.name.strip_prefix(BUCKET_PREFIX) {
+            // The buckets of a histogram are read with it.
+            Some(of) => {
+                let of = contents.find_family(of);
+                of.is_some_and(|of| named(&contents.families()[of as usize]))
+            }
+            None => named(family),
+        };
+        contents.families().iter().map(is_selected).collect()
     }
 
     /// Adds the selected families of all taken slots, class by class, so that a run of cells is added for every
@@ -190,13 +205,31 @@ impl Core {
                 continue;
             }
             let cells = &totals[lines.cell..lines.cell + width];
-            let hold = |cell, value| held.hold(cell, value);
-            values(&family.kind, lines.cell, cells, hold, &mut numbers);
+            let mut hold = |cell, value| held.hold(cell, value);
+            let native = match &family.kind {
+                Kind::NativeHistogram(native) => {
+                    let sum = native::cells::SUM;
+                    let sum = hold(lines.cell + sum, f64::from_bits(cells[sum]));
+                    let buckets = contents.buckets_of(lines.series).iter();
+                    let count = |series: u32| totals[contents.series()[series as usize].cell];
+                    let buckets = buckets.map(|&(bucket, series)| (bucket, count(series)));
+                    Some(Counted::new(native, cells, sum, buckets))
+                }
+                _ => None,
+            };
+            match &native {
+                Some(native) => {
+                    numbers.clear();
+                    numbers.extend(native.values());
+                }
+                None => values(&family.kind, lines.cell, cells, hold, &mut numbers),
+            }
             let created_ms = if has_created(&family.kind) { life.created_ms } else { 0 };
             let exemplars = exemplars.get(&lines.series).map_or(&[][..], Vec::as_slice);
             let values = &numbers;
-            let shown = Shown { family, page, lines, series, values, created_ms, exemplars };
-            sink.series(&shown, &self.rules);
+            let shown =
+                Shown { family, page, lines, series, values, native, created_ms, exemplars };
+            sink.series(shown, &self.rules);
         }
         self.figures.floors_applied += held.applied;
         sink.end_family();
@@ -306,7 +339,7 @@ fn has_no_pairs(series: &Series) -> bool {
 fn has_floor(kind: &Kind, series: &[SeriesLines], totals: &[u64]) -> bool {
     let width = kind.cells();
     match kind {
-        Kind::Histogram(_) | Kind::Summary => {
+        Kind::Histogram(_) | Kind::NativeHistogram(_) | Kind::Summary => {
             series.iter().all(|series| totals[series.cell + width - 1] == 0)
         }
         _ => true,
