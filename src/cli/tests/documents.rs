@@ -56,6 +56,54 @@ fn a_document_is_summed_up_or_its_error_has_a_place() {
 }
 
 #[test]
+fn what_is_no_exposition_is_status_1_with_its_place() {
+    for (document, expect) in [
+        (&b"a 1\r\n"[..], "1:3: expected a number, found \"1\\r\""),
+        (b"\xef\xbb\xbfa 1\n", "1:1: expected a metric name, found '\\u{feff}'"),
+        (b"a 1\nb\xff 1\n", "2:2: expected UTF-8, found the byte 0xff"),
+        (b"\0", "1:1: expected a metric name, found '\\0'"),
+        (b"a 1", "1:4: expected a line feed, found the end of the document"),
+        (b"a 1 1.5\n", "1:5: expected a timestamp in whole milliseconds, found \"1.5\""),
+        (b"# HELP a b\n# HELP a b\n", "2:10: the family \"a\" has a line HELP already"),
+        (b"a 1 \n# EOF\n", "1:5: expected a timestamp in seconds, found the end of the line"),
+        (b"a{b=\"c\",} 1\n# EOF\n", "1:9: expected a label name, found '}'"),
+        (b"a 1\nb 1\na 2\n# EOF\n", "3:1: the name \"a\" of this family is taken by another one"),
+        (b"# TYPE a counter\na_total -1\n# EOF\n", "2:1: expected a number that is not negative"),
+        (
+            b"# TYPE a counter\na 1 st@1 2\n# EOF\n",
+            "2:10: expected '#' before an exemplar, found '2'",
+        ),
+    ] {
+        for command in ["parse", "check"] {
+            let (status, out, err) = run(&[command], document);
+            let found = (status, out.as_str(), err.trim_end());
+            assert_eq!(found, (Some(1), "", expect), "{command} {document:?}");
+        }
+    }
+}
+
+#[test]
+fn odd_documents_are_expositions_too() {
+    for (document, families) in [
+        ("", "text: 0 families, 0 samples"),
+        ("\n \t\n#\n", "text: 0 families, 0 samples"),
+        ("# EOF", "openmetrics: 0 families, 0 samples"),
+        ("# EOF\n", "openmetrics: 0 families, 0 samples"),
+        ("a{b=\"\0\"}NaN -5\n", "text: 1 families, 1 samples"),
+        ("a 1\na 1\nb 1\na 2\n", "text: 2 families, 4 samples"),
+        ("{\"a b\"} 1\n# EOF", "openmetrics: 1 families, 1 samples"),
+        ("# TYPE a counter\na 1 5 st@1\n# EOF\n", "openmetrics-2.0: 1 families, 2 samples"),
+    ] {
+        check(&["parse"], document, (0, &format!("{families}\n"), ""));
+    }
+    let long = format!("a{{b=\"{}\"}} 1\n", "c".repeat(1 << 20));
+    check(&["parse"], &long, (0, "text: 1 families, 1 samples\n", ""));
+    let labels: Vec<String> = (0..1000).map(|at| format!("b{at}=\"\"")).collect();
+    let many = format!("a{{{}}} 1\n", labels.join(","));
+    check(&["parse"], &many, (0, "text: 1 families, 1 samples\n", ""));
+}
+
+#[test]
 fn a_document_is_written_as_json() {
     let document = "# HELP a b\n# TYPE a counter\na_total{c=\"d\"} 1 2.5 # {e=\"f\"} NaN 3\n\
         # TYPE h histogram\nh {count:2,sum:3,schema:0,zero_threshold:0.5,zero_count:0,\
@@ -117,6 +165,19 @@ fn a_check_has_the_exit_status_of_promtool() {
     let wrong = "# HELP a b\n# TYPE a counter\na 1\n# EOF\n";
     let taken = "3:1: the name \"a\" of this family is taken by another one\n";
     check(&["check"], wrong, (1, "", taken));
+    // Any names are for OpenMetrics and for text 1.0.0.
+    let text = "# HELP \"a.b\" c\n# TYPE \"a.b\" gauge\n{\"a.b\"} 1\n";
+    let name = "1:8: expected a metric name of [a-zA-Z0-9_:], found \"a.b\"\n";
+    check(&["check"], text, (1, "", name));
+    check(&["check"], &format!("{text}# EOF\n"), (0, "", ""));
+    check(&["check"], "", (0, "", ""));
+    check(&["check"], "# EOF", (0, "", ""));
+    let camel = "# HELP aB_ms c\n# TYPE aB_ms gauge\naB_ms{cD=\"e\"} 1\n";
+    let problems = "aB_ms label names should be written in 'snake_case' not 'camelCase'\n\
+        aB_ms metric names should be written in 'snake_case' not 'camelCase'\n\
+        aB_ms metric names should not contain abbreviated units\n";
+    check(&["check"], camel, (3, "", problems));
+    check(&["check"], &format!("{camel}# EOF\n"), (3, "", problems));
 }
 
 #[test]

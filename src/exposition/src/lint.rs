@@ -73,7 +73,9 @@ fn texts(family: &FamilySamples, name: &str) -> Vec<String> {
 /// What a name ends with that its type should have, or should leave to another.
 fn suffix_texts(kind: Type, name: &str) -> impl Iterator<Item = &'static str> {
     let is_typed = kind != Type::Unknown;
-    let counts = is_histogram(kind) || kind == Type::Summary;
+    // A gauge histogram has these suffixes too, but to promlint it is another type.
+    let has_buckets = kind == Type::Histogram;
+    let counts = has_buckets || kind == Type::Summary;
     let ends = |suffix| name.ends_with(suffix);
     [
         (kind == Type::Counter && !ends("_total"), "counter metrics should have \"_total\" suffix"),
@@ -86,7 +88,7 @@ fn suffix_texts(kind: Type, name: &str) -> impl Iterator<Item = &'static str> {
             "non-gauge metrics should not have \"_timestamp_seconds\" suffix",
         ),
         (
-            is_typed && !is_histogram(kind) && ends("_bucket"),
+            is_typed && !has_buckets && ends("_bucket"),
             "non-histogram metrics should not have \"_bucket\" suffix",
         ),
         (

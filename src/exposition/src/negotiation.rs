@@ -25,12 +25,17 @@ pub struct Negotiated {
 }
 
 impl Negotiated {
-    /// The content type; it names the escaping where that is not the one that everybody expects.
+    /// The content type. A text format that may have any names (version 1.0.0 and later) has to name
+    /// the escaping; the others do where it is not the one that everybody expects.
     #[must_use]
     pub fn content_type(self) -> Cow<'static, str> {
         let format = self.format.content_type();
+        let has_any_names = matches!(
+            self.format,
+            Format::Text100 | Format::OpenMetrics100 | Format::OpenMetrics200
+        );
         match self.escaping {
-            Escaping::Underscores => Cow::Borrowed(format),
+            Escaping::Underscores if !has_any_names => Cow::Borrowed(format),
             escaping => Cow::Owned(format!("{format}; escaping={}", escaping.name())),
         }
     }

@@ -8,10 +8,12 @@ use tallyboard_exposition::negotiation::{Encoding, Negotiated, accepts_encoding,
 
 /// Text 0.0.4 with underscores.
 const DEFAULT: &str = "text/plain; version=0.0.4; charset=utf-8";
-const TEXT_100: &str = "text/plain; version=1.0.0; charset=utf-8";
+const TEXT_100: &str = "text/plain; version=1.0.0; charset=utf-8; escaping=underscores";
 const OM_001: &str = "application/openmetrics-text; version=0.0.1; charset=utf-8";
-const OM_100: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-const OM_200: &str = "application/openmetrics-text; version=2.0.0; charset=utf-8";
+const OM_100: &str =
+    "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores";
+const OM_200: &str =
+    "application/openmetrics-text; version=2.0.0; charset=utf-8; escaping=underscores";
 
 fn check(rows: &[(&str, &str)]) {
     for (accept, expect) in rows {

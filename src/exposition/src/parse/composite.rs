@@ -198,6 +198,17 @@ impl<'a> Fields<'a> {
         number::value(text, Range::Any).ok_or_else(|| number::unexpected(&at, "a number", text))
     }
 
+    /// How much something counted; differences are between whole numbers.
+    fn count(&self, name: &str, dialect: Dialect) -> Result<Value, ParseError> {
+        let (text, at) = self.field(name)?;
+        match (self.value(name)?, dialect) {
+            (Value::Float(_), Dialect::Deltas) => {
+                Err(number::unexpected(&at, "a whole number", text))
+            }
+            (count, _) => Ok(count),
+        }
+    }
+
     /// Refuses fields that this kind of value does not have.
     fn only(&self, allowed: &[&str]) -> Result<(), ParseError> {
         match self.fields.iter().find(|(name, _)| !allowed.contains(*name)) {
@@ -234,7 +245,7 @@ impl<'a> Fields<'a> {
             _ => ["count", "sum"],
         };
         self.only(&[&names[..], &FIELDS[4..12]].concat())?;
-        let (count, sum) = (self.value(names[0])?, self.value(names[1])?.as_f64());
+        let (count, sum) = (self.count(names[0], dialect)?, self.value(names[1])?.as_f64());
         let is_native = self.fields.contains_key("schema");
         let is_classic = self.fields.contains_key("bucket");
         if !is_native && !is_classic {
@@ -296,7 +307,7 @@ impl<'a> Fields<'a> {
         Ok(NativeHistogram {
             schema,
             zero_threshold,
-            zero_count: self.value("zero_count")?,
+            zero_count: self.count("zero_count", dialect)?,
             sum,
             positive: self.side(dialect, "positive_spans", "positive_buckets")?,
             negative: self.side(dialect, "negative_spans", "negative_buckets")?,

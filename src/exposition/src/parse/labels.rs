@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use super::ParseError;
 use super::cursor::{Escapes, Line};
+use crate::escaping::{is_legacy_label, is_legacy_name};
 use crate::sample::Labels;
 
 /// What a format allows in a label set.
@@ -20,6 +21,8 @@ pub(super) struct Rules {
     pub escapes: (Escapes, Escapes),
     /// Whether every label name that begins with two underscores is refused, or only `__name__`.
     pub reserves: bool,
+    /// Whether a name in quotes may be any text, or only what needs no quotes.
+    pub any_names: bool,
     /// Labels at most.
     pub most: usize,
 }
@@ -84,6 +87,16 @@ impl Rules {
         }
     }
 
+    /// Refuses the name of a metric, read from `start` on, that may not stand there.
+    pub fn metric_name(&self, start: &Line<'_>, name: &str) -> Result<(), ParseError> {
+        match self.any_names || is_legacy_name(name) {
+            true => Ok(()),
+            false => {
+                Err(start.error(format!("expected a metric name of [a-zA-Z0-9_:], found {name:?}")))
+            }
+        }
+    }
+
     fn label<'a>(&self, line: &mut Line<'a>, set: &mut LabelSet<'a>) -> Result<(), ParseError> {
         let start = *line;
         let is_quoted = line.peek() == Some(b'"');
@@ -97,6 +110,7 @@ impl Rules {
         }
         self.skip(line);
         if is_quoted && matches!(line.peek(), Some(b',' | b'}')) {
+            self.metric_name(&start, &name)?;
             return match set.name.replace(name) {
                 None => Ok(()),
                 Some(_) => Err(start.error("the name of the metric stands here twice")),
@@ -104,6 +118,11 @@ impl Rules {
         }
         if name == "__name__" || (self.reserves && name.starts_with("__")) {
             return Err(start.error(format!("the label name {name:?} is reserved")));
+        }
+        if !self.any_names && !is_legacy_label(&name) {
+            return Err(
+                start.error(format!("expected a label name of [a-zA-Z0-9_], found {name:?}"))
+            );
         }
         line.expect(b'=', "'=' behind a label name")?;
         self.skip(line);

@@ -8,8 +8,9 @@
 //!    the parser of Prometheus' client for Python, for OpenMetrics; Prometheus' Go library
 //!    `expfmt` for the text format.
 //!
-//! What text 0.0.4 allows here and `expfmt` does not (blanks at the end of a line, a comma behind
-//! an opening brace, a backslash that escapes nothing) can be refused with [`Options::exact`].
+//! What text 0.0.4 allows here and `expfmt`, as `promtool` uses it, does not (blanks at the end of a
+//! line, a comma behind an opening brace, a backslash that escapes nothing, names that only version
+//! 1.0.0 has) can be refused with [`Options::exact`].
 
 mod composite;
 mod cursor;
@@ -75,7 +76,7 @@ pub fn parse(
     }
     let lines = || Lines::new(bytes, options.limits.line_bytes);
     match format {
-        Format::Text004 | Format::Text100 => text::parse(lines()?, options),
+        Format::Text004 | Format::Text100 => text::parse(lines()?, format, options),
         Format::OpenMetrics001 | Format::OpenMetrics100 => openmetrics::parse(lines()?, options),
         Format::OpenMetrics200 => openmetrics2::parse(lines()?, options),
         #[cfg(feature = "protobuf")]

@@ -24,6 +24,7 @@ pub(super) fn rules(options: &Options, blanks: Blanks) -> Rules {
         leading_comma: false,
         escapes: (Escapes::Lenient, Escapes::Lenient),
         reserves: true,
+        any_names: true,
         most: options.limits.labels,
     }
 }

@@ -10,10 +10,12 @@ use super::labels::{Blanks, LabelSet, Rules, metric_name};
 use super::number::{self, Range};
 use super::openmetrics_lines::label;
 use super::{Options, ParseError};
+use crate::format::Format;
 use crate::sample::{FamilySamples, Sample, Timestamp, Type};
 
 pub(super) fn parse(
     mut lines: Lines<'_>,
+    format: Format,
     options: &Options,
 ) -> Result<Vec<FamilySamples>, ParseError> {
     let escapes = if options.exact { Escapes::Strict } else { Escapes::Lenient };
@@ -24,6 +26,7 @@ pub(super) fn parse(
             leading_comma: !options.exact,
             escapes: (escapes, Escapes::Strict),
             reserves: false,
+            any_names: !options.exact || format == Format::Text100,
             most: options.limits.labels,
         },
         exact: options.exact,
@@ -131,6 +134,7 @@ impl Parser {
         if name.is_empty() {
             return Err(start.expected("a metric name"));
         }
+        self.rules.metric_name(&start, &name)?;
         if line.is_at_end() {
             return Ok(());
         }
@@ -154,7 +158,8 @@ impl Parser {
             let message = format!("the family {:?} has a line HELP already", draft.name);
             return Err(line.error(message));
         }
-        draft.help = Some(line.take_text(self.rules.escapes.0, false)?);
+        // The Go library has `\\"` here too, for a quote that needs none; elsewhere it is two characters.
+        draft.help = Some(line.take_text(self.rules.escapes.0, self.exact)?);
         Ok(())
     }
 

@@ -43,6 +43,12 @@ fn each_rule_has_its_words() {
             "non-gauge metrics should not have \"_timestamp_seconds\" suffix",
         ),
         ("gauge", "a_bucket", "non-histogram metrics should not have \"_bucket\" suffix"),
+        ("gaugehistogram", "a_bucket", "non-histogram metrics should not have \"_bucket\" suffix"),
+        (
+            "gaugehistogram",
+            "a_count",
+            "non-histogram and non-summary metrics should not have \"_count\" suffix",
+        ),
         (
             "gauge",
             "a_count",
@@ -59,8 +65,11 @@ fn each_rule_has_its_words() {
         ("gauge", "a_ms", "metric names should not contain abbreviated units"),
         ("gauge", "a_MB_x", "metric names should not contain abbreviated units"),
     ] {
-        let sample =
-            if kind == "histogram" { format!("{name}_count 1") } else { format!("{name} 1") };
+        let sample = if kind.ends_with("histogram") {
+            format!("{name}_count 1")
+        } else {
+            format!("{name} 1")
+        };
         one(kind, name, &sample, &[&format!("{name} {text}")]);
     }
     for (sample, text) in [

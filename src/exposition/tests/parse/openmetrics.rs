@@ -397,6 +397,8 @@ fn a_native_histogram_is_read_as_the_client_for_python_writes_it() {
         ("[2,1,-3,3]", "[2,1,-3]", "2:133: expected 4 buckets as in the spans, found 3"),
         ("[2,1,-3,3]", "[2,1,-4,3]", "2:133: expected counts of buckets"),
         ("count:24,", "", "2:10: expected the field \"count\""),
+        ("count:24,", "count:24.5,", "2:17: expected a whole number, found \"24.5\""),
+        ("zero_count:4", "zero_count:-4", "2:69: expected a whole number, found \"-4\""),
         ("count:24,", "count:24,count:24,", "2:20: the field \"count\" stands here twice"),
         ("schema:0", "schema:9", "2:35: expected a schema from -4 to 8, found \"9\""),
         ("sum:100,", "sum:100, ", "2:28: expected a field of a composite value, found ' '"),

@@ -190,7 +190,46 @@ fn what_only_the_go_library_refuses_is_refused_on_demand() {
         "# TYPE a gauge \n",
     ] {
         good(Format::Text004, document);
-        let exact = Options { exact: true, ..Options::default() };
-        assert!(parse(document.as_bytes(), Format::Text004, &exact).is_err(), "{document:?}");
+        let expect = exact(Format::Text004, document);
+        assert!(expect.is_err(), "{document:?}");
+        assert_eq!(exact(Format::Text100, document), expect);
     }
+}
+
+/// Whether a document is read by the rules of the Go library, or its error.
+fn exact(format: Format, document: &str) -> Result<(), String> {
+    let options = Options { exact: true, ..Options::default() };
+    let families = parse(document.as_bytes(), format, &options);
+    families.map(|_| ()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_name_that_needs_quotes_is_for_version_1_on_demand() {
+    let metric = |name| format!("expected a metric name of [a-zA-Z0-9_:], found {name:?}");
+    let label = |name| format!("expected a label name of [a-zA-Z0-9_], found {name:?}");
+    for (document, expect) in [
+        ("{\"a.b\"} 1\n", format!("1:2: {}", metric("a.b"))),
+        ("{c=\"d\",\"a b\"} 1\n", format!("1:8: {}", metric("a b"))),
+        ("# TYPE \"9a\" gauge\n", format!("1:8: {}", metric("9a"))),
+        ("# HELP \"ä\" b\n", format!("1:8: {}", metric("ä"))),
+        ("a{\"b.c\"=\"d\"} 1\n", format!("1:3: {}", label("b.c"))),
+        ("a{e=\"f\",\"b:c\"=\"d\"} 1\n", format!("1:9: {}", label("b:c"))),
+    ] {
+        all_good(&[document]);
+        assert_eq!(exact(Format::Text004, document), Err(expect), "{document:?}");
+        assert_eq!(exact(Format::Text100, document), Ok(()), "{document:?}");
+    }
+    for document in ["{\"a:b\",\"c\"=\"d.e\"} 1\n", "# TYPE \"a\" gauge\n"] {
+        assert_eq!(exact(Format::Text004, document), Ok(()), "{document:?}");
+    }
+}
+
+#[test]
+fn a_quote_may_be_escaped_in_a_help_text() {
+    let document = "# HELP a \\\"b\\\"\na 1\n";
+    // The format has no such sequence, so that it is two characters.
+    assert_eq!(good(Format::Text004, document)[0].help, "\\\"b\\\"");
+    let options = Options { exact: true, ..Options::default() };
+    let families = parse(document.as_bytes(), Format::Text004, &options);
+    assert_eq!(families.expect("the Go library reads it")[0].help, "\"b\"");
 }
