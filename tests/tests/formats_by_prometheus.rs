@@ -15,7 +15,8 @@ use tallyboard_tests::service::{
 
 const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");
 
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const OPENMETRICS: &str =
+    "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores";
 const PROTOBUF: &str = "application/vnd.google.protobuf; \
     proto=io.prometheus.client.MetricFamily; encoding=delimited";
 

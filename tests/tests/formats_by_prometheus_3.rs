@@ -28,7 +28,8 @@ const VARIABLE: &str = "TALLYBOARD_PROMETHEUS_3";
 
 const OPENMETRICS: &str =
     "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8";
-const OPENMETRICS_UNDERSCORES: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const OPENMETRICS_UNDERSCORES: &str =
+    "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores";
 const OPENMETRICS_DOTS: &str =
     "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=dots";
 const OPENMETRICS_VALUES: &str =
