@@ -1,0 +1,23 @@
+//! Metrics on their way to whoever does not scrape: a Pushgateway, Graphite, a text file, an
+//! OpenTelemetry collector, a store with remote write.
+//!
+//! Rules. 1: a bridge takes a snapshot, families with their samples, and does not know where it is
+//! from: a private registry, an arena, a page that was read. 2: every wait has a limit, and nothing
+//! grows without a bound. 3: an error names the receiver and what it answered, and says what to do;
+//! nothing here panics at what a receiver says. 4: a secret is a [`Secret`], which nothing prints,
+//! and a URL is shown without what stands before its `@`.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`receiver`] | where an HTTP receiver is, how it is spoken to, and what it answered |
+//! | [`tls`] | whom a client trusts, and who it says that it is |
+//! | [`backoff`] | how long to wait before something is tried again |
+
+#![forbid(unsafe_code)]
+
+pub mod backoff;
+mod http;
+pub mod receiver;
+pub mod tls;
+
+pub use receiver::{Answer, Receiver, Secret, SendError};
