@@ -23,14 +23,25 @@ pub fn read(source: &str) -> Result<Vec<u8>> {
         return take(&mut io::stdin().lock()).context("cannot read standard input");
     }
     if source.starts_with("https://") {
-        bail!("expected a URL with http://, found {source:?}; pipe what another program fetches");
+        bail!(
+            "expected a URL with http://, found {:?}; pipe what another program fetches",
+            shown(source)
+        );
     }
     match source.strip_prefix("http://") {
-        Some(rest) => get(rest).with_context(|| format!("cannot get {source}")),
+        Some(rest) => get(rest).with_context(|| format!("cannot get {}", shown(source))),
         None => {
             let open = || take(&mut std::fs::File::open(source)?);
             open().with_context(|| format!("cannot read {source}"))
         }
+    }
+}
+
+/// What a source is called where it is written down: a URL without its credentials.
+pub fn shown(source: &str) -> String {
+    match source.split_once("://").map(|(scheme, rest)| (scheme, rest.rsplit_once('@'))) {
+        Some((scheme, Some((_, rest)))) => format!("{scheme}://{rest}"),
+        _ => source.to_owned(),
     }
 }
 
@@ -128,9 +139,11 @@ mod tests {
             ("https://example.org/metrics", "http://"),
             ("no/such/file", "cannot read no/such/file"),
             ("http:///metrics", "cannot get http:///metrics"),
+            ("http://me:secret@:x/", "cannot get http://:x/"),
+            ("https://me:secret/too@host", "https://host"),
         ] {
             let error = format!("{:#}", read(source).expect_err("an error"));
-            assert!(error.contains(expect), "{error}");
+            assert!(error.contains(expect) && !error.contains("secret"), "{error}");
         }
     }
 }

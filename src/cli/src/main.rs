@@ -10,6 +10,7 @@
 //! | [`show`] | `scrape`, `slots`, `ls` |
 //! | [`inspect`] | an arena's bytes, and what is wrong with them |
 //! | [`documents`] | `parse` and `check`, for which nothing has to run |
+//! | [`source`] | a snapshot of families, from an arena or a document |
 //! | [`fetch`] | a document from a file or over HTTP |
 //! | [`proc`] | what the kernel says of processes and sockets |
 //! | [`demo`] | a prefork application that checks its own counts |
@@ -27,6 +28,9 @@ mod logging;
 mod proc;
 mod serve;
 mod show;
+// Until the first command that sends.
+#[allow(dead_code)]
+mod source;
 
 use std::process::ExitCode;
 
