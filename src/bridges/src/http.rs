@@ -18,9 +18,6 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-/// Longest answer that is read.
-const MOST_BYTES: usize = 20 << 20;
-
 /// Where a request goes.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
@@ -39,6 +36,17 @@ pub(crate) struct Answered {
     pub(crate) body: Bytes,
 }
 
+/// How much of an exchange there may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How long connecting may take.
+    pub(crate) connect: Duration,
+    /// How long all of it may take.
+    pub(crate) whole: Duration,
+    /// Longest answer that is read.
+    pub(crate) bytes: usize,
+}
+
 /// How a request failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -52,10 +60,9 @@ pub(crate) enum Failure {
 pub(crate) async fn send(
     target: &Target,
     tls: Option<&Arc<ClientConfig>>,
-    limits: (Duration, Duration),
+    limits: Limits,
     (method, headers, body): (Method, &[(HeaderName, HeaderValue)], Bytes),
 ) -> Result<Answered, Failure> {
-    let (connect_limit, limit) = limits;
     let wrong = |error: &dyn std::error::Error| Failure::Exchange(chain(error));
     let mut request = Request::builder()
         .method(method)
@@ -67,13 +74,13 @@ pub(crate) async fn send(
         request.headers_mut().append(name, value.clone());
     }
     let whole = async {
-        let connected = within("a connection", connect_limit, connect(target, tls)).await?;
+        let connected = within("connection", limits.connect, connect(target, tls)).await?;
         match connected {
-            Connected::Plain(stream) => exchange(stream, request).await,
-            Connected::Secure(stream) => exchange(*stream, request).await,
+            Connected::Plain(stream) => exchange(stream, request, limits.bytes).await,
+            Connected::Secure(stream) => exchange(*stream, request, limits.bytes).await,
         }
     };
-    within("an answer", limit, whole).await
+    within("answer", limits.whole, whole).await
 }
 
 async fn within<T>(
@@ -104,7 +111,11 @@ async fn connect(target: &Target, tls: Option<&Arc<ClientConfig>>) -> Result<Con
     Ok(Connected::Secure(Box::new(stream)))
 }
 
-async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answered, Failure>
+async fn exchange<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+    most_bytes: usize,
+) -> Result<Answered, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -112,7 +123,7 @@ where
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
     let mut answer = pin!(async {
         let (head, body) = sender.send_request(request).await.map_err(failed)?.into_parts();
-        let body = Limited::new(body, MOST_BYTES).collect().await;
+        let body = Limited::new(body, most_bytes).collect().await;
         let body = body.map_err(|error| Failure::Exchange(chain(&*error)))?.to_bytes();
         Ok(Answered { status: head.status, headers: head.headers, body })
     });

@@ -12,11 +12,13 @@ use hyper::{Method, Uri};
 use thiserror::Error;
 use tokio_rustls::rustls::ClientConfig;
 
-use crate::http::{self, Failure, Target};
+use crate::http::{self, Failure, Limits, Target};
 use crate::tls::{Tls, TlsError};
 
 /// How long a receiver may take for all of an exchange, unless something else is said.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an answer may be, unless something else is said.
+const MOST_BYTES: usize = 20 << 20;
 /// How much of what a receiver answered is in an error.
 const MOST_SAID: usize = 500;
 /// How often a redirect is followed.
@@ -70,8 +72,7 @@ pub struct Receiver {
     target: Target,
     headers: Vec<(HeaderName, HeaderValue)>,
     authorization: Option<HeaderValue>,
-    connect_timeout: Duration,
-    timeout: Duration,
+    limits: Limits,
     follows_redirects: bool,
     tls: Tls,
     /// The files of `tls`, read when they are first needed.
@@ -207,7 +208,11 @@ impl Receiver {
     /// # Errors
     /// [`ReceiverError::Url`] says what is wrong with it.
     pub fn new(url: &str) -> Result<Self, ReceiverError> {
-        let shown = without_credentials(url);
+        // What is no URL may have an @ anywhere in its password.
+        let shown = match url.rsplit_once('@') {
+            Some((_, address)) => address.to_owned(),
+            None => url.to_owned(),
+        };
         let wrong = |why: &str| ReceiverError::Url { found: shown.clone(), why: why.to_owned() };
         let uri: Uri = url.parse().map_err(|error| wrong(&format!("{error}")))?;
         let is_secure = match uri.scheme_str() {
@@ -239,8 +244,7 @@ impl Receiver {
             target: Target { is_secure, host, port, authority, path },
             headers: vec![(USER_AGENT, HeaderValue::from_static(AGENT))],
             authorization: None,
-            connect_timeout: DEFAULT_TIMEOUT,
-            timeout: DEFAULT_TIMEOUT,
+            limits: Limits { connect: DEFAULT_TIMEOUT, whole: DEFAULT_TIMEOUT, bytes: MOST_BYTES },
             follows_redirects: false,
             tls: Tls::default(),
             loaded: Arc::default(),
@@ -298,15 +302,22 @@ impl Receiver {
     /// How long an exchange may take, with connecting, sending and reading the answer.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self.connect_timeout = self.connect_timeout.min(timeout);
+        self.limits.whole = timeout;
+        self.limits.connect = self.limits.connect.min(timeout);
         self
     }
 
     /// How long connecting may take, of which the exchange as a whole has the other limit.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.limits.connect = timeout;
+        self
+    }
+
+    /// How many bytes of an answer are read.
+    #[must_use]
+    pub fn most_bytes(mut self, bytes: usize) -> Self {
+        self.limits.bytes = bytes;
         self
     }
 
@@ -378,8 +389,7 @@ impl Receiver {
         let wrong = |why: String| SendError::Exchange { receiver: receiver(), why };
         let method = Method::from_bytes(method.as_bytes());
         let method = method.map_err(|error| wrong(error.to_string()))?;
-        let mut all = self.headers.clone();
-        all.extend(self.authorization.iter().map(|value| (AUTHORIZATION, value.clone())));
+        let mut all: Vec<(HeaderName, HeaderValue)> = self.own_headers().collect();
         for (name, value) in headers {
             let name = HeaderName::from_bytes(name.as_bytes());
             let value = HeaderValue::from_str(value);
@@ -391,8 +401,7 @@ impl Receiver {
         if !target.path.starts_with('/') {
             target.path.insert(0, '/');
         }
-        let limits = (self.connect_timeout, self.timeout);
-        let sent = http::send(&target, tls.as_ref(), limits, (method, &all, body)).await;
+        let sent = http::send(&target, tls.as_ref(), self.limits, (method, &all, body)).await;
         sent.map_err(|failure| match failure {
             Failure::Connect(why) => SendError::Connect { receiver: receiver(), why },
             Failure::Timeout(what, limit) => {
@@ -400,6 +409,29 @@ impl Receiver {
             }
             Failure::Exchange(why) => wrong(why),
         })
+    }
+
+    /// The headers of every request.
+    fn own_headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let authorization = self.authorization.iter().map(|value| (AUTHORIZATION, value.clone()));
+        self.headers.iter().cloned().chain(authorization)
+    }
+
+    /// The headers of every request, for whoever sends it in another way.
+    pub(crate) fn header_texts(&self) -> impl Iterator<Item = (String, String)> {
+        let text = |value: HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        self.own_headers().map(move |(name, value)| (name.to_string(), text(value)))
+    }
+
+    /// How long an exchange may take.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limits.whole
+    }
+
+    /// Whether it is spoken to over TLS.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.target.is_secure
     }
 
     fn client_config(&self) -> Result<Arc<ClientConfig>, TlsError> {
@@ -437,7 +469,10 @@ impl Receiver {
 
     fn refused(&self, answered: &http::Answered, location: Option<&str>) -> SendError {
         let said = one_line(&answered.body);
-        let to = location.map(|to| format!("a redirect to {}", without_credentials(to)));
+        let to = location.map(|to| {
+            let do_what = "give that address, or allow redirects";
+            format!("a redirect to {}; {do_what}", without_credentials(to))
+        });
         let reason = answered.status.canonical_reason().unwrap_or("no reason");
         let said = to.unwrap_or(if said.is_empty() { reason.to_owned() } else { said });
         let retry_after = answered.headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok());
@@ -519,6 +554,10 @@ mod tests {
         }
         let error = Receiver::new("ftp://user:secret@gateway/").expect_err("another scheme");
         assert!(!error.to_string().contains("secret"), "{error}");
+        for url in ["http://u:secret/x@gateway/", "u:secret@gateway", "http://u:secret @gateway"] {
+            let error = Receiver::new(url).expect_err("no URL").to_string();
+            assert!(error.contains("gateway") && !error.contains("secret"), "{error}");
+        }
     }
 
     #[test]
