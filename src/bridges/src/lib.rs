@@ -11,6 +11,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`pushgateway`] | a group of metrics in a Pushgateway |
+//! | [`textfile`] | a file for the node exporter |
 //! | [`receiver`] | where an HTTP receiver is, how it is spoken to, and what it answered |
 //! | [`tls`] | whom a client trusts, and who it says that it is |
 //! | [`backoff`] | how long to wait before something is tried again |
@@ -25,9 +26,11 @@ mod http;
 mod page;
 pub mod pushgateway;
 pub mod receiver;
+pub mod textfile;
 pub mod tls;
 
 pub use blocking::BlockingError;
 pub use pushgateway::{PushError, PushRequest, Pushgateway, instance_ip_grouping_key};
 pub use receiver::{Answer, Receiver, ReceiverError, Secret, SendError};
+pub use textfile::{Textfile, TextfileError};
 pub use tls::Tls;
