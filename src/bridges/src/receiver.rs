@@ -64,7 +64,7 @@ impl<S: Into<String>> From<S> for Secret {
 ///     .timeout(Duration::from_secs(5))
 ///     .header("x-scope-orgid", "shop")?;
 /// // Nobody sees the credentials.
-/// assert_eq!(receiver.to_string(), "https://gateway.example:9091/base");
+/// assert_eq!(receiver.to_string(), "https://gateway.example:9091/base/");
 /// # Ok::<(), tallyboard_bridges::receiver::ReceiverError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -203,7 +203,7 @@ impl SendError {
 
 impl Receiver {
     /// A receiver at a URL, `http` or `https`. A name and a password before the `@` are sent as basic
-    /// authentication. A `/` at the end is left out.
+    /// authentication.
     ///
     /// # Errors
     /// [`ReceiverError::Url`] says what is wrong with it.
@@ -238,8 +238,7 @@ impl Receiver {
             _ => 80,
         };
         let authority = address.to_owned();
-        let path = uri.path_and_query().map_or("", |path| path.as_str());
-        let path = path.trim_end_matches('/').to_owned();
+        let path = uri.path_and_query().map_or("", |path| path.as_str()).to_owned();
         let receiver = Self {
             target: Target { is_secure, host, port, authority, path },
             headers: vec![(USER_AGENT, HeaderValue::from_static(AGENT))],
@@ -337,14 +336,16 @@ impl Receiver {
         self
     }
 
-    /// The receiver at a path below this one, which is written as it is.
+    /// The receiver at a path below this one, which is written as it is; a `/` at the end of this
+    /// one is left out.
     #[must_use]
     pub fn at(&self, path: &str) -> Self {
         let mut receiver = self.clone();
         let (own, query) = match self.target.path.split_once('?') {
-            Some((own, query)) => (own.trim_end_matches('/'), format!("?{query}")),
+            Some((own, query)) => (own, format!("?{query}")),
             None => (&*self.target.path, String::new()),
         };
+        let own = own.trim_end_matches('/');
         receiver.target.path = format!("{own}{path}{query}");
         receiver
     }
@@ -491,6 +492,7 @@ impl fmt::Display for Receiver {
     /// Its URL, without credentials.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Target { is_secure, authority, path, .. } = &self.target;
+        let path = if path == "/" { "" } else { path };
         write!(out, "http{}://{authority}{path}", if *is_secure { "s" } else { "" })
     }
 }
@@ -539,6 +541,7 @@ mod tests {
             ("http://gateway:9091", Some("http://gateway:9091")),
             ("http://gateway:9091/", Some("http://gateway:9091")),
             ("https://u:p@gateway/base/?tenant=1", Some("https://gateway/base/?tenant=1")),
+            ("http://a/x/", Some("http://a/x/")),
             ("http://[::1]:9091/x", Some("http://[::1]:9091/x")),
             ("http://[::1]/x", Some("http://[::1]/x")),
             ("gateway:9091", None),
@@ -588,6 +591,7 @@ mod tests {
             ("//other/x", "http://other/x", false),
             ("/x?y", "http://a:1/x?y", true),
             ("x", "http://a:1/b/x", true),
+            ("/b/c/", "http://a:1/b/c/", true),
         ] {
             let to = from.redirected(location).expect("a URL");
             assert_eq!((to.to_string().as_str(), to.authorization.is_some()), (expect, keeps));
