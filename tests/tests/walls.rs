@@ -51,7 +51,10 @@ const GUARDED: &[(&[&str], &[&str])] = &[
             "tallyboard-bench",
         ],
     ),
-    (&["flate2", "structured-zstd"], &["tallyboard-supervisor", "tallyboard-tests"]),
+    (
+        &["flate2", "structured-zstd"],
+        &["tallyboard-supervisor", "tallyboard-bridges", "tallyboard-tests"],
+    ),
     (&["libc", "shared_memory"], &["tallyboard-segment"]),
     (&["bincode"], &["tallyboard-proto"]),
 ];

@@ -12,6 +12,8 @@ use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::{Backing, Config, Label, Labels, ListenAddress, WorkerLabel};
 
 use crate::documents::{CheckFlags, FormatFlag, ParseFlags};
+use crate::push::PushFlags;
+use crate::textfile::TextfileFlags;
 
 /// Metrics of prefork servers in shared memory: workers count, a supervisor adds them up, keeps
 /// what the dead have counted, and serves the whole application as one.
@@ -91,6 +93,17 @@ pub enum Command {
         taste, 2 when it cannot be read or the command line is none."
     )]
     Check(CheckFlags),
+    /// Push the metrics of an arena, or of a document, to a Pushgateway.
+    #[command(
+        after_help = "Exit status: 0 when the last push was taken, else 1; 2 when the command line is none.\n\
+        A password stands in a file rather than in the URL, which every user of the machine can read."
+    )]
+    Push(PushFlags),
+    /// Write the metrics of an arena, or of a document, to a file for the node exporter.
+    #[command(
+        after_help = "Exit status: 0 when the last write succeeded, else 1; 2 when the command line is none."
+    )]
+    Textfile(TextfileFlags),
     /// Run a prefork HTTP application that is loaded, killed and scraped, and check its counts.
     #[command(
         after_help = "Exit status: 0 when answered <= counted <= sent and nothing ever went down, else 1."
@@ -520,6 +533,9 @@ mod tests {
             (["serve", "--target-info", "__a=1"], "do not begin with __"),
             (["serve", "--worker-label", "name"], "pid or slot"),
             (["serve", "--process-metrics", "some"], "not a boolean"),
+            (["textfile", "--interval", "15"], "for example 15s"),
+            (["push", "--method", "patch"], "put, post, delete"),
+            (["push", "--grouping", "a"], "expected NAME=VALUE"),
             (["demo", "--seconds", "0"], "1..=86400"),
             (["demo", "--inject", "x"], "lost-count"),
             (["serve", "--log.format", "xml"], "logfmt"),

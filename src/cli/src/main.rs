@@ -10,6 +10,10 @@
 //! | [`show`] | `scrape`, `slots`, `ls` |
 //! | [`inspect`] | an arena's bytes, and what is wrong with them |
 //! | [`documents`] | `parse` and `check`, for which nothing has to run |
+//! | [`push`] | a snapshot for a Pushgateway |
+//! | [`textfile`] | a snapshot for the node exporter |
+//! | [`repeat`] | sending once, or again and again |
+//! | [`source`] | a snapshot of families, from an arena or a document |
 //! | [`fetch`] | a document from a file or over HTTP |
 //! | [`proc`] | what the kernel says of processes and sockets |
 //! | [`demo`] | a prefork application that checks its own counts |
@@ -25,8 +29,12 @@ mod flags;
 mod inspect;
 mod logging;
 mod proc;
+mod push;
+mod repeat;
 mod serve;
 mod show;
+mod source;
+mod textfile;
 
 use std::process::ExitCode;
 
@@ -45,6 +53,8 @@ fn main() -> ExitCode {
         Command::Inspect(flags) => inspect::run(&flags),
         Command::Parse(flags) => documents::parse(&flags),
         Command::Check(flags) => documents::check(&flags),
+        Command::Push(flags) => push::run(&flags),
+        Command::Textfile(flags) => textfile::run(&flags),
         Command::Demo(flags) => demo::run(&flags),
     };
     outcome.unwrap_or_else(|error| {

@@ -68,7 +68,7 @@ impl Registry {
         let negotiated = negotiate(accept);
         let mut families = self.gather();
         families
-            .retain(|family| names.is_empty() || names.iter().any(|name| is_named(family, name)));
+            .retain(|family| names.is_empty() || names.iter().any(|name| family.is_named(name)));
         let page = negotiated.format.encode(&negotiated.escaping.apply(&families).families);
         (negotiated.content_type().into_owned(), page)
     }
@@ -91,12 +91,6 @@ impl Registry {
         let registered = state.registered.iter().filter_map(|definition| definition.ordinal);
         registered.filter_map(|family| family_of(&state, mapping, family)).collect()
     }
-}
-
-fn is_named(family: &FamilySamples, name: &str) -> bool {
-    name.strip_prefix(family.name.as_str()).is_some_and(|rest| {
-        rest.is_empty() || family.samples.iter().any(|sample| *sample.suffix == *rest)
-    })
 }
 
 /// What this process has in a family; nothing when it has nothing to show.

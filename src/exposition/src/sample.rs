@@ -210,4 +210,12 @@ impl FamilySamples {
         let (name, help) = (name.to_owned(), help.to_owned());
         Self { kind, name, unit: String::new(), help, samples: Vec::new() }
     }
+
+    /// Whether this is its name, or that of one of its samples.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        name.strip_prefix(self.name.as_str()).is_some_and(|rest| {
+            rest.is_empty() || self.samples.iter().any(|sample| *sample.suffix == *rest)
+        })
+    }
 }

@@ -57,8 +57,21 @@ pub fn scrape_as(
     format: Format,
     timeout: Duration,
 ) -> Result<Vec<u8>, AskError> {
-    let accept = format.content_type().to_owned();
-    body(address, &Request::Scrape { metrics: metrics.to_vec(), accept }, timeout)
+    scrape_accepting(address, metrics, format.content_type(), timeout)
+}
+
+/// The same in the format, and with the names, that fit a header `Accept`.
+///
+/// # Errors
+/// As [`scrape`].
+pub fn scrape_accepting(
+    address: &Address,
+    metrics: &[String],
+    accept: &str,
+    timeout: Duration,
+) -> Result<Vec<u8>, AskError> {
+    let (metrics, accept) = (metrics.to_vec(), accept.to_owned());
+    body(address, &Request::Scrape { metrics, accept }, timeout)
 }
 
 /// The slots of an arena that are taken.

@@ -1,0 +1,154 @@
+//! One request over a connection of its own, within limits.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+/// Where a request goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) is_secure: bool,
+    /// Without the brackets of an IPv6 address.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// What the header `Host` says.
+    pub(crate) authority: String,
+    pub(crate) path: String,
+}
+
+pub(crate) struct Answered {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// How much of an exchange there may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How long connecting may take.
+    pub(crate) connect: Duration,
+    /// How long all of it may take.
+    pub(crate) whole: Duration,
+    /// Longest answer that is read.
+    pub(crate) bytes: usize,
+}
+
+/// How a request failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Connect(String),
+    Timeout(&'static str, Duration),
+    Exchange(String),
+}
+
+/// Sends a request and reads the answer. What is under way when a limit has passed is dropped, and
+/// the connection with it.
+pub(crate) async fn send(
+    target: &Target,
+    tls: Option<&Arc<ClientConfig>>,
+    limits: Limits,
+    (method, headers, body): (Method, &[(HeaderName, HeaderValue)], Bytes),
+) -> Result<Answered, Failure> {
+    let wrong = |error: &dyn std::error::Error| Failure::Exchange(chain(error));
+    let mut request = Request::builder()
+        .method(method)
+        .uri(&target.path)
+        .header(hyper::header::HOST, &target.authority)
+        .body(Full::new(body))
+        .map_err(|error| wrong(&error))?;
+    for (name, value) in headers {
+        request.headers_mut().append(name, value.clone());
+    }
+    let whole = async {
+        let connected = within("connection", limits.connect, connect(target, tls)).await?;
+        match connected {
+            Connected::Plain(stream) => exchange(stream, request, limits.bytes).await,
+            Connected::Secure(stream) => exchange(*stream, request, limits.bytes).await,
+        }
+    };
+    within("answer", limits.whole, whole).await
+}
+
+async fn within<T>(
+    what: &'static str,
+    limit: Duration,
+    future: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    timeout(limit, future).await.unwrap_or(Err(Failure::Timeout(what, limit)))
+}
+
+enum Connected {
+    Plain(TcpStream),
+    Secure(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+async fn connect(target: &Target, tls: Option<&Arc<ClientConfig>>) -> Result<Connected, Failure> {
+    let failed = |error: std::io::Error| Failure::Connect(chain(&error));
+    let stream = TcpStream::connect((&*target.host, target.port)).await.map_err(failed)?;
+    // The request is written at once; a system that refuses only delays it.
+    let _ = stream.set_nodelay(true);
+    let Some(config) = tls.filter(|_| target.is_secure) else {
+        return Ok(Connected::Plain(stream));
+    };
+    let name = ServerName::try_from(target.host.clone());
+    let name = name.map_err(|error| Failure::Connect(error.to_string()))?;
+    let connector = TlsConnector::from(Arc::clone(config));
+    let stream = connector.connect(name, stream).await.map_err(failed)?;
+    Ok(Connected::Secure(Box::new(stream)))
+}
+
+async fn exchange<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+    most_bytes: usize,
+) -> Result<Answered, Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let failed = |error: hyper::Error| Failure::Exchange(chain(&error));
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    let mut answer = pin!(async {
+        let (head, body) = sender.send_request(request).await.map_err(failed)?.into_parts();
+        let body = Limited::new(body, most_bytes).collect().await;
+        let body = body.map_err(|error| Failure::Exchange(chain(&*error)))?.to_bytes();
+        Ok(Answered { status: head.status, headers: head.headers, body })
+    });
+    // This task drives the connection, so that whatever ends the task ends it as well.
+    tokio::select! {
+        biased;
+        answer = &mut answer => answer,
+        ended = connection => match (answer.await, ended) {
+            // The answer may have come before the connection failed.
+            (Err(_), Err(error)) => Err(failed(error)),
+            (answer, _) => answer,
+        },
+    }
+}
+
+/// An error with its causes: those of the library hide what happened behind themselves.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

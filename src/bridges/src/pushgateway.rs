@@ -1,0 +1,497 @@
+//! A Pushgateway (<https://github.com/prometheus/pushgateway>), which keeps what batch jobs push for
+//! a Prometheus that scrapes it.
+//!
+//! What is pushed together is a group, under the name of a job and the labels of a grouping key. The
+//! gateway puts these on every sample of the group.
+
+use std::collections::BTreeMap;
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tallyboard_exposition::escaping::is_legacy_label;
+use tallyboard_exposition::sample::FamilySamples;
+use thiserror::Error;
+use tokio::time::timeout;
+
+use crate::blocking::{self, BlockingError};
+use crate::page::{CONTENT_TYPE, page};
+use crate::receiver::{Receiver, ReceiverError, SendError};
+
+/// What stands in a path as it is.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
+/// Level of gzip, by the measurements of the supervisor's pages.
+const GZIP_LEVEL: u32 = 2;
+/// Addresses of documentation, RFC 5737 and RFC 3849: a route to them is the one to anywhere.
+const ANYWHERE: [(&str, &str); 2] = [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")];
+
+/// A group of metrics in a Pushgateway.
+///
+/// ```no_run
+/// use tallyboard_bridges::Pushgateway;
+/// use tallyboard_exposition::sample::{FamilySamples, Sample, Type, Value};
+///
+/// let mut done = FamilySamples::new(Type::Gauge, "backup_files", "Files in the last backup.");
+/// done.samples.push(Sample::new("", Vec::new(), Value::Whole(1200)));
+/// let gateway = Pushgateway::new("http://gateway.example:9091", "backup")?
+///     .grouping("disk", "/dev/sda")?;
+/// gateway.blocking_push(&[done])?;
+/// # Ok::<(), tallyboard_bridges::PushError>(())
+/// ```
+///
+/// Another way to speak to the gateway (time, authentication, certificates, redirects) is that of
+/// its [`Receiver`]:
+///
+/// ```
+/// use std::time::Duration;
+/// use tallyboard_bridges::{Pushgateway, Receiver, Tls};
+///
+/// let receiver = Receiver::new("https://gateway.example:9091")?
+///     .timeout(Duration::from_secs(5))
+///     .basic_auth("shop", &std::env::var("GATEWAY_PASSWORD").unwrap_or_default().into())
+///     .tls(Tls::default().trust("ca.pem").identity("client.pem", "client.key"))
+///     .follow_redirects();
+/// let gateway = Pushgateway::at(receiver, "backup")?.gzip();
+/// assert_eq!(gateway.to_string(), "https://gateway.example:9091/metrics/job/backup");
+/// # Ok::<(), tallyboard_bridges::PushError>(())
+/// ```
+#[derive(Clone)]
+pub struct Pushgateway {
+    receiver: Receiver,
+    job: String,
+    grouping: BTreeMap<String, String>,
+    is_gzipped: bool,
+    handler: Option<Arc<Handler>>,
+}
+
+/// What a handler of one's own failed with.
+pub type HandlerError = Box<dyn StdError + Send + Sync>;
+
+type Handled = Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Send>>;
+type Handler = dyn Fn(PushRequest) -> Handled + Send + Sync;
+
+/// What is sent to a gateway, for a handler of one's own.
+#[derive(Clone)]
+pub struct PushRequest {
+    /// `PUT`, `POST` or `DELETE`.
+    pub method: &'static str,
+    /// The URL of the group, without credentials.
+    pub url: String,
+    /// Names in lower case, and values: those of the receiver, its credentials included, and those
+    /// that say what the body is.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// How long it may take. A handler that takes longer is dropped where it waits.
+    pub timeout: Duration,
+}
+
+/// What came of something that was to be pushed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PushError {
+    /// The URL or a header is none.
+    #[error(transparent)]
+    Receiver(#[from] ReceiverError),
+    /// The job has no name.
+    #[error("expected the name of a job, found an empty text, which a gateway refuses; name it")]
+    NoJob,
+    /// A grouping key has a label that cannot be in one.
+    #[error("expected a label of a grouping key, found {found:?}, {why}; use another name")]
+    Grouping {
+        /// The name of the label.
+        found: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The gateway did not take it.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The handler failed.
+    #[error("the handler that sends to {gateway} failed: {source}")]
+    Handler {
+        /// The gateway.
+        gateway: String,
+        /// With what.
+        source: HandlerError,
+    },
+    /// It cannot be waited for here.
+    #[error(transparent)]
+    Blocking(#[from] BlockingError),
+}
+
+impl PushError {
+    /// How long the gateway wants not to be asked, if it said.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Send(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+}
+
+impl Pushgateway {
+    /// The group of a job in the gateway at a URL; `HOST:PORT` alone is spoken to with HTTP.
+    ///
+    /// # Errors
+    /// [`PushError::Receiver`] for what is no URL, [`PushError::NoJob`] for a job without a name.
+    pub fn new(url: &str, job: &str) -> Result<Self, PushError> {
+        let receiver = match url.contains("://") {
+            true => Receiver::new(url)?,
+            false => Receiver::new(&format!("http://{url}"))?,
+        };
+        Self::at(receiver, job)
+    }
+
+    /// The group of a job in the gateway that is this receiver.
+    ///
+    /// # Errors
+    /// [`PushError::NoJob`] for a job without a name.
+    pub fn at(receiver: Receiver, job: &str) -> Result<Self, PushError> {
+        if job.is_empty() {
+            return Err(PushError::NoJob);
+        }
+        let (job, grouping) = (job.to_owned(), BTreeMap::new());
+        Ok(Self { receiver, job, grouping, is_gzipped: false, handler: None })
+    }
+
+    /// The group with one more label in its grouping key. The value may be any text.
+    ///
+    /// # Errors
+    /// [`PushError::Grouping`] for what is no label name, begins with `__`, is the job, or was given
+    /// before.
+    pub fn grouping(mut self, name: &str, value: &str) -> Result<Self, PushError> {
+        let why = match name {
+            "job" => Some("which is the name of the job"),
+            _ if !is_legacy_label(name) => {
+                Some("which is not made of letters, digits and underscores, with no digit first")
+            }
+            _ if name.starts_with("__") => Some("which begins with __ as Prometheus' own do"),
+            _ if self.grouping.contains_key(name) => Some("which is in it already"),
+            _ => None,
+        };
+        if let Some(why) = why {
+            return Err(PushError::Grouping { found: name.to_owned(), why });
+        }
+        self.grouping.insert(name.to_owned(), value.to_owned());
+        Ok(self)
+    }
+
+    /// Sends what is pushed with gzip.
+    #[must_use]
+    pub fn gzip(mut self) -> Self {
+        self.is_gzipped = true;
+        self
+    }
+
+    /// Has somebody else send what is pushed: a client that knows a proxy, or another
+    /// authentication. It is called instead of the [`Receiver`], whose limit of time still holds.
+    ///
+    /// ```
+    /// use tallyboard_bridges::pushgateway::{PushRequest, Pushgateway};
+    ///
+    /// let gateway = Pushgateway::new("gateway:9091", "backup")?.handler(|request: PushRequest| async move {
+    ///     assert_eq!(request.method, "DELETE");
+    ///     Err(format!("nobody to send to {}", request.url).into())
+    /// });
+    /// let error = gateway.blocking_delete().unwrap_err().to_string();
+    /// assert!(error.ends_with("nobody to send to http://gateway:9091/metrics/job/backup"));
+    /// # Ok::<(), tallyboard_bridges::PushError>(())
+    /// ```
+    #[must_use]
+    pub fn handler<F, R>(mut self, handler: F) -> Self
+    where
+        F: Fn(PushRequest) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), HandlerError>> + Send + 'static,
+    {
+        self.handler = Some(Arc::new(move |request| Box::pin(handler(request))));
+        self
+    }
+
+    /// Replaces the group with these families (PUT).
+    ///
+    /// They are sent as text 0.0.4: names are escaped with underscores, infos and statesets are
+    /// gauges, and created times and exemplars are left out. A gateway refuses timestamps, so they
+    /// are removed, and of a series that has several the newest is sent; when it was pushed is a
+    /// metric of the gateway's own, `push_time_seconds`.
+    ///
+    /// # Errors
+    /// [`PushError`] says what the gateway answered. Then the group is as it was.
+    pub async fn push(&self, families: &[FamilySamples]) -> Result<(), PushError> {
+        self.send("PUT", Some(page(families))).await
+    }
+
+    /// Replaces of the group what has the names of these families (POST), as
+    /// [`push`](Self::push) does.
+    ///
+    /// # Errors
+    /// As for [`push`](Self::push).
+    pub async fn push_add(&self, families: &[FamilySamples]) -> Result<(), PushError> {
+        self.send("POST", Some(page(families))).await
+    }
+
+    /// Removes the group (DELETE). One that is not there is no error.
+    ///
+    /// # Errors
+    /// As for [`push`](Self::push).
+    pub async fn delete(&self) -> Result<(), PushError> {
+        self.send("DELETE", None).await
+    }
+
+    /// [`push`](Self::push) for a program without a runtime.
+    ///
+    /// # Errors
+    /// As there, and [`PushError::Blocking`] in a thread of an async runtime.
+    pub fn blocking_push(&self, families: &[FamilySamples]) -> Result<(), PushError> {
+        blocking::run(self.push(families))?
+    }
+
+    /// [`push_add`](Self::push_add) for a program without a runtime.
+    ///
+    /// # Errors
+    /// As for [`blocking_push`](Self::blocking_push).
+    pub fn blocking_push_add(&self, families: &[FamilySamples]) -> Result<(), PushError> {
+        blocking::run(self.push_add(families))?
+    }
+
+    /// [`delete`](Self::delete) for a program without a runtime.
+    ///
+    /// # Errors
+    /// As for [`blocking_push`](Self::blocking_push).
+    pub fn blocking_delete(&self) -> Result<(), PushError> {
+        blocking::run(self.delete())?
+    }
+
+    async fn send(&self, method: &'static str, page: Option<Vec<u8>>) -> Result<(), PushError> {
+        let receiver = self.receiver.at(&self.path());
+        let mut headers = Vec::new();
+        if page.is_some() {
+            headers.push(("content-type", CONTENT_TYPE));
+        }
+        let mut body = page.unwrap_or_default();
+        if let Some(coded) = gzip(&body).filter(|_| self.is_gzipped && !body.is_empty()) {
+            headers.push(("content-encoding", "gzip"));
+            body = coded;
+        }
+        let Some(handler) = &self.handler else {
+            receiver.send(method, &headers, body).await?;
+            return Ok(());
+        };
+        let own = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let headers = receiver.header_texts().chain(own).collect();
+        let (url, limit) = (receiver.to_string(), receiver.limit());
+        let request = PushRequest { method, url: url.clone(), headers, body, timeout: limit };
+        match timeout(limit, handler(request)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(source)) => Err(PushError::Handler { gateway: url, source }),
+            Err(_) => {
+                let what = "end of its handler";
+                Err(SendError::Timeout { receiver: url, what, limit }.into())
+            }
+        }
+    }
+
+    /// Where the group is below the gateway.
+    fn path(&self) -> String {
+        let mut path = "/metrics".to_owned();
+        write_pair(&mut path, "job", &self.job);
+        self.grouping.iter().for_each(|(name, value)| write_pair(&mut path, name, value));
+        path
+    }
+}
+
+impl fmt::Display for Pushgateway {
+    /// The URL of the group, without credentials.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.receiver.at(&self.path()).fmt(out)
+    }
+}
+
+impl fmt::Debug for Pushgateway {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = out.debug_struct("Pushgateway");
+        out.field("receiver", &self.receiver).field("job", &self.job);
+        out.field("grouping", &self.grouping).field("is_gzipped", &self.is_gzipped);
+        out.field("has_handler", &self.handler.is_some()).finish()
+    }
+}
+
+impl fmt::Debug for PushRequest {
+    /// Without the values of headers, some of which are secrets, and without the body.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| &**name).collect();
+        let mut out = out.debug_struct("PushRequest");
+        out.field("method", &self.method).field("url", &self.url).field("headers", &names);
+        out.field("body_bytes", &self.body.len()).field("timeout", &self.timeout).finish()
+    }
+}
+
+/// Writes a label as two components of a path. A value that a component cannot be, because it is
+/// empty, has a slash, or is one of those that every HTTP server removes, is written in base64.
+fn write_pair(path: &mut String, name: &str, value: &str) {
+    path.push('/');
+    path.push_str(name);
+    if value.is_empty() {
+        // The gateway takes what is no base64 but padding for nothing.
+        path.push_str("@base64/=");
+    } else if value.contains('/') || value == "." || value == ".." {
+        path.push_str("@base64/");
+        URL_SAFE_NO_PAD.encode_string(value, path);
+    } else {
+        path.push('/');
+        path.extend(utf8_percent_encode(value, PLAIN));
+    }
+}
+
+fn gzip(body: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL));
+    encoder.write_all(body).ok()?;
+    encoder.finish().ok()
+}
+
+/// A label `instance` with the address of this machine, for a grouping key: the one by which it
+/// reaches others, or that of the loopback where it reaches nobody. Nothing is sent to find out.
+///
+/// ```
+/// use tallyboard_bridges::{Pushgateway, instance_ip_grouping_key};
+///
+/// let (name, value) = instance_ip_grouping_key();
+/// let gateway = Pushgateway::new("gateway:9091", "backup")?.grouping(name, &value)?;
+/// assert!(gateway.to_string().contains("/metrics/job/backup/instance/"));
+/// # Ok::<(), tallyboard_bridges::PushError>(())
+/// ```
+#[must_use]
+pub fn instance_ip_grouping_key() -> (&'static str, String) {
+    let own = ANYWHERE.iter().find_map(|(from, to)| {
+        let socket = UdpSocket::bind(from).ok()?;
+        // A datagram socket that is connected has a route, and has sent nothing.
+        socket.connect(to).ok()?;
+        let own = socket.local_addr().ok()?.ip();
+        (!own.is_unspecified()).then_some(own)
+    });
+    ("instance", own.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    fn gateway(job: &str, grouping: &[(&str, &str)]) -> Result<Pushgateway, PushError> {
+        let gateway = Pushgateway::new("gateway:9091/base/", job)?;
+        grouping.iter().try_fold(gateway, |gateway, (name, value)| gateway.grouping(name, value))
+    }
+
+    #[test]
+    fn a_group_has_a_path_that_says_what_it_is_and_nothing_else() {
+        let check = |job: &str, grouping: &[(&str, &str)], expect: &str| {
+            let url = gateway(job, grouping).expect("a group").to_string();
+            assert_eq!(url, format!("http://gateway:9091/base/metrics/{expect}"));
+        };
+        check("batch", &[], "job/batch");
+        check("batch", &[("b", "2"), ("a", "1")], "job/batch/a/1/b/2");
+        check("a b", &[], "job/a%20b");
+        check("a/b", &[], "job@base64/YS9i");
+        check("/", &[("l", "//")], "job@base64/Lw/l@base64/Ly8");
+        check("j", &[("l", "")], "job/j/l@base64/=");
+        check("j", &[("l", ""), ("m", "n")], "job/j/l@base64/=/m/n");
+        check(".", &[("l", "..")], "job@base64/Lg/l@base64/Li4");
+        check("...", &[("l", "a.b")], "job/.../l/a.b");
+        check("ä", &[("l", "日本")], "job/%C3%A4/l/%E6%97%A5%E6%9C%AC");
+        check("ä/日", &[], "job@base64/w6Qv5pel");
+        check("?#%+", &[("l", "a:b@c&d=e;f")], "job/%3F%23%25%2B/l/a%3Ab%40c%26d%3De%3Bf");
+        check("\0\n\\\"", &[], "job/%00%0A%5C%22");
+        check("???/>>>", &[], "job@base64/Pz8_Lz4-Pg");
+        check("base64", &[("a_", "_-~")], "job/base64/a_/_-~");
+    }
+
+    #[test]
+    fn what_a_gateway_refuses_is_refused_before_anything_is_sent() {
+        let refuses = |found: Result<Pushgateway, PushError>, expect: &str| {
+            let error = found.expect_err(expect).to_string();
+            assert!(error.starts_with("expected") && error.contains(expect), "{error}");
+        };
+        refuses(gateway("", &[]), "found an empty text");
+        refuses(gateway("j", &[("job", "other")]), "found \"job\", which is the name of the job");
+        refuses(gateway("j", &[("a", "1"), ("a", "1")]), "found \"a\", which is in it already");
+        for name in ["", "1x", "x-y", "x.y", "x:y", "ä", "a b", "a/b", "a@base64", "a\0"] {
+            refuses(gateway("j", &[(name, "1")]), "which is not made of letters");
+        }
+        for name in ["__x", "__name__", "__"] {
+            refuses(gateway("j", &[(name, "1")]), "which begins with __");
+        }
+        refuses(Pushgateway::new("ftp://gateway", "j"), "only http and https");
+        refuses(Pushgateway::new("", "j"), "expected a URL");
+        refuses(Pushgateway::new("me:secret@gateway:x", "j"), "its port is none");
+        let error = Pushgateway::new("http://me:secret@gateway:x", "j").expect_err("no port");
+        assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+    }
+
+    #[test]
+    fn a_handler_is_given_what_would_have_been_sent() {
+        let families =
+            [FamilySamples::new(tallyboard_exposition::sample::Type::Gauge, "a", "Help.")];
+        let sent: Arc<Mutex<Vec<PushRequest>>> = Arc::default();
+        let to = Arc::clone(&sent);
+        let gateway = Pushgateway::new("http://me:secret@gateway", "j").expect("a gateway");
+        let gateway = gateway.handler(move |request| {
+            to.lock().expect("one thread").push(request);
+            std::future::ready(Ok(()))
+        });
+        gateway.blocking_push(&families).expect("it is taken");
+        gateway.clone().gzip().blocking_push_add(&families).expect("it is taken");
+        gateway.clone().gzip().blocking_delete().expect("it is taken");
+        let sent = sent.lock().expect("one thread");
+        let methods: Vec<&str> = sent.iter().map(|request| request.method).collect();
+        assert_eq!(methods, ["PUT", "POST", "DELETE"]);
+        let has = |at: usize, name: &str, value: &str| {
+            sent[at].headers.iter().any(|(own, of)| own == name && of == value)
+        };
+        assert!(has(0, "content-type", CONTENT_TYPE) && has(1, "content-encoding", "gzip"));
+        assert!(!has(0, "content-encoding", "gzip") && !has(2, "content-type", CONTENT_TYPE));
+        assert!(has(2, "authorization", "Basic bWU6c2VjcmV0"));
+        assert_eq!(sent[0].body, b"# HELP a Help.\n# TYPE a gauge\n");
+        assert!(sent[1].body.starts_with(&[0x1f, 0x8b]) && sent[2].body.is_empty());
+        let shown = format!("{:?} {gateway:?}", sent[0]);
+        for secret in ["secret", "bWU6c2VjcmV0"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_handler_that_never_ends_is_given_up() {
+        let limit = Duration::from_millis(20);
+        let receiver = Receiver::new("http://gateway").expect("a URL").timeout(limit);
+        let gateway = Pushgateway::at(receiver, "j").expect("a gateway");
+        let gateway = gateway.handler(|_| std::future::pending());
+        let error = gateway.blocking_delete().expect_err("no end").to_string();
+        assert!(error.contains("http://gateway/metrics/job/j gave no end"), "{error}");
+    }
+
+    #[test]
+    fn an_instance_is_an_address_of_this_machine() {
+        let (name, value) = instance_ip_grouping_key();
+        assert_eq!(name, "instance");
+        let address: IpAddr = value.parse().expect("an address");
+        UdpSocket::bind((address, 0)).expect("only an address of one's own can be bound");
+    }
+
+    #[test]
+    fn a_blocking_push_in_a_runtime_is_an_error() {
+        let gateway = Pushgateway::new("gateway", "j").expect("a gateway");
+        let found = blocking::run(async { gateway.blocking_delete() }).expect("a runtime");
+        assert!(matches!(found, Err(PushError::Blocking(BlockingError::InRuntime))));
+    }
+}

@@ -1,0 +1,608 @@
+//! An HTTP receiver: where it is, how it is spoken to, and what it answered.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
+use hyper::{Method, Uri};
+use thiserror::Error;
+use tokio_rustls::rustls::ClientConfig;
+
+use crate::http::{self, Failure, Limits, Target};
+use crate::tls::{Tls, TlsError};
+
+/// How long a receiver may take for all of an exchange, unless something else is said.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an answer may be, unless something else is said.
+const MOST_BYTES: usize = 20 << 20;
+/// How much of what a receiver answered is in an error.
+const MOST_SAID: usize = 500;
+/// How often a redirect is followed.
+const MOST_REDIRECTS: usize = 10;
+
+/// A text that nothing prints: a password, a token.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides a text.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for whoever sends it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("***")
+    }
+}
+
+impl<S: Into<String>> From<S> for Secret {
+    fn from(text: S) -> Self {
+        Self::new(text)
+    }
+}
+
+/// An HTTP receiver, and how it is spoken to.
+///
+/// ```
+/// use std::time::Duration;
+/// use tallyboard_bridges::Receiver;
+///
+/// let receiver = Receiver::new("https://user:secret@gateway.example:9091/base/")?
+///     .timeout(Duration::from_secs(5))
+///     .header("x-scope-orgid", "shop")?;
+/// // Nobody sees the credentials.
+/// assert_eq!(receiver.to_string(), "https://gateway.example:9091/base/");
+/// # Ok::<(), tallyboard_bridges::receiver::ReceiverError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    target: Target,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    authorization: Option<HeaderValue>,
+    limits: Limits,
+    follows_redirects: bool,
+    tls: Tls,
+    /// The files of `tls`, read when they are first needed.
+    loaded: Arc<OnceLock<Arc<ClientConfig>>>,
+}
+
+/// What is no receiver.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReceiverError {
+    /// The URL is none that can be used.
+    #[error("expected a URL like http://HOST:PORT/PATH, found {found}: {why}; correct it")]
+    Url {
+        /// The URL, without credentials.
+        found: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A header is none.
+    #[error(
+        "expected a header of visible ASCII, found one called {name:?} that has others; correct it"
+    )]
+    Header {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What a receiver answered: with a status from 200 to 299.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Names in lower case, and values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The value of a header, by its name in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| &**value)
+    }
+}
+
+/// What came of something that was sent.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// Nobody is there, or not who was expected.
+    #[error("cannot connect to {receiver}: {why}; see whether it runs and is reachable")]
+    Connect {
+        /// The receiver.
+        receiver: String,
+        /// What the system or TLS said.
+        why: String,
+    },
+    /// It takes too long.
+    #[error(
+        "{receiver} gave no {what} within {limit:?}; see whether it is overloaded, or allow more time"
+    )]
+    Timeout {
+        /// The receiver.
+        receiver: String,
+        /// What was waited for.
+        what: &'static str,
+        /// The limit.
+        limit: Duration,
+    },
+    /// What it says is no HTTP, or it hung up.
+    #[error(
+        "{receiver} gave no HTTP answer: {why}; see whether the URL leads to the right port, and whether it wants TLS"
+    )]
+    Exchange {
+        /// The receiver.
+        receiver: String,
+        /// What came instead.
+        why: String,
+    },
+    /// It refused.
+    #[error("{receiver} answered {status}: {said}")]
+    Refused {
+        /// The receiver.
+        receiver: String,
+        /// The status.
+        status: u16,
+        /// What it said, cut, in one line.
+        said: String,
+        /// How long it wants not to be asked.
+        retry_after: Option<Duration>,
+    },
+    /// It took what was sent for something else.
+    #[error("{receiver} did not take what was sent: {why}")]
+    Misread {
+        /// The receiver.
+        receiver: String,
+        /// What shows that.
+        why: String,
+    },
+    /// The files for TLS are no good.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+impl SendError {
+    /// Whether the same may be taken when it is sent again: nobody answered, or the receiver is
+    /// overloaded or broken.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::Timeout { .. } | Self::Exchange { .. } => true,
+            Self::Refused { status, .. } => *status == 429 || *status >= 500,
+            Self::Misread { .. } | Self::Tls(_) => false,
+        }
+    }
+
+    /// How long the receiver wants not to be asked, if it said.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl Receiver {
+    /// A receiver at a URL, `http` or `https`. A name and a password before the `@` are sent as basic
+    /// authentication.
+    ///
+    /// # Errors
+    /// [`ReceiverError::Url`] says what is wrong with it.
+    pub fn new(url: &str) -> Result<Self, ReceiverError> {
+        // What is no URL may have an @ anywhere in its password.
+        let shown = match url.rsplit_once('@') {
+            Some((_, address)) => address.to_owned(),
+            None => url.to_owned(),
+        };
+        let wrong = |why: &str| ReceiverError::Url { found: shown.clone(), why: why.to_owned() };
+        let uri: Uri = url.parse().map_err(|error| wrong(&format!("{error}")))?;
+        let is_secure = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            Some(_) => return Err(wrong("only http and https are spoken")),
+            None => return Err(wrong("it begins with http:// or https://")),
+        };
+        let authority = uri.authority().ok_or_else(|| wrong("it has no host"))?;
+        let (credentials, address) = match authority.as_str().rsplit_once('@') {
+            Some((credentials, address)) => (Some(credentials), address),
+            None => (None, authority.as_str()),
+        };
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        if host.is_empty() {
+            return Err(wrong("it has no host"));
+        }
+        let port = match address.rsplit_once(':') {
+            Some((_, port)) if !port.ends_with(']') => {
+                port.parse().map_err(|_| wrong("its port is none"))?
+            }
+            _ if is_secure => 443,
+            _ => 80,
+        };
+        let authority = address.to_owned();
+        let path = uri.path_and_query().map_or("", |path| path.as_str()).to_owned();
+        let receiver = Self {
+            target: Target { is_secure, host, port, authority, path },
+            headers: vec![(USER_AGENT, HeaderValue::from_static(AGENT))],
+            authorization: None,
+            limits: Limits { connect: DEFAULT_TIMEOUT, whole: DEFAULT_TIMEOUT, bytes: MOST_BYTES },
+            follows_redirects: false,
+            tls: Tls::default(),
+            loaded: Arc::default(),
+        };
+        Ok(match credentials {
+            None => receiver,
+            Some(credentials) => {
+                let decode = |text: &str| {
+                    let decoded = percent_encoding::percent_decode_str(text);
+                    decoded.decode_utf8_lossy().into_owned()
+                };
+                let (name, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+                receiver.basic_auth(&decode(name), &decode(password).into())
+            }
+        })
+    }
+
+    /// Sends a name and a password with every request (RFC 7617).
+    #[must_use]
+    pub fn basic_auth(mut self, name: &str, password: &Secret) -> Self {
+        let pair = STANDARD.encode(format!("{name}:{}", password.reveal()));
+        self.authorization = sensitive(&format!("Basic {pair}"));
+        self
+    }
+
+    /// Sends a token with every request (RFC 6750).
+    ///
+    /// # Errors
+    /// [`ReceiverError::Header`] for a token that cannot stand in a header.
+    pub fn bearer(mut self, token: &Secret) -> Result<Self, ReceiverError> {
+        let value = sensitive(&format!("Bearer {}", token.reveal()));
+        let name = AUTHORIZATION.to_string();
+        self.authorization = Some(value.ok_or(ReceiverError::Header { name })?);
+        Ok(self)
+    }
+
+    /// Sends a header with every request; its value is not printed. A second one of the same name
+    /// replaces the first.
+    ///
+    /// # Errors
+    /// [`ReceiverError::Header`] for what cannot be a header.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, ReceiverError> {
+        let wrong = || ReceiverError::Header { name: name.to_owned() };
+        let value = sensitive(value).ok_or_else(wrong)?;
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+        if name == AUTHORIZATION {
+            self.authorization = Some(value);
+            return Ok(self);
+        }
+        self.headers.retain(|(own, _)| *own != name);
+        self.headers.push((name, value));
+        Ok(self)
+    }
+
+    /// How long an exchange may take, with connecting, sending and reading the answer.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.limits.whole = timeout;
+        self.limits.connect = self.limits.connect.min(timeout);
+        self
+    }
+
+    /// How long connecting may take, of which the exchange as a whole has the other limit.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.connect = timeout;
+        self
+    }
+
+    /// How many bytes of an answer are read.
+    #[must_use]
+    pub fn most_bytes(mut self, bytes: usize) -> Self {
+        self.limits.bytes = bytes;
+        self
+    }
+
+    /// Follows redirects with the same method and body, ten at most. Credentials go to the first
+    /// receiver alone.
+    #[must_use]
+    pub fn follow_redirects(mut self) -> Self {
+        self.follows_redirects = true;
+        self
+    }
+
+    /// How connections with TLS are made.
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = tls;
+        self.loaded = Arc::default();
+        self
+    }
+
+    /// The receiver at a path below this one, which is written as it is; a `/` at the end of this
+    /// one is left out.
+    #[must_use]
+    pub fn at(&self, path: &str) -> Self {
+        let mut receiver = self.clone();
+        let (own, query) = match self.target.path.split_once('?') {
+            Some((own, query)) => (own, format!("?{query}")),
+            None => (&*self.target.path, String::new()),
+        };
+        let own = own.trim_end_matches('/');
+        receiver.target.path = format!("{own}{path}{query}");
+        receiver
+    }
+
+    /// Sends something, and gives the answer if it has a status from 200 to 299.
+    ///
+    /// # Errors
+    /// [`SendError`] says what came instead.
+    pub async fn send(
+        &self,
+        method: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer, SendError> {
+        let body = Bytes::from(body);
+        let mut at = self.clone();
+        for _ in 0..=MOST_REDIRECTS {
+            let answered = at.exchange(method, headers, body.clone()).await?;
+            let status = answered.status.as_u16();
+            if answered.status.is_success() {
+                return Ok(answer_of(&answered));
+            }
+            let is_redirect = matches!(status, 301 | 302 | 303 | 307 | 308);
+            let location = answered.headers.get(LOCATION).and_then(|to| to.to_str().ok());
+            match location.filter(|_| is_redirect && self.follows_redirects) {
+                Some(location) => at = at.redirected(location)?,
+                None => return Err(at.refused(&answered, location)),
+            }
+        }
+        let said = format!("the {MOST_REDIRECTS}th redirect; see where they lead");
+        let (receiver, retry_after) = (self.to_string(), None);
+        Err(SendError::Refused { receiver, status: 310, said, retry_after })
+    }
+
+    async fn exchange(
+        &self,
+        method: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<http::Answered, SendError> {
+        let receiver = || self.to_string();
+        let wrong = |why: String| SendError::Exchange { receiver: receiver(), why };
+        let method = Method::from_bytes(method.as_bytes());
+        let method = method.map_err(|error| wrong(error.to_string()))?;
+        let mut all: Vec<(HeaderName, HeaderValue)> = self.own_headers().collect();
+        for (name, value) in headers {
+            let name = HeaderName::from_bytes(name.as_bytes());
+            let value = HeaderValue::from_str(value);
+            let (Ok(name), Ok(value)) = (name, value) else { continue };
+            all.push((name, value));
+        }
+        let tls = if self.target.is_secure { Some(self.client_config()?) } else { None };
+        let mut target = self.target.clone();
+        if !target.path.starts_with('/') {
+            target.path.insert(0, '/');
+        }
+        let sent = http::send(&target, tls.as_ref(), self.limits, (method, &all, body)).await;
+        sent.map_err(|failure| match failure {
+            Failure::Connect(why) => SendError::Connect { receiver: receiver(), why },
+            Failure::Timeout(what, limit) => {
+                SendError::Timeout { receiver: receiver(), what, limit }
+            }
+            Failure::Exchange(why) => wrong(why),
+        })
+    }
+
+    /// The headers of every request.
+    fn own_headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let authorization = self.authorization.iter().map(|value| (AUTHORIZATION, value.clone()));
+        self.headers.iter().cloned().chain(authorization)
+    }
+
+    /// The headers of every request, for whoever sends it in another way.
+    pub(crate) fn header_texts(&self) -> impl Iterator<Item = (String, String)> {
+        let text = |value: HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        self.own_headers().map(move |(name, value)| (name.to_string(), text(value)))
+    }
+
+    /// How long an exchange may take.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limits.whole
+    }
+
+    /// Whether it is spoken to over TLS.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.target.is_secure
+    }
+
+    fn client_config(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        if let Some(loaded) = self.loaded.get() {
+            return Ok(Arc::clone(loaded));
+        }
+        let loaded = self.tls.load()?;
+        Ok(Arc::clone(self.loaded.get_or_init(|| loaded)))
+    }
+
+    /// Where a redirect leads: to another URL, or to another path.
+    fn redirected(&self, location: &str) -> Result<Self, SendError> {
+        let Target { is_secure, authority, path, .. } = &self.target;
+        let scheme = if *is_secure { "https" } else { "http" };
+        let url = match location {
+            _ if location.contains("://") => location.to_owned(),
+            _ if location.starts_with("//") => format!("{scheme}:{location}"),
+            _ if location.starts_with('/') => format!("{scheme}://{authority}{location}"),
+            _ => {
+                let parent = path.split('?').next().and_then(|path| path.rsplit_once('/'));
+                let parent = parent.map_or("", |(parent, _)| parent);
+                format!("{scheme}://{authority}{parent}/{location}")
+            }
+        };
+        let to = Self::new(&url).map_err(|error| SendError::Exchange {
+            receiver: self.to_string(),
+            why: format!("a redirect that leads nowhere: {error}"),
+        })?;
+        let target = to.target;
+        let is_same = (&target.host, target.port, target.is_secure)
+            == (&self.target.host, self.target.port, self.target.is_secure);
+        let authorization = self.authorization.clone().filter(|_| is_same);
+        Ok(Self { target, authorization, ..self.clone() })
+    }
+
+    fn refused(&self, answered: &http::Answered, location: Option<&str>) -> SendError {
+        let said = one_line(&answered.body);
+        let to = location.map(|to| {
+            let do_what = "give that address, or allow redirects";
+            format!("a redirect to {}; {do_what}", without_credentials(to))
+        });
+        let reason = answered.status.canonical_reason().unwrap_or("no reason");
+        let said = to.unwrap_or(if said.is_empty() { reason.to_owned() } else { said });
+        let retry_after = answered.headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok());
+        // A date is left aside: no clock is compared with another one.
+        let retry_after = retry_after.and_then(|after| after.trim().parse().ok());
+        SendError::Refused {
+            receiver: self.to_string(),
+            status: answered.status.as_u16(),
+            said,
+            retry_after: retry_after.map(Duration::from_secs),
+        }
+    }
+}
+
+impl fmt::Display for Receiver {
+    /// Its URL, without credentials.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Target { is_secure, authority, path, .. } = &self.target;
+        let path = if path == "/" { "" } else { path };
+        write!(out, "http{}://{authority}{path}", if *is_secure { "s" } else { "" })
+    }
+}
+
+const AGENT: &str = concat!("tallyboard/", env!("CARGO_PKG_VERSION"));
+
+fn sensitive(value: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(value).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn answer_of(answered: &http::Answered) -> Answer {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    Answer {
+        status: answered.status.as_u16(),
+        headers: answered.headers.iter().map(|(name, v)| (name.to_string(), text(v))).collect(),
+        body: answered.body.to_vec(),
+    }
+}
+
+/// What a receiver said, cut, in one line of characters that can be printed.
+pub(crate) fn one_line(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(4 * MOST_SAID)]);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").chars().filter(|c| !c.is_control()).take(MOST_SAID).collect()
+}
+
+/// A URL without what stands before its `@`.
+pub(crate) fn without_credentials(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, address)| address);
+    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+    format!("{scheme}{authority}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_where_a_receiver_is_and_who_asks() {
+        for (url, expect) in [
+            ("http://gateway:9091", Some("http://gateway:9091")),
+            ("http://gateway:9091/", Some("http://gateway:9091")),
+            ("https://u:p@gateway/base/?tenant=1", Some("https://gateway/base/?tenant=1")),
+            ("http://a/x/", Some("http://a/x/")),
+            ("http://[::1]:9091/x", Some("http://[::1]:9091/x")),
+            ("http://[::1]/x", Some("http://[::1]/x")),
+            ("gateway:9091", None),
+            ("ftp://gateway", None),
+            ("http://", None),
+            ("http://u:p@", None),
+            ("http://gateway:port", None),
+            ("http://gateway:99999", None),
+            ("http://a b/", None),
+        ] {
+            let found = Receiver::new(url).map(|receiver| receiver.to_string());
+            assert_eq!(found.as_deref().ok(), expect, "{url}: {found:?}");
+        }
+        let error = Receiver::new("ftp://user:secret@gateway/").expect_err("another scheme");
+        assert!(!error.to_string().contains("secret"), "{error}");
+        for url in ["http://u:secret/x@gateway/", "u:secret@gateway", "http://u:secret @gateway"] {
+            let error = Receiver::new(url).expect_err("no URL").to_string();
+            assert!(error.contains("gateway") && !error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_put_behind_that_of_the_receiver_and_before_its_query() {
+        let at = |url: &str| Receiver::new(url).expect("a URL").at("/v1/x").to_string();
+        assert_eq!(at("http://a"), "http://a/v1/x");
+        assert_eq!(at("http://a/b/"), "http://a/b/v1/x");
+        assert_eq!(at("http://a/b/?c=d"), "http://a/b/v1/x?c=d");
+    }
+
+    #[test]
+    fn nothing_prints_a_secret() {
+        let receiver = Receiver::new("http://user:se%3Acret@a").expect("a URL");
+        let receiver = receiver.header("x-token", "secret-too").expect("a header");
+        let receiver = receiver.bearer(&"secret-three".into()).expect("a token");
+        let printed = format!("{receiver} {receiver:?} {:?}", Secret::new("secret-four"));
+        for secret in ["secret", "se%3Acret", "se:cret", &STANDARD.encode("user:se:cret")] {
+            assert!(!printed.contains(secret), "{printed}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_leads_to_another_url_or_path_and_takes_no_credentials_elsewhere() {
+        let from = Receiver::new("http://user:pass@a:1/b/c?d=e").expect("a URL");
+        for (location, expect, keeps) in [
+            ("http://a:1/x", "http://a:1/x", true),
+            ("https://a:1/x", "https://a:1/x", false),
+            ("//other/x", "http://other/x", false),
+            ("/x?y", "http://a:1/x?y", true),
+            ("x", "http://a:1/b/x", true),
+            ("/b/c/", "http://a:1/b/c/", true),
+        ] {
+            let to = from.redirected(location).expect("a URL");
+            assert_eq!((to.to_string().as_str(), to.authorization.is_some()), (expect, keeps));
+        }
+        assert!(from.redirected("ftp://a/").is_err());
+    }
+
+    #[test]
+    fn what_a_receiver_said_is_one_line_that_is_not_long() {
+        assert_eq!(one_line(b" a\r\n  b\tc\x1b[0m\n"), "a b c[0m");
+        assert_eq!(one_line(&[b'x'; 10_000]).len(), MOST_SAID);
+        assert_eq!(one_line(b"\xff"), "\u{fffd}");
+    }
+}

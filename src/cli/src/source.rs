@@ -1,0 +1,174 @@
+//! Where a snapshot is from: an arena, or a document that somebody else wrote.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use tallyboard_exposition::format::Format;
+use tallyboard_exposition::parse::{self, Options};
+use tallyboard_exposition::sample::FamilySamples;
+use tallyboard_supervisor::ask;
+use tracing::warn;
+
+use crate::fetch;
+use crate::find;
+use crate::flags::{ANSWER_TIMEOUT, WhichFlags};
+
+/// What a supervisor is asked for: the one format that has all there is, exemplars, start
+/// timestamps, native histograms and types, with names as they are.
+const EVERYTHING: &str = "application/openmetrics-text;version=2.0.0;escaping=allow-utf-8";
+
+/// Where snapshots are from: an arena, unless there is a document.
+#[derive(Args, Clone, Debug, Default)]
+pub struct SourceFlags {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub which: WhichFlags,
+    /// Instead of an arena an exposition in any format: a file, - for standard input, or where a
+    /// server has it.
+    #[arg(long, value_name = "FILE|-|URL")]
+    pub from: Option<String>,
+    /// Only this metric; repeatable.
+    #[arg(long = "metric", value_name = "NAME", value_delimiter = ',')]
+    pub metrics: Vec<String>,
+}
+
+impl SourceFlags {
+    /// Makes sure that there can be a second snapshot.
+    ///
+    /// # Errors
+    /// When the first one takes all there is.
+    pub fn must_repeat(&self) -> Result<()> {
+        ensure!(
+            self.from.as_deref() != Some("-"),
+            "expected what can be read again and again, found --from - with --interval; leave \
+             --interval out, or give a file"
+        );
+        Ok(())
+    }
+
+    /// A snapshot of the families, as they are now. It waits for a supervisor or a server: call it
+    /// where a thread may block. The arena is looked for each time, because its supervisor may have
+    /// been replaced by one with another address.
+    ///
+    /// # Errors
+    /// When no arena is meant, nobody answers, or a document is no exposition.
+    pub fn families(&self) -> Result<Vec<FamilySamples>> {
+        let options = Options::default();
+        let Some(from) = &self.from else {
+            let address = find::address(&self.which)?;
+            let page = ask::scrape_accepting(&address, &self.metrics, EVERYTHING, ANSWER_TIMEOUT)?;
+            let families = parse::parse(&page, Format::OpenMetrics200, &options);
+            let families = families.with_context(|| format!("the exposition of {address}"))?;
+            return Ok(self.named(families));
+        };
+        let families = parse::parse_any(&fetch::read(from)?, &options).1;
+        Ok(self.named(families.with_context(|| format!("cannot read {}", fetch::shown(from)))?))
+    }
+
+    /// The families that are wanted.
+    fn named(&self, mut families: Vec<FamilySamples>) -> Vec<FamilySamples> {
+        for name in &self.metrics {
+            if !families.iter().any(|family| family.is_named(name)) {
+                warn!(name, "expected a metric of this name, found none; it is left out");
+            }
+        }
+        let is_wanted = |family: &FamilySamples| {
+            self.metrics.is_empty() || self.metrics.iter().any(|name| family.is_named(name))
+        };
+        families.retain(is_wanted);
+        families
+    }
+}
+
+/// Reads a duration that is longer than nothing: `15s`, `500ms`, `1m30s`, `2h`.
+///
+/// # Errors
+/// What was expected instead.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    let (mut rest, mut millis) = (text, 0_u64);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, behind) = rest.split_at(digits);
+        let letters = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
+        let (unit, behind) = behind.split_at(letters);
+        let unit = units.iter().find(|(name, _)| *name == unit);
+        let part = number.parse().ok().zip(unit);
+        let part = part.and_then(|(number, (_, millis)): (u64, _)| number.checked_mul(*millis));
+        millis = part.and_then(|part| millis.checked_add(part)).ok_or_else(wanted)?;
+        rest = behind;
+    }
+    if millis == 0 { Err(wanted()) } else { Ok(Duration::from_millis(millis)) }
+}
+
+fn wanted() -> String {
+    "expected a number above 0 with a unit of ms, s, m, h or d, for example 15s".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        for (text, expect) in [
+            ("15s", Some(15_000)),
+            ("500ms", Some(500)),
+            ("1m30s", Some(90_000)),
+            ("2h", Some(7_200_000)),
+            ("1d", Some(86_400_000)),
+            ("", None),
+            ("0s", None),
+            ("15", None),
+            ("s", None),
+            ("-1s", None),
+            ("1.5s", None),
+            ("1 s", None),
+            ("15x", None),
+            ("1sä", None),
+            ("99999999999999999999s", None),
+            ("18446744073709551615d", None),
+        ] {
+            let found = duration(text).ok();
+            assert_eq!(found, expect.map(Duration::from_millis), "{text}");
+        }
+        assert!(duration("15").unwrap_err().contains("for example 15s"));
+    }
+
+    fn flags(from: &str, metrics: &[&str]) -> SourceFlags {
+        let metrics = metrics.iter().map(ToString::to_string).collect();
+        SourceFlags { from: Some(from.to_owned()), metrics, ..SourceFlags::default() }
+    }
+
+    #[test]
+    fn a_document_is_a_snapshot_of_what_is_wanted_of_it() {
+        let file = std::env::temp_dir().join(format!("tallyboard-source-{}", std::process::id()));
+        let page = "# TYPE a counter\na_total 1\n# TYPE b gauge\nb 2\n# EOF\n";
+        std::fs::write(&file, page).unwrap();
+        let path = file.to_str().unwrap();
+        for (metrics, expect) in [
+            (&[][..], &["a", "b"][..]),
+            (&["a_total"], &["a"]),
+            (&["b", "a"], &["a", "b"]),
+            (&["c"], &[]),
+        ] {
+            let families = flags(path, metrics).families().unwrap();
+            let names: Vec<&str> = families.iter().map(|family| &*family.name).collect();
+            assert_eq!(names, expect, "{metrics:?}");
+        }
+        std::fs::write(&file, "a\n").unwrap();
+        let error = format!("{:#}", flags(path, &[]).families().unwrap_err());
+        assert!(error.contains(path) && error.contains("1:2: expected a number"), "{error}");
+        std::fs::remove_file(&file).unwrap();
+        let error = format!("{:#}", flags(path, &[]).families().unwrap_err());
+        assert!(error.contains("cannot read"), "{error}");
+    }
+
+    #[test]
+    fn standard_input_is_read_once() {
+        assert!(flags("-", &[]).must_repeat().is_err());
+        assert!(flags("file", &[]).must_repeat().is_ok());
+        assert!(SourceFlags::default().must_repeat().is_ok());
+    }
+}
