@@ -215,6 +215,43 @@ assert abs(samples["app_c_created"].value - time.time()) < 3600, page
     )
 
 
+def test_labels_that_change_while_they_are_read_are_read_as_they_were(board):
+    run(
+        board,
+        """
+import prometheus_client as p
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.openmetrics.exposition import generate_latest
+from prometheus_client.samples import Exemplar
+class Text:
+    def __init__(self, labels):
+        self.labels = labels
+    def __str__(self):
+        self.labels[f"more_{len(self.labels)}"] = "x"
+        return "text"
+def odd():
+    labels = {}
+    labels["a"], labels["b"] = Text(labels), Text(labels)
+    return labels
+class Collector:
+    def collect(self):
+        family = GaugeMetricFamily("app_odd", "Odd.")
+        family.add_sample("app_odd", odd(), 1)
+        yield family
+p.REGISTRY.register(Collector())
+c = p.Counter("app_c", "C.")
+c.inc()
+c._value.set_exemplar(Exemplar(odd(), 1.0))
+assert '# {a="text",b="text"} 1' in generate_latest(p.REGISTRY).decode()
+deadline = time.monotonic() + 60
+while "app_odd{" not in (page := p.generate_latest().decode()):
+    assert time.monotonic() < deadline, page
+    time.sleep(0.01)
+assert 'a="text",b="text"' in page and "more" not in page, page
+""",
+    )
+
+
 def test_private_registries_stay_private(board):
     run(
         board,
