@@ -104,10 +104,14 @@ class _Finder:
         return None
 
 
+#: There is one: it does not ask itself, so that threads which begin at once may both insert it.
+_FINDER = _Finder()
+
+
 def begin() -> None:
     """Has what is imported from now on patched."""
-    if not is_disabled() and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
+    if not is_disabled() and not any(finder is _FINDER for finder in sys.meta_path):
+        sys.meta_path.insert(0, _FINDER)
 
 
 # What the line in `tallyboard.pth` imports this for.

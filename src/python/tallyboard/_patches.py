@@ -80,6 +80,8 @@ def patch_metrics(metrics: Any) -> None:
     """What metrics do beside their values: which registry they are of, removal, infos, enums,
     callbacks."""
     base = metrics.MetricWrapperBase
+    # One that a thread is still making as the values are replaced is a metric too.
+    base._tallyboard_private = False
     metrics.warnings = _Warnings()
     _patch_construction(base, metrics.REGISTRY)
     _patch_removal(base)
@@ -166,16 +168,27 @@ def _patch_construction(base: Any, default: Any) -> None:
 
 
 def _patch_removal(base: Any) -> None:
-    """Removal across processes, without the warning that it is not possible."""
+    """Removal across processes, without the warning that it is not possible. Each call removes what
+    it is told to: what is gone meanwhile was another thread's to remove, and may have begun anew."""
 
     def remove(original: Any, self: Any, *values: Any) -> None:
-        _remove(self, lambda: original(self, *values))
+        one = tuple(str(value) for value in values)
+        meant = [one] if one in _children(self) else []
+        _remove(self, lambda: original(self, *values), meant)
 
     def remove_by_labels(original: Any, self: Any, labels: dict[str, str]) -> None:
-        _remove(self, lambda: original(self, labels))
+        # What is no dictionary is refused by the original.
+        pairs = labels.items() if isinstance(labels, dict) else ()
+        wanted = {(name, str(value)) for name, value in pairs}
+        meant = [
+            values
+            for values in list(_children(self))
+            if wanted and wanted <= set(zip(self._labelnames, values))
+        ]
+        _remove(self, lambda: original(self, labels), meant)
 
     def clear(original: Any, self: Any) -> None:
-        _remove(self, lambda: original(self))
+        _remove(self, lambda: original(self), list(_children(self)))
 
     wrap(base, "remove", remove)
     wrap(base, "clear", clear)
@@ -183,14 +196,19 @@ def _patch_removal(base: Any) -> None:
         wrap(base, "remove_by_labels", remove_by_labels)
 
 
-def _remove(metric: Any, act: Callable[[], None]) -> None:
-    before = dict(metric._metrics) if metric._labelnames else {}
+def _children(metric: Any) -> dict[tuple[str, ...], Any]:
+    """The children of a metric with labels, by their values."""
+    children: dict[tuple[str, ...], Any] = vars(metric).get("_metrics", {})
+    return children
+
+
+def _remove(metric: Any, act: Callable[[], None], meant: Iterable[tuple[str, ...]]) -> None:
     _arena.making.removes = True
     try:
         act()
     finally:
         _arena.making.removes = False
-    for values in before.keys() - metric._metrics.keys() if before else ():
+    for values in meant:
         _shared(metric, functools.partial(_remove_series, list(values)))
 
 
