@@ -1,14 +1,27 @@
-"""Replacing what is imported already, and moving the metrics that exist."""
+"""Replacing what is imported already, and moving the metrics that exist, while threads count."""
 
 from __future__ import annotations
 
 import gc
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
-from . import _arena, _collect, _hook
+from . import _arena, _collect, _hook, _moved, _native
+
+#: Who comes second finds everything replaced.
+_installing = threading.Lock()
+
+
+def _forked() -> None:
+    # The thread that held it is not in the child.
+    global _installing
+    _installing = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def install(address: str | None = None) -> list[str]:
@@ -19,24 +32,25 @@ def install(address: str | None = None) -> list[str]:
         os.environ["TALLYBOARD"] = address
     if not os.environ.get("TALLYBOARD"):
         return ["everything: TALLYBOARD is not set; give the address of a supervisor"]
-    _hook.begin()
-    return list(_replace())
+    with _installing:
+        _hook.begin()
+        return list(_replace())
 
 
 def _replace() -> Iterator[str]:
     fresh = [sys.modules[name] for name in _hook.MODULES if name in sys.modules]
     fresh = [module for module in fresh if not hasattr(module, "_tallyboard")]
     before = {module.__name__: dict(vars(module)) for module in fresh}
-    metrics = list(_metrics()) if fresh else []
     for module in fresh:
         _hook.patch(module)
     for module in fresh:
         _rebind(before[module.__name__], vars(module))
-    for metric in metrics:
+    # What is made from here on is made in the arena.
+    for metric in _metrics() if fresh else ():
         yield from _move(metric)
     registry: Any = sys.modules.get("prometheus_client.registry")
     if registry in fresh:
-        for collector in list(registry.REGISTRY._collector_to_names):
+        for collector in _collectors(registry.REGISTRY):
             _collect.bridge(registry.REGISTRY, collector)
         yield from _stale_collectors()
 
@@ -58,17 +72,29 @@ def _rebind(before: dict[str, Any], after: dict[str, Any]) -> None:
                 bound[name] = new
 
 
+def _instances(base: type) -> list[Any]:
+    """The objects of a class and of those below it. Only what refers to these classes is looked at:
+    a tuple that a thread is still making fails when it has a second owner."""
+    kinds = [base]
+    for kind in kinds:
+        kinds += type.__subclasses__(kind)
+    return [each for each in gc.get_referrers(*kinds) if issubclass(type(each), base)]
+
+
+def _collectors(registry: Any) -> list[Any]:
+    return list(getattr(registry, "_collector_to_names", ()))
+
+
 def _metrics() -> Iterator[Any]:
     """The metrics of the default registry, and of none."""
     module: Any = sys.modules.get("prometheus_client.metrics")
     if module is None:
         return
-    base, default = module.MetricWrapperBase, module.REGISTRY
-    objects = gc.get_objects()
-    registries = [each for each in objects if type(each) is type(default) and each is not default]
-    private = {id(metric) for each in registries for metric in each._collector_to_names}
-    for metric in objects:
-        if isinstance(metric, base) and hasattr(metric, "_labelvalues") and not metric._labelvalues:
+    default = module.REGISTRY
+    registries = [each for each in _instances(type(default)) if each is not default]
+    private = {id(metric) for each in registries for metric in _collectors(each)}
+    for metric in _instances(module.MetricWrapperBase):
+        if hasattr(metric, "_labelvalues") and not metric._labelvalues:
             metric._tallyboard_private = id(metric) in private
             if not metric._tallyboard_private:
                 yield metric
@@ -76,8 +102,7 @@ def _metrics() -> Iterator[Any]:
 
 def _move(metric: Any) -> Iterator[str]:
     """Gives a metric and its children values in the arena, with what they have counted."""
-    children = list(metric._metrics.values()) if metric._is_parent() else [metric]
-    for child in children:
+    for child in _children(metric):
         child._tallyboard_private = False
         try:
             _move_values(child)
@@ -85,8 +110,15 @@ def _move(metric: Any) -> Iterator[str]:
             yield f"{child._name}: {error}"
 
 
+def _children(metric: Any) -> list[Any]:
+    if not metric._is_parent():
+        return [metric]
+    # A child that another thread has begun to make is among them when that is done.
+    with metric._lock:
+        return list(metric._metrics.values())
+
+
 def _move_values(metric: Any) -> None:
-    before = dict(vars(metric))
     if metric._type in ("info", "stateset"):
         labels = list(metric._labelvalues)
         family = _arena.family_of(metric)
@@ -95,30 +127,44 @@ def _move_values(metric: Any) -> None:
         elif metric._type == "stateset" and metric._value:
             family.state(labels, metric._states[metric._value])
         return
-    function = _function_of(before.get("_child_samples"))
-    outer = getattr(_arena.making, "metric", None)
-    _arena.making.metric = metric
-    try:
-        metric._metric_init()
-    finally:
-        _arena.making.metric = outer
-    if "_created" in before:
-        metric._created = before["_created"]
+    function = _function_of(vars(metric).get("_child_samples"))
+    fresh = _fresh(metric)
     for name in ("_value", "_count", "_sum"):
-        if name in before:
-            _carry(metric, before[name], getattr(metric, name))
-    for old, new in zip(before.get("_buckets", ()), vars(metric).get("_buckets", ())):
-        _carry(metric, old, new)
+        if name in vars(metric):
+            setattr(metric, name, _carry(metric, getattr(metric, name), getattr(fresh, name)))
+    if "_buckets" in vars(metric):
+        pairs = zip(metric._buckets, fresh._buckets)
+        metric._buckets = [_carry(metric, old, new) for old, new in pairs]
     if function is not None:
         metric.set_function(function)
 
 
-def _carry(metric: Any, old: Any, new: Any) -> None:
-    amount = old.get()
-    if amount and metric._type == "gauge":
-        new.set(amount)
-    elif amount:
-        new.inc(amount)
+def _fresh(metric: Any) -> Any:
+    """The same metric with values of the arena. The one that threads count in has all its values at
+    any time."""
+    fresh = object.__new__(type(metric))
+    vars(fresh).update(vars(metric))
+    outer = getattr(_arena.making, "metric", None)
+    _arena.making.metric = fresh
+    try:
+        fresh._metric_init()
+    finally:
+        _arena.making.metric = outer
+    return fresh
+
+
+def _carry(metric: Any, old: Any, new: Any) -> Any:
+    """Moves what one value has counted to another one, which it gives."""
+    values: Any = sys.modules["prometheus_client.values"]
+    if isinstance(old, _native.Value):
+        # Made after the values were replaced.
+        return old
+    if type(old) is values.MutexValue:
+        _moved.forward(old, new, is_set=metric._type == "gauge")
+    # One in a file: what a thread adds at this very moment stays there.
+    elif amount := old.get():
+        (new.set if metric._type == "gauge" else new.inc)(amount)
+    return new
 
 
 def _function_of(samples: Any) -> Any:
@@ -134,10 +180,9 @@ def _function_of(samples: Any) -> Any:
 def _stale_collectors() -> Iterator[str]:
     """Registries that hold a collector of files, which the arena does not reach."""
     module: Any = sys.modules["prometheus_client.registry"]
-    for registry in gc.get_objects():
-        if type(registry) is module.CollectorRegistry:
-            for collector in registry._collector_to_names:
-                is_files = type(collector).__name__ == "MultiProcessCollector"
-                if is_files and not getattr(collector, "_is_arena", False):
-                    path = getattr(collector, "_path", "")
-                    yield f"a MultiProcessCollector that reads {path}: make it after install()"
+    for registry in _instances(module.CollectorRegistry):
+        for collector in _collectors(registry):
+            is_files = type(collector).__name__ == "MultiProcessCollector"
+            if is_files and not getattr(collector, "_is_arena", False):
+                path = getattr(collector, "_path", "")
+                yield f"a MultiProcessCollector that reads {path}: make it after install()"
