@@ -12,7 +12,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
 use tallyboard::{
-    Counter, Family, Gauge, GaugeMode, Histogram, Info, Registry, StateSet, Summary, Timed,
+    Counter, Family, Gauge, GaugeMode, Histogram, Info, NativeHistogram, Registry, StateSet,
+    Summary, Timed,
 };
 use tallyboard_bench::{Outcome, Race, finish};
 use tallyboard_proto::layout::{EXTENT_WORDS, slot_header};
@@ -72,18 +73,32 @@ fn main() -> ExitCode {
         .enter("Counter::add, fraction", || counter.add(0.5))
         .run();
     let histogram = Histogram::new("seconds", "Seconds.").expect("well formed");
+    let native = |schema: i8| {
+        let name = format!("sizes_{}", schema.unsigned_abs());
+        let native = NativeHistogram::builder(&name, "Sizes.").schema(schema).max_buckets(4096);
+        native.register().expect("well formed")
+    };
+    let (coarse, fine) = (native(3), native(8));
     let summary = Summary::new("bytes", "Bytes.").expect("well formed");
     let gauge = |mode: GaugeMode| {
         let name = format!("level_{}", mode.name());
         Gauge::builder(&name, "Level.").mode(mode).register().expect("well formed")
     };
     let (all, newest) = (gauge(GaugeMode::All), gauge(GaugeMode::MostRecent));
-    let mut turn = 0_u32;
+    let (mut turn, mut turn_of_coarse, mut turn_of_fine) = (0_u32, 0_u32, 0_u32);
     let others = Race::new("other instruments")
         .enter("fetch_add, private mapping", || bare.fetch_add(1, Relaxed))
         .enter("Histogram::observe, 14 bounds", || {
             turn = turn.wrapping_add(1);
             histogram.observe(f64::from(turn & 1023) * 0.01);
+        })
+        .enter("NativeHistogram::observe, schema 3", || {
+            turn_of_coarse = turn_of_coarse.wrapping_add(1);
+            coarse.observe(f64::from(turn_of_coarse & 1023) * 0.01);
+        })
+        .enter("NativeHistogram::observe, schema 8", || {
+            turn_of_fine = turn_of_fine.wrapping_add(1);
+            fine.observe(f64::from(turn_of_fine & 1023) * 0.01);
         })
         .enter("Summary::observe", || summary.observe(0.25))
         .enter("Gauge::set, mode all", || all.set(1.0))

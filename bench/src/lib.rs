@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod page;
+
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Instant;

@@ -6,6 +6,8 @@
 //! | counter | whole (integer), fraction (float) |
 //! | gauge | value (float bits), stamp |
 //! | histogram | one integer per bucket, +Inf last; sum (float); odd |
+//! | native histogram | see [`crate::native::cells`] |
+//! | bucket | count (integer) |
 //! | summary | count (integer); sum (float); odd |
 //! | info | stamp |
 //! | stateset | number of the state, stamp |
@@ -24,6 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::exemplar::{self, EXEMPLAR_CELLS};
 use crate::family::{GaugeMode, Kind};
+use crate::native;
 
 /// Cells of a counter.
 pub const COUNTER_CELLS: usize = 2;
@@ -35,12 +38,14 @@ pub const SUMMARY_CELLS: usize = 3;
 pub const INFO_CELLS: usize = 1;
 /// Cells of a stateset.
 pub const STATESET_CELLS: usize = 2;
+/// Cells of a bucket of a native histogram.
+pub const BUCKET_CELLS: usize = 1;
 /// Cells of a histogram beside its finite bounds: the bucket up to +Inf, sum, odd.
 pub const HISTOGRAM_EXTRA_CELLS: usize = 3;
 
 /// Number that changes with the meaning of cells, part of the layout fingerprint.
 pub const CELL_ABI: u64 = crate::layout::fnv(&[
-    2,
+    3,
     COUNTER_CELLS as u64,
     GAUGE_CELLS as u64,
     SUMMARY_CELLS as u64,
@@ -48,6 +53,8 @@ pub const CELL_ABI: u64 = crate::layout::fnv(&[
     INFO_CELLS as u64,
     STATESET_CELLS as u64,
     EXEMPLAR_CELLS as u64,
+    native::cells::COUNT as u64,
+    BUCKET_CELLS as u64,
 ]);
 
 /// The largest amount that a whole cell takes at once: above it a float no longer counts in ones.
@@ -65,6 +72,10 @@ pub enum Shape {
         /// Buckets, the one up to +Inf included.
         buckets: u32,
     },
+    /// What a native histogram has beside its buckets.
+    NativeHistogram,
+    /// The count of a bucket of a native histogram.
+    Bucket,
     /// Count, sum, odd.
     Summary,
     /// Stamp.
@@ -99,6 +110,8 @@ impl Shape {
             Kind::Counter => Self::Counter,
             Kind::Gauge(mode) => Self::Gauge(*mode),
             Kind::Histogram(bounds) => Self::Histogram { buckets: bounds.len() as u32 + 1 },
+            Kind::NativeHistogram(_) => Self::NativeHistogram,
+            Kind::Bucket(_) => Self::Bucket,
             Kind::Summary => Self::Summary,
             Kind::Info => Self::Info,
             Kind::StateSet(_) => Self::StateSet,
@@ -113,6 +126,8 @@ impl Shape {
             Self::Counter => COUNTER_CELLS,
             Self::Gauge(_) => GAUGE_CELLS,
             Self::Histogram { buckets } => buckets as usize + HISTOGRAM_EXTRA_CELLS - 1,
+            Self::NativeHistogram => native::cells::COUNT,
+            Self::Bucket => BUCKET_CELLS,
             Self::Summary => SUMMARY_CELLS,
             Self::Info => INFO_CELLS,
             Self::StateSet => STATESET_CELLS,
@@ -127,8 +142,10 @@ impl Shape {
         match self {
             Self::Counter if at == 0 => CellKind::Whole,
             Self::Counter => CellKind::Float,
-            Self::Histogram { .. } | Self::Summary if at + 2 == self.width() => CellKind::Float,
-            Self::Histogram { .. } | Self::Summary => CellKind::Whole,
+            Self::Histogram { .. } | Self::NativeHistogram | Self::Summary => {
+                if at + 2 == self.width() { CellKind::Float } else { CellKind::Whole }
+            }
+            Self::Bucket => CellKind::Whole,
             _ => CellKind::Free,
         }
     }
@@ -146,7 +163,8 @@ impl Shape {
                 into[1] = float_sum(into[1], from[1]);
             }
             Self::Gauge(mode) => merge_gauge(mode, into, from),
-            Self::Histogram { .. } | Self::Summary => {
+            Self::Bucket => into[0] = into[0].saturating_add(from[0]),
+            Self::Histogram { .. } | Self::NativeHistogram | Self::Summary => {
                 let sum = self.width() - 2;
                 for (at, (into, from)) in into.iter_mut().zip(from).enumerate() {
                     *into = if at == sum {
@@ -167,7 +185,16 @@ impl Shape {
     /// have a value, which a removal forgets.
     #[must_use]
     pub fn counts(self) -> bool {
-        matches!(self, Self::Counter | Self::Histogram { .. } | Self::Summary)
+        match self {
+            Self::Counter
+            | Self::Histogram { .. }
+            | Self::NativeHistogram
+            | Self::Bucket
+            | Self::Summary => true,
+            Self::Gauge(_) | Self::Info | Self::StateSet | Self::Exemplar | Self::Gap { .. } => {
+                false
+            }
+        }
     }
 
     /// Takes `offset` off the cells of a series that counts.
@@ -338,6 +365,12 @@ mod tests {
             [2, 2, 1.0_f64.to_bits(), 1]
         );
         assert_eq!(merged(Shape::Summary, &[&[1, half, 0], &[1, 0, 0]]), [2, half, 0]);
+        let native = Shape::NativeHistogram;
+        assert_eq!(
+            merged(native, &[&[1, 2, half, 0], &[3, 0, half, 1]]),
+            [4, 2, 1.0_f64.to_bits(), 1]
+        );
+        assert_eq!(merged(Shape::Bucket, &[&[3], &[4], &[u64::MAX]]), [u64::MAX]);
         assert_eq!(merged(Shape::Info, &[&[7], &[0], &[5]]), [7]);
         assert_eq!(merged(Shape::StateSet, &[&[2, 5], &[1, 9], &[3, 0]]), [1, 9]);
         let mut left = [5, half, 7, 3];
@@ -387,6 +420,10 @@ mod tests {
         use CellKind::{Float, Free, Whole};
         assert_eq!(kinds, [Whole, Whole, Whole, Float, Whole]);
         assert_eq!(Shape::Summary.cell(1), Float);
+        let native = |at| Shape::NativeHistogram.cell(at);
+        assert_eq!([0, 1, 2, 3].map(native), [Whole, Whole, Float, Whole]);
+        assert_eq!(native::cells::SUM + 2, native::cells::COUNT);
+        assert_eq!(Shape::Bucket.cell(0), Whole);
         assert_eq!(Shape::Counter.cell(1), Float);
         assert_eq!(Shape::Gauge(GaugeMode::Sum).cell(0), Free);
     }

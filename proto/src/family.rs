@@ -3,6 +3,8 @@
 
 use thiserror::Error;
 
+use crate::native::{Bucket, MAX_BUCKETS, MAX_SCHEMA, MIN_SCHEMA, Native};
+
 /// How the values of a gauge in many processes become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -101,6 +103,8 @@ pub enum Kind {
     /// Counts observations by size. The finite upper bounds of its buckets, rising; the bucket up
     /// to +Inf is implied.
     Histogram(Box<[f64]>),
+    /// Counts observations by size in exponential buckets, see [`crate::native`].
+    NativeHistogram(Native),
     /// Counts and sums observations.
     Summary,
     /// Says what something is, in labels that each process sets: a series has one more value than
@@ -111,6 +115,10 @@ pub enum Kind {
     /// Examples of what the series of another family count, see [`crate::exemplar`]. It is named
     /// [`EXEMPLAR_PREFIX`] and the name of that family, and is no family of an exposition.
     Exemplar,
+    /// The buckets of the series of a native histogram, see [`crate::native`]. It is named
+    /// [`BUCKET_PREFIX`] and the name of that family, and is no family of an exposition. It says what
+    /// that family is, so that the buckets of another definition are not taken for its own.
+    Bucket(Native),
 }
 
 impl Kind {
@@ -121,11 +129,19 @@ impl Kind {
             Self::Counter => "counter",
             Self::Gauge(_) => "gauge",
             Self::Histogram(_) => "histogram",
+            Self::NativeHistogram(_) => "native histogram",
             Self::Summary => "summary",
             Self::Info => "info",
             Self::StateSet(_) => "stateset",
             Self::Exemplar => "exemplar",
+            Self::Bucket(_) => "bucket",
         }
+    }
+
+    /// Whether its series are the buckets of other series.
+    #[must_use]
+    pub fn is_bucket(&self) -> bool {
+        matches!(self, Self::Bucket(_))
     }
 
     /// How many cells a series of this kind owns.
@@ -164,6 +180,8 @@ pub const MAX_BOUNDS: usize = 512;
 pub const MAX_STATES: usize = 256;
 /// What the name of a family of exemplars begins with; no other name does.
 pub const EXEMPLAR_PREFIX: &str = "tallyboard_exemplar:";
+/// What the name of a family of buckets begins with; no other name does.
+pub const BUCKET_PREFIX: &str = "tallyboard_bucket:";
 /// Prefix of the names that the supervisor exposes itself.
 pub const RESERVED_PREFIX: &str = "tallyboard_";
 /// Label that tells the processes of a gauge apart when its own labels take all other names.
@@ -231,6 +249,14 @@ pub enum FamilyError {
         /// The bounds found.
         found: String,
     },
+    /// The buckets of a native histogram are none that can be.
+    #[error(
+        "a native histogram has a schema from {MIN_SCHEMA} to {MAX_SCHEMA}, a finite zero threshold of 0 or more, from 1 to {MAX_BUCKETS} buckets, and classic bounds that rise, found {found}; correct what is out of range"
+    )]
+    Native {
+        /// What was found.
+        found: String,
+    },
     /// The states are none that can be told apart.
     #[error(
         "a stateset has from 1 to {MAX_STATES} different states of 1 to {MAX_NAME_BYTES} bytes, found {found}; name each once"
@@ -278,10 +304,19 @@ impl Family {
             _ => name,
         };
         match kind {
-            Kind::Exemplar => check_exemplar_name(name)?,
+            Kind::Exemplar => check_name_behind(EXEMPLAR_PREFIX, name)?,
+            Kind::Bucket(_) => check_name_behind(BUCKET_PREFIX, name)?,
             _ => check_name(name)?,
         }
-        if !unit.is_empty() && matches!(kind, Kind::Info | Kind::StateSet(_) | Kind::Exemplar) {
+        let has_unit = match kind {
+            Kind::Info | Kind::StateSet(_) | Kind::Exemplar | Kind::Bucket(_) => false,
+            Kind::Counter
+            | Kind::Gauge(_)
+            | Kind::Histogram(_)
+            | Kind::NativeHistogram(_)
+            | Kind::Summary => true,
+        };
+        if !unit.is_empty() && !has_unit {
             let (unit, metric) = (unit.to_owned(), name.to_owned());
             return Err(FamilyError::NoUnit { kind: kind.name(), unit, metric });
         }
@@ -293,6 +328,7 @@ impl Family {
         }
         check_labels(&kind, name, labels)?;
         check_bounds(&kind)?;
+        check_native(&kind)?;
         check_states(&kind)?;
         Ok(Self {
             kind,
@@ -307,6 +343,13 @@ impl Family {
     #[must_use]
     pub fn values(&self) -> usize {
         self.labels.len() + usize::from(self.kind == Kind::Info)
+    }
+
+    /// The bucket of a native histogram that a series of this family is; `None` when it is none.
+    #[must_use]
+    pub fn bucket_of(&self, values: &[Box<str>]) -> Option<Bucket> {
+        let Kind::Bucket(native) = &self.kind else { return None };
+        values.last()?.parse().ok().filter(|bucket| native.has(*bucket))
     }
 
     /// Whether two processes that both have this name mean the same: type, mode, bounds, labels
@@ -325,10 +368,12 @@ impl Family {
         let suffixes: &[&str] = match self.kind {
             Kind::Counter => &["", "_total", "_created"],
             Kind::Gauge(_) | Kind::StateSet(_) => &[""],
-            Kind::Histogram(_) => &["", "_bucket", "_count", "_sum", "_created"],
+            Kind::Histogram(_) | Kind::NativeHistogram(_) => {
+                &["", "_bucket", "_count", "_sum", "_created"]
+            }
             Kind::Summary => &["", "_count", "_sum", "_created"],
             Kind::Info => &["", "_info"],
-            Kind::Exemplar => &[],
+            Kind::Exemplar | Kind::Bucket(_) => &[],
         };
         suffixes.iter().map(|suffix| format!("{}{suffix}", self.name))
     }
@@ -358,8 +403,8 @@ fn check_name(name: &str) -> Result<(), FamilyError> {
     Ok(())
 }
 
-fn check_exemplar_name(name: &str) -> Result<(), FamilyError> {
-    match name.strip_prefix(EXEMPLAR_PREFIX) {
+fn check_name_behind(prefix: &str, name: &str) -> Result<(), FamilyError> {
+    match name.strip_prefix(prefix) {
         Some(of) => check_name(of),
         None => Err(FamilyError::Name { found: name.to_owned() }),
     }
@@ -376,7 +421,7 @@ fn check_labels(kind: &Kind, name: &str, labels: &[&str]) -> Result<(), FamilyEr
             "do not begin with __, which Prometheus keeps for itself"
         } else if labels[..at].contains(&label) {
             "differ from each other"
-        } else if label == "le" && matches!(kind, Kind::Histogram(_)) {
+        } else if label == "le" && matches!(kind, Kind::Histogram(_) | Kind::NativeHistogram(_)) {
             "of a histogram are not le, which its buckets have"
         } else if label == "quantile" && matches!(kind, Kind::Summary) {
             "of a summary are not quantile, which its quantiles have"
@@ -400,12 +445,29 @@ fn check_labels(kind: &Kind, name: &str, labels: &[&str]) -> Result<(), FamilyEr
 
 fn check_bounds(kind: &Kind) -> Result<(), FamilyError> {
     let Kind::Histogram(bounds) = kind else { return Ok(()) };
-    let rising = bounds.windows(2).all(|pair| pair[0] < pair[1]);
-    let finite = bounds.iter().all(|bound| bound.is_finite());
-    if rising && finite && (1..=MAX_BOUNDS).contains(&bounds.len()) {
+    if !bounds.is_empty() && are_bounds(bounds) {
         return Ok(());
     }
     Err(FamilyError::Bounds { found: format!("{bounds:?}") })
+}
+
+fn are_bounds(bounds: &[f64]) -> bool {
+    bounds.windows(2).all(|pair| pair[0] < pair[1])
+        && bounds.iter().all(|bound| bound.is_finite())
+        && bounds.len() <= MAX_BOUNDS
+}
+
+fn check_native(kind: &Kind) -> Result<(), FamilyError> {
+    let (Kind::NativeHistogram(native) | Kind::Bucket(native)) = kind else { return Ok(()) };
+    let Native { schema, zero_threshold, max_buckets, bounds } = native;
+    if (MIN_SCHEMA..=MAX_SCHEMA).contains(schema)
+        && (0.0..f64::INFINITY).contains(zero_threshold)
+        && (1..=MAX_BUCKETS).contains(max_buckets)
+        && are_bounds(bounds)
+    {
+        return Ok(());
+    }
+    Err(FamilyError::Native { found: format!("{native:?}") })
 }
 
 fn check_states(kind: &Kind) -> Result<(), FamilyError> {
@@ -477,6 +539,35 @@ mod tests {
         check(Kind::Exemplar, "tallyboard_exemplar:a", "", &["le"], "ok tallyboard_exemplar:a");
         check(Kind::Exemplar, "a", "", &[], "metric names match");
         check(Kind::Exemplar, "tallyboard_exemplar:tallyboard_a", "", &[], "names beginning");
+    }
+
+    #[test]
+    fn every_bad_native_histogram_is_refused_with_what_was_expected_and_found() {
+        let of = |schema, zero_threshold, max_buckets, bounds: &[f64]| {
+            let bounds = bounds.into();
+            Native { schema, zero_threshold, max_buckets, bounds }
+        };
+        let bucket = || Kind::Bucket(of(3, 0.0, 160, &[]));
+        check(bucket(), "tallyboard_bucket:a", "", &["le"], "ok tallyboard_bucket:a");
+        check(bucket(), "tallyboard_exemplar:a", "", &["le"], "metric names match");
+        check(bucket(), "tallyboard_bucket:a_s", "s", &[], "a family of type bucket has no unit");
+        let native = |s, z, m, bounds| Kind::NativeHistogram(of(s, z, m, bounds));
+        check(native(8, 0.0, 1, &[]), "a_s", "s", &[], "ok a_s");
+        check(native(-4, 0.5, 4096, &[-1.0, 1.0]), "a", "", &["b"], "ok a");
+        check(native(3, 0.0, 160, &[]), "a", "", &["le"], "label names of a histogram");
+        for (schema, zero, buckets, bounds) in [
+            (9, 0.0, 160, &[][..]),
+            (-5, 0.0, 160, &[]),
+            (3, -1.0, 160, &[]),
+            (3, f64::NAN, 160, &[]),
+            (3, f64::INFINITY, 160, &[]),
+            (3, 0.0, 0, &[]),
+            (3, 0.0, 4097, &[]),
+            (3, 0.0, 160, &[1.0, 1.0]),
+            (3, 0.0, 160, &[f64::INFINITY]),
+        ] {
+            check(native(schema, zero, buckets, bounds), "a", "", &[], "a native histogram has");
+        }
     }
 
     #[test]

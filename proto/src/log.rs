@@ -6,6 +6,7 @@
 //! Series   operand = ordinal of the family; payload = when it began, one value per label
 //! Gap      operand = cells;             payload = nothing
 //! Removal  operand = ordinal of the series; payload = what, when, its cells
+//!          behind those of a native histogram its buckets: ordinal of the series, its cell
 //! ```
 //!
 //! A moment is milliseconds of Unix time in eight bytes; a string is its length in four bytes and
@@ -14,10 +15,8 @@
 //! order and own their cells in log order, so a log determines its cell layout. A slot's log
 //! continues the prefix that it took from the catalog.
 
-use std::hash::BuildHasher;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use hashbrown::{DefaultHashBuilder, HashTable};
 use thiserror::Error;
 
 use crate::cell::Shape;
@@ -26,7 +25,12 @@ use crate::family::{
     MAX_VALUE_BYTES,
 };
 use crate::layout::LogArea;
+use crate::native::Native;
 use crate::word::Words;
+
+mod contents;
+
+pub use contents::{Begun, Contents, Mark, Series};
 
 const FAMILY: u8 = 1;
 const SERIES: u8 = 2;
@@ -38,7 +42,7 @@ pub const MAX_RECORD_WORDS: usize = 1 << 16;
 
 /// Number that changes with the encoding of records, part of the layout fingerprint.
 pub const RECORD_ABI: u64 = crate::layout::fnv(&[
-    2,
+    3,
     FAMILY as u64,
     SERIES as u64,
     GAP as u64,
@@ -81,6 +85,27 @@ pub struct Removal {
     pub at_ms: u64,
     /// Its cells in this process at that moment: what came later is not meant.
     pub cells: Box<[u64]>,
+}
+
+impl Removal {
+    /// Whether it is one of a series of this shape, and names no buckets but those of the series.
+    #[must_use]
+    pub fn fits(&self, shape: Shape, is_own_bucket: impl Fn(u64) -> bool) -> bool {
+        let (own, mut buckets) = self.parts(shape.width());
+        let more = self.cells.len() - own.len();
+        let may_have_more = shape == Shape::NativeHistogram && more.is_multiple_of(2);
+        !own.is_empty()
+            && own.len() == shape.width()
+            && (more == 0 || may_have_more)
+            && buckets.all(|(bucket, _)| is_own_bucket(bucket))
+    }
+
+    /// The cells of the series itself, which are so many, and of a native histogram those of its
+    /// buckets: ordinal of the series, and its cell. A bucket that is left out has nothing.
+    pub fn parts(&self, width: usize) -> (&[u64], impl Iterator<Item = (u64, u64)> + '_) {
+        let (own, buckets) = self.cells.split_at(width.min(self.cells.len()));
+        (own, buckets.as_chunks().0.iter().map(|&[series, cell]| (series, cell)))
+    }
 }
 
 /// What a process does with a series.
@@ -332,6 +357,7 @@ fn put_family(bytes: &mut Vec<u8>, family: &Family) -> u32 {
             bounds.iter().for_each(|bound| bytes.extend_from_slice(&bound.to_le_bytes()));
             2
         }
+        Kind::NativeHistogram(native) => 7 | put_native(bytes, native),
         Kind::Summary => 3,
         Kind::Info => 4,
         Kind::StateSet(states) => {
@@ -340,7 +366,17 @@ fn put_family(bytes: &mut Vec<u8>, family: &Family) -> u32 {
             5
         }
         Kind::Exemplar => 6,
+        Kind::Bucket(native) => 8 | put_native(bytes, native),
     }
+}
+
+/// Gives the part of the operand that says which schema it has.
+fn put_native(bytes: &mut Vec<u8>, native: &Native) -> u32 {
+    put_len(bytes, native.bounds.len());
+    native.bounds.iter().for_each(|bound| bytes.extend_from_slice(&bound.to_le_bytes()));
+    bytes.extend_from_slice(&native.zero_threshold.to_le_bytes());
+    put_len(bytes, native.max_buckets.into());
+    u32::from(native.schema as u8) << 8
 }
 
 /// What is left of a record's payload.
@@ -400,14 +436,7 @@ impl<'a> Payload<'a> {
                 let mode = GaugeMode::EVERY.get(mode as usize).copied();
                 mode.map(Kind::Gauge).ok_or(unknown("gauge mode", operand >> 8))
             }
-            (2, 0) => {
-                let count = self.len("bound count", MAX_BOUNDS)?;
-                let bytes = self.take(count * 8, "bounds")?;
-                let bounds = bytes
-                    .chunks_exact(8)
-                    .map(|bound| f64::from_le_bytes(std::array::from_fn(|byte| bound[byte])));
-                Ok(Kind::Histogram(bounds.collect()))
-            }
+            (2, 0) => Ok(Kind::Histogram(self.bounds()?)),
             (3, 0) => Ok(Kind::Summary),
             (4, 0) => Ok(Kind::Info),
             (5, 0) => {
@@ -416,8 +445,24 @@ impl<'a> Payload<'a> {
                 Ok(Kind::StateSet(states.collect::<Result<_, _>>()?))
             }
             (6, 0) => Ok(Kind::Exemplar),
+            (7, 0..=0xff) => Ok(Kind::NativeHistogram(self.native(mode as u8 as i8)?)),
+            (8, 0..=0xff) => Ok(Kind::Bucket(self.native(mode as u8 as i8)?)),
             _ => Err(unknown("type", operand)),
         }
+    }
+
+    fn native(&mut self, schema: i8) -> Result<Native, LogError> {
+        let bounds = self.bounds()?;
+        let zero_threshold = f64::from_bits(self.word("zero threshold")?);
+        let max_buckets = self.len("bucket count", u16::MAX.into())? as u16;
+        Ok(Native { schema, zero_threshold, max_buckets, bounds })
+    }
+
+    fn bounds(&mut self) -> Result<Box<[f64]>, LogError> {
+        let count = self.len("bound count", MAX_BOUNDS)?;
+        let bytes = self.take(count * 8, "bounds")?;
+        let bound = |bytes: &[u8]| f64::from_le_bytes(std::array::from_fn(|byte| bytes[byte]));
+        Ok(bytes.chunks_exact(8).map(bound).collect())
     }
 
     fn word(&mut self, what: &'static str) -> Result<u64, LogError> {
@@ -484,276 +529,4 @@ pub fn read<W: Words + ?Sized>(
     }
     words.read(area.start + from..area.start + length, into);
     Ok(length)
-}
-
-/// A series of a [`Contents`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct Series {
-    /// Ordinal of the family.
-    pub family: u32,
-    /// When it began, in milliseconds of Unix time; 0 when nobody knows.
-    pub created_ms: u64,
-    /// Label values.
-    pub values: Box<[Box<str>]>,
-    /// Its first cell.
-    pub cell: usize,
-}
-
-/// The state of a log after one of its records: where a prefix may end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
-    /// Words up to here.
-    pub words: usize,
-    /// Families begun up to here.
-    pub families: usize,
-    /// Series begun up to here.
-    pub series: usize,
-    /// Cells owned up to here.
-    pub cells: usize,
-}
-
-/// What a log says, parsed: families and series by ordinal, by name and by label values.
-#[derive(Clone, Debug)]
-pub struct Contents {
-    families: Vec<Family>,
-    series: Vec<Series>,
-    series_of_family: Vec<u32>,
-    marks: Vec<Mark>,
-    by_name: HashTable<u32>,
-    by_values: HashTable<u32>,
-    hasher: DefaultHashBuilder,
-    cell_limit: usize,
-}
-
-/// What a record began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Begun {
-    /// The family of this ordinal.
-    Family(usize),
-    /// The series of this ordinal.
-    Series(usize),
-    /// Cells that nobody owns.
-    Gap,
-    /// Nothing: a series that there is was removed, reset or is held again.
-    Nothing,
-}
-
-impl Contents {
-    /// An empty log over `cell_limit` cells.
-    #[must_use]
-    pub fn new(cell_limit: usize) -> Self {
-        Self {
-            families: Vec::new(),
-            series: Vec::new(),
-            series_of_family: Vec::new(),
-            marks: Vec::new(),
-            by_name: HashTable::new(),
-            by_values: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
-            cell_limit,
-        }
-    }
-
-    /// Allows cells up to `cell_limit`; those that are owned already stay.
-    pub fn set_cell_limit(&mut self, cell_limit: usize) {
-        self.cell_limit = cell_limit;
-    }
-
-    /// Parses `words` as the log that follows what is here already.
-    ///
-    /// # Errors
-    /// [`LogError`] at the first record that does not parse; the records before it are here.
-    pub fn extend(&mut self, words: &[u64]) -> Result<(), LogError> {
-        let start = self.end().words;
-        let mut rest = words;
-        while !rest.is_empty() {
-            let at = start + words.len() - rest.len();
-            let (record, length) = Record::parse(rest, at, |family| self.values_of(family))?;
-            self.push(record, length)?;
-            rest = &rest[length..];
-        }
-        Ok(())
-    }
-
-    fn values_of(&self, family: u32) -> Option<usize> {
-        self.families.get(family as usize).map(Family::values)
-    }
-
-    /// Takes in one record of `length` words.
-    ///
-    /// # Errors
-    /// [`LogError`] when its family is unknown or its cells do not fit; nothing changed.
-    pub fn push(&mut self, record: Record, length: usize) -> Result<Begun, LogError> {
-        let mut mark = self.end();
-        let at = mark.words;
-        if let Record::Series { family, values, .. } = &record
-            && self.values_of(*family) != Some(values.len())
-        {
-            return Err(LogError::Series { at, family: *family, found: values.len() });
-        }
-        if let Record::Removal(removal) = &record {
-            self.check(removal, at)?;
-        }
-        let (needed, limit) = (mark.cells + self.cells_of(&record), self.cell_limit);
-        if needed > limit {
-            return Err(LogError::Cells { at, needed, limit });
-        }
-        let begun = self.begin(record, mark.cells);
-        mark.words += length;
-        mark.families = self.families.len();
-        mark.series = self.series.len();
-        mark.cells = needed;
-        self.marks.push(mark);
-        Ok(begun)
-    }
-
-    /// Checks that a removal at word `at` is one of a series that is here.
-    ///
-    /// # Errors
-    /// [`LogError::Removal`] when it is not.
-    pub fn check(&self, removal: &Removal, at: usize) -> Result<(), LogError> {
-        let series = self.series.get(removal.series as usize);
-        let expected = series.map_or(0, |series| self.shape(series).width());
-        let (series, found) = (removal.series, removal.cells.len());
-        if expected != 0 && expected == found {
-            return Ok(());
-        }
-        Err(LogError::Removal { at, series, expected, found })
-    }
-
-    /// How many cells `record` would own here; none for a series of a family that is not here.
-    #[must_use]
-    pub fn cells_of(&self, record: &Record) -> usize {
-        match record {
-            Record::Family(_) | Record::Removal(_) => 0,
-            Record::Gap { cells } => *cells as usize,
-            Record::Series { family, .. } => {
-                self.families.get(*family as usize).map_or(0, |family| family.kind.cells())
-            }
-        }
-    }
-
-    fn begin(&mut self, record: Record, cell: usize) -> Begun {
-        match record {
-            Record::Family(family) => {
-                let ordinal = self.families.len();
-                let (hasher, families) = (&self.hasher, &self.families);
-                let hash = hasher.hash_one(&*family.name);
-                self.by_name.insert_unique(hash, ordinal as u32, |&other| {
-                    hasher.hash_one(&*families[other as usize].name)
-                });
-                self.families.push(family);
-                self.series_of_family.push(0);
-                Begun::Family(ordinal)
-            }
-            Record::Series { family, created_ms, values } => {
-                let ordinal = self.series.len();
-                let (hasher, series) = (&self.hasher, &self.series);
-                let hash = hash_values(hasher, family, values.iter().map(|value| &**value));
-                self.by_values.insert_unique(hash, ordinal as u32, |&other| {
-                    let other = &series[other as usize];
-                    hash_values(hasher, other.family, other.values.iter().map(|value| &**value))
-                });
-                self.series.push(Series { family, created_ms, values, cell });
-                self.series_of_family[family as usize] += 1;
-                Begun::Series(ordinal)
-            }
-            Record::Gap { .. } => Begun::Gap,
-            Record::Removal(_) => Begun::Nothing,
-        }
-    }
-
-    /// Where the log ends.
-    #[must_use]
-    pub fn end(&self) -> Mark {
-        self.marks.last().copied().unwrap_or_default()
-    }
-
-    /// The state after the first `words` words; `None` when no record ends there.
-    #[must_use]
-    pub fn mark(&self, words: usize) -> Option<Mark> {
-        if words == 0 {
-            return Some(Mark::default());
-        }
-        let at = self.marks.binary_search_by_key(&words, |mark| mark.words).ok()?;
-        Some(self.marks[at])
-    }
-
-    /// The families, by ordinal.
-    #[must_use]
-    pub fn families(&self) -> &[Family] {
-        &self.families
-    }
-
-    /// The series, by ordinal and so by cell.
-    #[must_use]
-    pub fn series(&self) -> &[Series] {
-        &self.series
-    }
-
-    /// How many series `family` has.
-    #[must_use]
-    pub fn series_of_family(&self, family: u32) -> usize {
-        self.series_of_family[family as usize] as usize
-    }
-
-    /// The family of that name (without `_total`).
-    #[must_use]
-    pub fn find_family(&self, name: &str) -> Option<u32> {
-        let hash = self.hasher.hash_one(name);
-        let named = |&family: &u32| &*self.families[family as usize].name == name;
-        self.by_name.find(hash, named).copied()
-    }
-
-    /// The series of `family` with these label values.
-    #[must_use]
-    pub fn find_series<S: AsRef<str>>(&self, family: u32, values: &[S]) -> Option<u32> {
-        let hash = hash_values(&self.hasher, family, values.iter().map(AsRef::as_ref));
-        let same = |&series: &u32| {
-            let series = &self.series[series as usize];
-            series.family == family
-                && series.values.len() == values.len()
-                && series.values.iter().zip(values).all(|(a, b)| **a == *b.as_ref())
-        };
-        self.by_values.find(hash, same).copied()
-    }
-
-    /// The shape of the cells of `series`.
-    #[must_use]
-    pub fn shape(&self, series: &Series) -> Shape {
-        Shape::of(&self.families[series.family as usize].kind)
-    }
-
-    /// The records that make the same families and series stand at the same cells in a log that
-    /// begins with the part of this one up to `prefix`: what a worker writes into a new slot.
-    pub fn records_after(&self, prefix: Mark) -> impl Iterator<Item = Record> + use<'_> {
-        let families =
-            self.families[prefix.families..].iter().map(|family| Record::Family(family.clone()));
-        let mut cell = prefix.cells;
-        let series = self.series[prefix.series..].iter().flat_map(move |series| {
-            let gap = (series.cell - cell) as u32;
-            cell = series.cell + self.families[series.family as usize].kind.cells();
-            let gap = (gap != 0).then_some(Record::Gap { cells: gap });
-            let record = Record::Series {
-                family: series.family,
-                created_ms: series.created_ms,
-                values: series.values.clone(),
-            };
-            gap.into_iter().chain([record])
-        });
-        families.chain(series)
-    }
-}
-
-/// Hashes label values so that ("ab", "c") and ("a", "bc") differ: `str` hashes end in a mark.
-fn hash_values<'a>(
-    hasher: &DefaultHashBuilder,
-    family: u32,
-    values: impl Iterator<Item = &'a str>,
-) -> u64 {
-    use std::hash::{Hash, Hasher};
-    let mut state = hasher.build_hasher();
-    family.hash(&mut state);
-    values.for_each(|value| value.hash(&mut state));
-    state.finish()
 }

@@ -125,7 +125,7 @@ class Process:
 class Board(Process):
     """`tallyboard serve`, with its address and its page."""
 
-    def __init__(self):
+    def __init__(self, *options):
         name = f"python-{os.getpid()}-{os.urandom(4).hex()}"
         self.address = f"unix:@tallyboard/{name}"
         self.port = free_port()
@@ -139,6 +139,7 @@ class Board(Process):
             self.address,
             "--web.listen-address",
             listen,
+            *options,
         )
         until(lambda: "is ready" in self.said, "a supervisor")
 

@@ -273,3 +273,101 @@ assert c._value.get() == held.get() == 2 * total + 1.5
         TALLYBOARD="",
         ADDRESS=board.address,
     )
+
+
+def test_private_metrics_are_none_of_those_that_move_while_threads_count(board):
+    run(
+        board,
+        """
+import prometheus_client as p, tallyboard
+mine = p.CollectorRegistry()
+private = p.Counter("app_p", "P.", ["l"], registry=mine)
+shared = p.Counter("app_c", "C.", ["l"])
+counted, replaced = [0] * THREADS, []
+def act(number):
+    if number == 0:
+        while min(counted[1:]) < 100:
+            pass
+        replaced.append(tallyboard.install(os.environ["ADDRESS"]))
+    while not replaced or counted[number] % 10:
+        # A new child each time.
+        label = f"{number}-{counted[number]}"
+        private.labels(label).inc()
+        shared.labels("x").inc()
+        counted[number] += 1
+    private.labels(f"{number}-more").inc()
+at_once(act)
+assert replaced == [[]]
+total = sum(counted)
+found = {metric.name: metric for metric in p.REGISTRY.collect()}
+assert "app_p" not in found, found["app_p"]
+assert p.REGISTRY.get_sample_value("app_c_total", {"l": "x"}) == total
+(metric,) = mine.collect()
+own = [sample.value for sample in metric.samples if sample.name == "app_p_total"]
+assert own == [1] * (total + THREADS), own
+""",
+        TALLYBOARD="",
+        ADDRESS=board.address,
+    )
+    assert "app_p" not in str(board.samples())
+
+
+def test_a_private_metric_is_registered_with_the_service_while_threads_count(board):
+    run(
+        board,
+        """
+import collections
+import prometheus_client as p
+mine = p.CollectorRegistry()
+l = p.Counter("app_l", "L.", ["l"], registry=mine)
+h = p.Histogram("app_h", "H.", buckets=(1, 2, 3, 4, 5), registry=mine)
+counted, registered = [0] * THREADS, []
+def label(number, turn):
+    # A new child again and again, and no more of them than the arena takes.
+    return f"{number}-{min(turn // 10, 1000)}"
+def act(number):
+    if number == 0:
+        while min(counted[1:]) < 100:
+            pass
+        for metric in (l, h):
+            p.REGISTRY.register(metric)
+        registered.append(True)
+    while not registered:
+        l.labels(label(number, counted[number])).inc()
+        l.labels("all").inc()
+        h.observe(9, exemplar={"thread": str(number)})
+        counted[number] += 1
+at_once(act)
+total = sum(counted)
+value = p.REGISTRY.get_sample_value
+assert value("app_h_count") == total and value("app_h_sum") == 9 * total
+expected = collections.Counter(
+    label(number, turn) for number in range(THREADS) for turn in range(counted[number]))
+(metric,) = p.REGISTRY.restricted_registry(["app_l_total"]).collect()
+found = {sample.labels["l"]: sample.value for sample in metric.samples}
+assert found.pop("all") == total
+assert found == expected, set(found.items()) ^ set(expected.items())
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
+assert ' # {thread="' in openmetrics(p.REGISTRY).decode()
+""",
+    )
+
+
+def test_a_copy_of_a_metric_moves_with_it(board):
+    run(
+        board,
+        """
+import copy
+import prometheus_client as p, tallyboard
+c = p.Counter("app_c", "C.")
+c.inc(2, exemplar={"trace": "x"})
+held, copied = c._value, copy.copy(c)
+assert tallyboard.install(os.environ["ADDRESS"]) == []
+c.inc()
+copied.inc()
+assert p.REGISTRY.get_sample_value("app_c_total") == 4
+assert held.get() == 4 and held.get_exemplar() == c._value.get_exemplar()
+""",
+        TALLYBOARD="",
+        ADDRESS=board.address,
+    )

@@ -35,6 +35,7 @@ def run(board, program, **variables):
         "from prometheus_client import values, metrics; import prometheus_client as p",
         "from prometheus_client.exposition import generate_latest; import prometheus_client as p",
         "import prometheus_client.openmetrics.exposition, prometheus_client.asgi; import prometheus_client as p",
+        "from prometheus_client.multiprocess_exporter import app; import prometheus_client as p",
         "import tallyboard; tallyboard.install(); import prometheus_client as p",
         "import prometheus_client as p, tallyboard; assert tallyboard.install() == []",
     ],

@@ -4,15 +4,15 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// An answer to a request.
+/// An answer to a request, whose body is text unless it was asked for as bytes.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Answer<B = String> {
     /// Status code.
     pub status: u16,
     /// Header lines, in lower case.
     pub headers: String,
     /// Body.
-    pub body: String,
+    pub body: B,
 }
 
 /// Gets `path` from `address`.
@@ -28,7 +28,23 @@ pub fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
 /// # Errors
 /// As [`get`].
 pub fn get_as(address: SocketAddr, path: &str, accept: &str) -> io::Result<Answer> {
+    let Answer { status, headers, body } = get_bytes(address, path, accept)?;
+    let body = String::from_utf8(body).map_err(|error| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("expected a text: {error}"))
+    })?;
+    Ok(Answer { status, headers, body })
+}
+
+/// The same for a body of any bytes.
+///
+/// # Errors
+/// As [`get`].
+pub fn get_bytes(address: SocketAddr, path: &str, accept: &str) -> io::Result<Answer<Vec<u8>>> {
     let mut stream = TcpStream::connect(address)?;
+    // Where nobody listens yet, a socket may be given the port that it asks for, and hear itself.
+    if stream.local_addr()? == address {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
     // Only for a server that never answers: the error is what a test reports then.
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let request = format!(
@@ -43,9 +59,9 @@ pub fn get_as(address: SocketAddr, path: &str, accept: &str) -> io::Result<Answe
     })
 }
 
-fn parse(bytes: &[u8]) -> Option<Answer> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
+fn parse(bytes: &[u8]) -> Option<Answer<Vec<u8>>> {
+    let (head, body) = split_once(bytes, b"\r\n\r\n")?;
+    let head = std::str::from_utf8(head).ok()?;
     let (line, headers) = head.split_once("\r\n").unwrap_or((head, ""));
     let status = line.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
     let headers = headers.to_ascii_lowercase();
@@ -60,17 +76,22 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     Some(Answer { status, headers, body })
 }
 
-fn joined(mut chunks: &str) -> Option<String> {
-    let mut body = String::new();
+fn joined(mut chunks: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
     loop {
-        let (size, rest) = chunks.split_once("\r\n")?;
-        let size = usize::from_str_radix(size.trim(), 16).ok()?;
+        let (size, rest) = split_once(chunks, b"\r\n")?;
+        let size = usize::from_str_radix(std::str::from_utf8(size).ok()?.trim(), 16).ok()?;
         if size == 0 {
             return Some(body);
         }
-        body.push_str(rest.get(..size)?);
-        chunks = rest.get(size..)?.strip_prefix("\r\n")?;
+        body.extend_from_slice(rest.get(..size)?);
+        chunks = rest.get(size..)?.strip_prefix(b"\r\n")?;
     }
+}
+
+fn split_once<'a>(bytes: &'a [u8], by: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let at = bytes.windows(by.len()).position(|window| window == by)?;
+    Some((&bytes[..at], &bytes[at + by.len()..]))
 }
 
 #[cfg(test)]
@@ -81,8 +102,10 @@ mod tests {
     fn an_answer_is_read_whole_or_not_at_all() {
         let check = |text: &str, expect: Option<(u16, &str)>| {
             let found = parse(text.as_bytes());
-            let found = found.as_ref().map(|answer| (answer.status, answer.body.as_str()));
-            assert_eq!(found, expect, "{text:?}");
+            let text = |body: &Vec<u8>| String::from_utf8(body.clone()).expect("a text");
+            let found = found.as_ref().map(|answer| (answer.status, text(&answer.body)));
+            let expect = expect.map(|(status, body)| (status, body.to_owned()));
+            assert_eq!(found, expect);
         };
         check("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab", Some((200, "ab")));
         check("HTTP/1.1 503 No\r\n\r\nab", Some((503, "ab")));

@@ -86,7 +86,7 @@ fn every_scrape_under_sixteen_writers_is_whole_and_less_than_none_before_it() {
     let words = ["consistent", "--writers", "16", "--scrapes", &scrapes];
     let found = end(&words, start(&words));
     // Three points of a page, the first and the last of which have one neighbour only.
-    assert_eq!(found["points"], 4 * (2000 * times() - 2));
+    assert_eq!(found["points"], 5 * (2000 * times() - 2));
     assert!(found["observations"].as_f64() > Some(1000.0), "{found}");
     assert_eq!(found["dropped"], 0.0);
 }

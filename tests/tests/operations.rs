@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use tallyboard::{Counter, Gauge, GaugeMode, Histogram, Summary, Timed};
+use tallyboard::{Counter, Gauge, GaugeMode, Histogram, NativeHistogram, Summary, Timed};
 use tallyboard_tests::child::{Running, Watchdog};
 
 /// Allocations that `operation` makes once it has been used.
@@ -18,6 +18,7 @@ fn allocations(mut operation: impl FnMut()) -> u64 {
 fn no_operation_allocates() {
     let counter = Counter::new("counted", "Counted.").unwrap();
     let histogram = Histogram::new("observed", "Observed.").unwrap();
+    let sizes = NativeHistogram::new("sized", "Sized.").unwrap();
     let summary = Summary::new("summed", "Summed.").unwrap();
     let gauge = |mode: GaugeMode| {
         Gauge::builder(&format!("level_{}", mode.name()), "Level.").mode(mode).register().unwrap()
@@ -28,6 +29,8 @@ fn no_operation_allocates() {
     assert_eq!(allocations(|| counter.add(0.5).unwrap()), 0);
     assert_eq!(allocations(|| assert!(counter.add(f64::NAN).is_err())), 0);
     assert_eq!(allocations(|| histogram.observe(0.3)), 0);
+    assert_eq!(allocations(|| sizes.observe(0.3)), 0);
+    assert_eq!(allocations(|| sizes.observe(0.0)), 0);
     assert_eq!(allocations(|| summary.observe(-0.3)), 0);
     assert_eq!(allocations(|| level.add(1.5)), 0);
     assert_eq!(allocations(|| newest.set(2.0)), 0);

@@ -88,6 +88,9 @@ fn what_was_counted_before_a_supervisor_started_is_moved_into_its_slots() {
         assert!(found["own"].as_f64() > Some(0.0), "{found}");
         let observations = found["observations"].as_f64().unwrap_or_default();
         assert_eq!(found["sum"].as_f64(), Some(observations / 2.0), "{found}");
+        // Each of eight workers may have died between its two observations.
+        let sizes = found["sizes"].as_f64().unwrap_or_default();
+        assert!((observations - 8.0..=observations).contains(&sizes), "{found}");
         assert_eq!(found["highest"], 7.0);
         assert!(found["died_with_them"].as_u64() > Some(0), "{found}");
     }

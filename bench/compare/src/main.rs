@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+mod formats;
+
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU64;
@@ -25,7 +27,9 @@ struct Labels {
 }
 
 fn main() -> ExitCode {
-    finish(&[whole(), fractions(), observations(), threads(), labels(), lines()])
+    let counting = [whole(), fractions(), observations(), threads(), labels(), lines()];
+    let formats = [vec![formats::writing()], formats::reading()].concat();
+    finish(&[&counting[..], &formats].concat())
 }
 
 fn whole() -> Outcome {

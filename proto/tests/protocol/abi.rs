@@ -12,6 +12,7 @@ use tallyboard_proto::layout::{self, DropReason, Geometry, Layout};
 use tallyboard_proto::layout::{bank, entry, header, row, slot_header};
 use tallyboard_proto::life::{self, Life};
 use tallyboard_proto::log::{self, Action, Record, Removal};
+use tallyboard_proto::native::{self, Bucket, Native, cells, upper_bound};
 use tallyboard_proto::slot::{STATE_BITS, SlotWord, State};
 use tallyboard_proto::word::Words;
 
@@ -148,8 +149,10 @@ fn dump_numbers(out: &mut String) {
             HISTOGRAM_EXTRA_CELLS,
             INFO_CELLS,
             STATESET_CELLS,
+            BUCKET_CELLS,
         ]
     );
+    dump_buckets(out);
     let histogram = Shape::Histogram { buckets: 3 };
     line(out, "cells of a histogram of 2 bounds", histogram.width());
     let kinds: Vec<_> =
@@ -177,8 +180,13 @@ fn dump_numbers(out: &mut String) {
             MAX_STATES,
             RESERVED_PREFIX,
             EXEMPLAR_PREFIX,
+            BUCKET_PREFIX,
         ]
     );
+    dump_lives(out);
+}
+
+fn dump_lives(out: &mut String) {
     for action in Action::EVERY {
         line(out, &format!("action.{}", format!("{action:?}").to_lowercase()), action as u64);
     }
@@ -192,6 +200,25 @@ fn dump_numbers(out: &mut String) {
     ] {
         hex(out, &format!("life.{name}"), &[life.to_word()]);
     }
+}
+
+/// The buckets that some numbers are in, as the values of the label `le`.
+fn dump_buckets(out: &mut String) {
+    numbers!(out, "native.cells", cells, [ZERO, NAN, SUM, ODD, COUNT]);
+    numbers!(out, "native", native, [MAX_SCHEMA, MIN_SCHEMA, DEFAULT_ZERO_THRESHOLD, MAX_BUCKETS]);
+    let bounds = [-1.0, 0.0, 0.25];
+    for schema in [-4, 0, 3, 8] {
+        let native =
+            Native { schema, zero_threshold: 1e-9, max_buckets: 160, bounds: bounds.into() };
+        for value in [0.0, 1e-9, -1e-9, 0.25, 0.3, 1.0, 1e300, -2.5, f64::INFINITY] {
+            let bucket = native.bucket(value).expect("a number");
+            line(out, &format!("bucket of {value} of schema {schema}"), bucket);
+        }
+    }
+    let wide = "3+-12/0".parse::<Bucket>().expect("a bucket").at_level(3);
+    line(out, "bucket 3+-12/0 at level 3", wide);
+    let mantissas = (0..256).map(|at| upper_bound(at, 8).to_bits()).collect::<Vec<_>>();
+    hex(out, "hash of the bounds of schema 8 from 1 to 2", &[layout::fnv(&mantissas)]);
 }
 
 /// The cells of an exemplar that was given twice: turn 2, and both buffers.
@@ -219,6 +246,8 @@ pub fn records() -> Vec<(&'static str, Record)> {
         Record::Removal(Removal { series, action, at_ms: 6, cells: cells.into() })
     };
     let histogram = Kind::Histogram([0.5, 1.0].into());
+    let native =
+        || Native { schema: -1, zero_threshold: 0.001, max_buckets: 160, bounds: [1.0].into() };
     let states = Kind::StateSet(["on".into(), "off".into()].into());
     vec![
         ("family, counter", family(Kind::Counter, "requests_total", "", &["route", "status"])),
@@ -228,13 +257,29 @@ pub fn records() -> Vec<(&'static str, Record)> {
         ("family, info", family(Kind::Info, "build_info", "", &["part"])),
         ("family, stateset", family(states, "switch", "", &[])),
         ("family, exemplar", family(Kind::Exemplar, "tallyboard_exemplar:sizes", "", &["le"])),
+        (
+            "family, native histogram",
+            family(Kind::NativeHistogram(native()), "waited_seconds", "seconds", &["route"]),
+        ),
+        (
+            "family, bucket",
+            family(
+                Kind::Bucket(native()),
+                "tallyboard_bucket:waited_seconds",
+                "",
+                &["route", "le"],
+            ),
+        ),
         ("series", series(0, 1_700_000_000_000, &["/é", "200"])),
         ("series without labels", series(3, 0, &[])),
         ("series of an info", series(4, 5, &["api", "branch=\"a\",version=\"1\""])),
+        ("series of a native histogram", series(7, 5, &["/"])),
+        ("series of a bucket", series(8, 5, &["/", "0+3/0"])),
         ("gap", Record::Gap { cells: 17 }),
         ("remove", removal(0, Action::Remove, &[7, 0])),
         ("reset", removal(1, Action::Reset, &[3, 0.5_f64.to_bits(), 1])),
         ("hold", removal(2, Action::Hold, &[6])),
+        ("reset with a bucket", removal(3, Action::Reset, &[1, 0, 0.5_f64.to_bits(), 0, 4, 2])),
     ]
 }
 

@@ -24,7 +24,7 @@ const CELLS: usize = 512;
 fn good_log(random: &mut Random) -> Vec<u64> {
     let mut contents = Contents::new(CELLS);
     let mut words = Vec::new();
-    for _ in 0..random.below(24) + 1 {
+    for _ in 0..random.below(48) + 1 {
         let choice = random.below(records().len());
         let mut record = records().swap_remove(choice).1;
         let families = contents.families().len();
@@ -36,6 +36,10 @@ fn good_log(random: &mut Random) -> Vec<u64> {
             let count = contents.families()[*family as usize].values();
             let text = |_| "v".repeat(random.below(12)).into_boxed_str();
             *values = (0..count).map(text).collect();
+            // A series that is a bucket of one that there may be.
+            if contents.families()[*family as usize].kind.is_bucket() {
+                *values = ["".into(), ["0z", "1+3/0", "0--4/1"][random.below(3)].into()].into();
+            }
         }
         if let Record::Removal(removal) = &mut record {
             let begun = contents.series().len();
@@ -44,7 +48,10 @@ fn good_log(random: &mut Random) -> Vec<u64> {
             }
             removal.series = random.below(begun) as u32;
             let series = &contents.series()[removal.series as usize];
-            removal.cells = (0..contents.shape(series).width() as u64).collect();
+            let own = 0..contents.shape(series).width() as u64;
+            let buckets = contents.buckets_of(removal.series).iter();
+            let buckets = buckets.flat_map(|(_, bucket)| [u64::from(*bucket), 1]);
+            removal.cells = own.chain(buckets).collect();
         }
         let encoded = record.to_words();
         if contents.push(record, encoded.len()).is_ok() {

@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tallyboard_proto::archive::{Archive, Dead, DeadRow, Turn, scrub};
 use tallyboard_proto::cell::{Run, Shape};
-use tallyboard_proto::family::{Family, GaugeMode, Kind};
+use tallyboard_proto::family::{BUCKET_PREFIX, Family, GaugeMode, Kind};
 use tallyboard_proto::layout::{Layout, slot_header};
 use tallyboard_proto::life::Life;
 use tallyboard_proto::log::{self, Action, Contents, Record, Removal};
+use tallyboard_proto::native::Bucket;
 use tallyboard_proto::slot::{self, SlotHeader, SlotWord, State, Tenant};
 use tallyboard_proto::word::Words;
 
@@ -64,6 +65,19 @@ impl Copied {
     /// What it had of a series when it removed it; `None` when it did not, or holds it again.
     fn had(&self, series: usize) -> Option<&Removal> {
         self.words_on(series).next().filter(|said| said.action == Action::Remove)
+    }
+
+    /// What its worker says that it had of a series, or of the bucket `part` of it.
+    fn said_of(&self, said: &Removal, part: usize) -> Vec<u64> {
+        let series = &self.contents.series()[said.series as usize];
+        let (own, mut buckets) = said.parts(self.contents.shape(series).width());
+        match said.series as usize == part {
+            true => own.to_vec(),
+            false => {
+                let bucket = buckets.find(|(bucket, _)| *bucket == part as u64);
+                vec![bucket.map_or(0, |(_, cell)| cell)]
+            }
+        }
     }
 
     fn holds(&self, series: usize) -> bool {
@@ -244,22 +258,30 @@ impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
         set.then_some(DeadRow { pid: tenant.pid, slot, generation, cells })
     }
 
-    /// What archive and slots hold of a series. A slot of which `until` knows what it had at some
-    /// moment counts as far as that.
+    /// What a series is counted in: itself, and the buckets that a native histogram has.
+    fn parts(&self, series: usize) -> Vec<usize> {
+        let buckets = self.catalog.buckets_of(series as u32).iter();
+        std::iter::once(series).chain(buckets.map(|(_, bucket)| *bucket as usize)).collect()
+    }
+
+    /// What archive and slots hold of a part of a series. A slot of which `until` knows what it had
+    /// at some moment counts as far as that.
     fn total<'b>(
         &self,
         slots: &'b [Copied],
         series: usize,
+        part: usize,
         until: impl Fn(&'b Copied, usize) -> Option<&'b Removal>,
     ) -> Vec<u64> {
-        let series_at = &self.catalog.series()[series];
+        let series_at = &self.catalog.series()[part];
         let shape = self.catalog.shape(series_at);
         let archived = self.archive.cells().get(series_at.cell..series_at.cell + shape.width());
         let mut total = archived.map_or_else(|| vec![0; shape.width()], <[u64]>::to_vec);
         for copied in slots {
-            let Some(own) = self.place_in(copied, series) else { continue };
-            match until(copied, own) {
-                Some(said) => shape.merge(&mut total, &said.cells),
+            let Some(own) = self.place_in(copied, part) else { continue };
+            let said = self.place_in(copied, series).and_then(|series| until(copied, series));
+            match said {
+                Some(said) => shape.merge(&mut total, &copied.said_of(said, own)),
                 None if copied.row.is_empty() => {}
                 None => shape.merge(&mut total, copied.cells(own)),
             }
@@ -289,8 +311,10 @@ impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
             Action::Reset => {
                 let slot = slots[by].slot;
                 let until = |copied: &Copied, _| (copied.slot == slot).then_some(removal);
-                let total = self.total(slots, series, until);
-                self.end_life(series, &total);
+                for part in self.parts(series) {
+                    let total = self.total(slots, series, part, until);
+                    self.end_life(part, &total);
+                }
                 life.renewed(removal.at_ms)
             }
             Action::Hold if life.is_hidden => life.renewed(removal.at_ms),
@@ -323,18 +347,25 @@ impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
         let holds = |copied| self.place_in(copied, series).is_some_and(|own| copied.holds(own));
         let is_held = slots.iter().any(holds);
         if life.is_removed && !life.is_hidden && !is_held {
-            let total = self.total(slots, series, Copied::had);
-            self.end_life(series, &total);
+            for part in self.parts(series) {
+                let total = self.total(slots, series, part, Copied::had);
+                self.end_life(part, &total);
+            }
             self.archive.set_life(series, Life { is_hidden: true, ..life });
-        } else if life.is_hidden && (is_held || self.exposed(slots, series).iter().any(|&c| c != 0))
-        {
+        } else if life.is_hidden && (is_held || self.shows(slots, series)) {
             self.archive.set_life(series, life.renewed(NOW_MS));
         }
     }
 
+    /// Whether an exposition would show anything of a series.
+    fn shows(&self, slots: &[Copied], series: usize) -> bool {
+        let exposed = |part| self.exposed(slots, part);
+        self.parts(series).into_iter().any(|part| exposed(part).iter().any(|&cell| cell != 0))
+    }
+
     /// What an exposition shows of a series.
     fn exposed(&self, slots: &[Copied], series: usize) -> Vec<u64> {
-        let mut total = self.total(slots, series, |_, _| None);
+        let mut total = self.total(slots, series, series, |_, _| None);
         let series = &self.catalog.series()[series];
         let offsets = self.archive.offsets().get(series.cell..).unwrap_or(&[]);
         self.catalog.shape(series).take_off(&mut total, offsets);
@@ -438,13 +469,40 @@ impl<'a, W: Words + ?Sized> Worker<'a, W> {
 
     /// The series, made when it is not there yet.
     pub fn series(&mut self, kind: Kind, name: &str, route: &str) -> log::Series {
+        self.series_of(kind, name, &["route"], &[route])
+    }
+
+    /// A bucket of a series, made when it is not there yet.
+    pub fn bucket(&mut self, of: &log::Series, bucket: Bucket) -> log::Series {
+        let of_family = &self.contents.families()[of.family as usize];
+        let name = format!("{BUCKET_PREFIX}{}", of_family.name);
+        let Kind::NativeHistogram(native) = &of_family.kind else { panic!("a native histogram") };
+        let kind = Kind::Bucket(native.clone());
+        let values = [&*of.values[0], &bucket.to_string()];
+        self.series_of(kind, &name, &["route", "le"], &values)
+    }
+
+    /// The buckets of a series that there are.
+    pub fn buckets(&self, of: &log::Series) -> Vec<log::Series> {
+        let ordinal = self.contents.find_series(of.family, &of.values).expect("its own");
+        let buckets = self.contents.buckets_of(ordinal).iter();
+        buckets.map(|(_, bucket)| self.contents.series()[*bucket as usize].clone()).collect()
+    }
+
+    fn series_of(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        labels: &[&str],
+        values: &[&str],
+    ) -> log::Series {
         let family = self.contents.find_family(name).unwrap_or_else(|| {
-            let family = Family::new(kind, name, "", "", &["route"]).expect("a good family");
+            let family = Family::new(kind, name, "", "", labels).expect("a good family");
             self.append(Record::Family(family));
             self.contents.families().len() as u32 - 1
         });
-        let series = self.contents.find_series(family, &[route]).unwrap_or_else(|| {
-            let values = [route.into()].into();
+        let series = self.contents.find_series(family, values).unwrap_or_else(|| {
+            let values = values.iter().map(|&value| value.into()).collect();
             self.append(Record::Series { family, created_ms: BEGUN_MS, values });
             self.contents.series().len() as u32 - 1
         });
@@ -466,9 +524,17 @@ impl<'a, W: Words + ?Sized> Worker<'a, W> {
     /// Says something of a series that it has.
     pub fn say(&mut self, series: &log::Series, action: Action, at_ms: u64) {
         let ordinal = self.contents.find_series(series.family, &series.values).expect("its own");
-        let cells = self.layout.slot_cells(self.slot) + series.cell;
         let mut now = Vec::new();
-        self.words.read(cells..cells + self.contents.shape(series).width(), &mut now);
+        let mut read = |series: &log::Series| {
+            let cells = self.layout.slot_cells(self.slot) + series.cell;
+            self.words.read(cells..cells + self.contents.shape(series).width(), &mut now);
+            now.split_off(0)
+        };
+        let mut now = read(series);
+        for &(_, bucket) in self.contents.buckets_of(ordinal) {
+            now.push(bucket.into());
+            now.extend(read(&self.contents.series()[bucket as usize]));
+        }
         let removal = Removal { series: ordinal, action, at_ms, cells: now.into() };
         self.append(Record::Removal(removal));
     }

@@ -7,6 +7,7 @@ use tallyboard_proto::archive::DeadRow;
 use tallyboard_proto::family::{GaugeMode, Kind};
 use tallyboard_proto::layout::{Geometry, Layout, header};
 use tallyboard_proto::log::{Action, Series};
+use tallyboard_proto::native::{Native, cells};
 use tallyboard_proto::word::Words;
 
 use crate::memory::{Sweep, Trace, VecWords};
@@ -36,8 +37,12 @@ impl Life {
 }
 
 fn layout() -> Layout {
-    let (slots, cells, log_words) = (2, 24, 96);
+    let (slots, cells, log_words) = (2, 36, 160);
     Layout::new(Geometry { slots, cells, log_words, ring_rows: 2, row_cells: 4, unit: 1 })
+}
+
+fn waited() -> Native {
+    Native { schema: 0, zero_threshold: 0.0, max_buckets: 4, bounds: Box::default() }
 }
 
 /// A worker that writes down what it does.
@@ -67,6 +72,30 @@ impl<W: Words + ?Sized> Counter<'_, '_, W> {
 
     fn hits(&mut self, route: &str) -> Series {
         self.worker.series(Kind::Counter, "hits", route)
+    }
+
+    /// A native histogram without classic buckets.
+    fn waited(&mut self) -> Series {
+        self.worker.series(Kind::NativeHistogram(waited()), "waited", "/")
+    }
+
+    /// The count is in the bucket, the sum in the series itself.
+    fn wait(&mut self, value: f64) {
+        let histogram = self.waited();
+        let bucket = waited().bucket(value).expect("a number");
+        let bucket = self.worker.bucket(&histogram, bucket);
+        self.change(&bucket, 0, |old| old + 1);
+        self.change(&histogram, cells::SUM, |old| (f64::from_bits(old) + value).to_bits());
+    }
+
+    /// Its buckets have no word of their own.
+    fn reset_waited(&mut self, at_ms: u64) {
+        let histogram = self.waited();
+        self.say(&histogram, Action::Reset, at_ms);
+        for bucket in self.worker.buckets(&histogram) {
+            let (series, _) = self.worker.key(&bucket);
+            self.note(Event::Ended { series });
+        }
     }
 
     fn took(&mut self) -> Series {
@@ -206,6 +235,14 @@ fn resets_and_removals<W: Words + ?Sized>(arena: &mut Arena<'_, '_, W>) -> Resul
     let hits = first.hits("a");
     first.say(&hits, Action::Reset, 40);
     arena.hear()?;
+    // One has a bucket that the other has not; what is observed behind the reset is of the next life.
+    second.wait(0.75);
+    first.wait(0.75);
+    first.wait(3.0);
+    first.reset_waited(45);
+    first.wait(3.0);
+    arena.hear()?;
+    second.wait(0.75);
     second.remove_gauge("top", GaugeMode::Max, 50);
     second.remove_gauge("load", GaugeMode::All, 51);
     arena.hear()?;

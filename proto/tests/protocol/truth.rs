@@ -17,6 +17,8 @@ pub enum Event {
     Counted { series: String, shape: Shape, cell: usize, value: u64 },
     /// The worker said something of a series.
     Said { series: String, action: Action, at_ms: u64 },
+    /// A bucket ended with the life of its histogram: the worker said so of that.
+    Ended { series: String },
     /// The worker is dead and folded.
     Died,
 }
@@ -131,6 +133,10 @@ impl Truth {
             Event::Said { series, action, at_ms } => {
                 let series = self.0.get_mut(&series).expect("a series that was counted");
                 series.say(turn, action, at_ms);
+            }
+            Event::Ended { series } => {
+                let series = self.0.get_mut(&series).expect("a series that was counted");
+                series.past = series.sum(|row| &row.cells);
             }
             Event::Died => self.0.values_mut().for_each(|series| {
                 series.rows.entry(turn).and_modify(|row| row.is_dead = true);

@@ -133,6 +133,15 @@ pub struct ArenaFlags {
         value_parser = BoolishValueParser::new()
     )]
     pub process_metrics: bool,
+    /// Whether to write when native histograms began, on or off: Prometheus 3.5 cannot read it.
+    #[arg(
+        long,
+        value_name = "SWITCH",
+        default_value = "off",
+        action = ArgAction::Set,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub native_histogram_starts: bool,
     /// A uid of workers, besides that of the supervisor; repeatable.
     #[arg(long = "worker-uid", value_name = "UID", value_delimiter = ',')]
     pub worker_uids: Vec<u32>,
@@ -334,6 +343,7 @@ impl ArenaFlags {
         config.labels = Labels::new(self.labels.clone()).context("--label")?;
         config.target_info = Labels::new(self.target_info.clone()).context("--target-info")?;
         config.process_metrics = self.process_metrics;
+        config.native_starts = self.native_histogram_starts;
         config.worker_uids.clone_from(&self.worker_uids);
         config.listen.clone_from(&self.listen);
         config.must_listen = must_listen;
@@ -438,6 +448,7 @@ mod tests {
         assert_eq!(config.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), [":9500"]);
         assert_eq!(config.telemetry_path, "/metrics");
         assert_eq!((config.worker_label, config.process_metrics), (WorkerLabel::Pid, true));
+        assert!(!config.native_starts);
         assert!(config.labels == Labels::default() && config.target_info == Labels::default());
         assert!(config.must_listen && !config.keep_arena && !config.discard_arena);
     }
@@ -461,10 +472,13 @@ mod tests {
             flags.arena.config("n", "unix:@n".parse().unwrap(), true)
         };
         let line = ["serve", "--label", "a=1", "--label=b=2,c=3", "--target-info", "a=4"];
-        let found = config(&[&line[..], &["--process-metrics=off"]].concat()).unwrap();
+        let found = config(
+            &[&line[..], &["--process-metrics=off", "--native-histogram-starts=on"]].concat(),
+        );
+        let found = found.unwrap();
         assert_eq!(found.labels.pairs().collect::<Vec<_>>(), [("a", "1"), ("b", "2"), ("c", "3")]);
         assert_eq!(found.target_info.pairs().collect::<Vec<_>>(), [("a", "4")]);
-        assert!(!found.process_metrics);
+        assert!(!found.process_metrics && found.native_starts);
         for (flag, other) in [("--label", "--target-info"), ("--target-info", "--label")] {
             let error = config(&["serve", flag, "a=1", flag, "a=2", other, "a=1"]).unwrap_err();
             assert_eq!(

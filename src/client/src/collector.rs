@@ -78,6 +78,14 @@ struct Collected {
 }
 
 impl Source {
+    /// The first cell of a gauge with a callback.
+    pub(crate) fn first(&self) -> Option<usize> {
+        match self {
+            Self::Callback(gauge, _) => Some(gauge.series().cells.first()),
+            Self::Collector(..) => None,
+        }
+    }
+
     /// The families that a collector described.
     pub(crate) fn families(&self) -> &[Family] {
         match self {
@@ -99,7 +107,7 @@ impl fmt::Debug for Source {
 impl Gauge {
     /// Has the gauge ask `value` from now on: when its registry is exposed, or every few seconds in
     /// the shared one (see [`RegistryBuilder::refresh_interval`](crate::RegistryBuilder::refresh_interval)).
-    /// A callback that panics is not asked that time.
+    /// A callback that panics is not asked that time. It ends when the series is removed.
     ///
     /// ```
     /// use std::sync::atomic::{AtomicUsize, Ordering};
@@ -150,15 +158,11 @@ impl Registry {
 
     fn add_source(&'static self, source: Source) {
         self.first_use();
-        let first = |source: &Source| match source {
-            Source::Callback(gauge, _) => Some(gauge.series().cells.first()),
-            Source::Collector(..) => None,
-        };
-        let new = first(&source);
+        let new = source.first();
         let mut state = self.state.lock();
         let (mut kept, replaced): (Vec<_>, Vec<_>) = std::mem::take(&mut state.sources)
             .into_iter()
-            .partition(|known| new.is_none() || first(known) != new);
+            .partition(|known| new.is_none() || known.first() != new);
         kept.push(source);
         state.sources = kept;
         drop(state);
@@ -199,12 +203,19 @@ impl Registry {
     pub(crate) fn run_callbacks(&'static self) {
         let sources = self.state.lock().sources.clone();
         for source in sources {
+            let first = source.first();
             if let Source::Callback(gauge, value) = source
                 && let Ok(value) = catch_unwind(AssertUnwindSafe(|| value()))
+                && self.is_asked(first)
             {
                 gauge.set(value);
             }
         }
+    }
+
+    /// Whether the gauge at a cell still has a callback: it may have been removed while that ran.
+    fn is_asked(&self, first: Option<usize>) -> bool {
+        self.state.lock().sources.iter().any(|source| source.first() == first)
     }
 
     /// What the collectors say now.
@@ -409,7 +420,8 @@ fn write_point(family: &Family, point: &[Sample], cells: &[&AtomicU64], now_ns: 
                 stamp(cells[1], now_ns);
             }
         }
-        Kind::Exemplar => {}
+        // What is collected has no native buckets: it was given its classic ones.
+        Kind::NativeHistogram(_) | Kind::Exemplar | Kind::Bucket(_) => {}
     }
 }
 

@@ -9,6 +9,7 @@ use tallyboard_segment::process;
 
 use crate::children::{Children, Values};
 use crate::error::LabelError;
+use crate::native::Buckets;
 use crate::registry::Registry;
 
 /// What a program registered. It lives as long as the process, as registries do.
@@ -63,6 +64,7 @@ impl FamilyRef {
             cells: Cells::nowhere(),
             registry,
             refused: Some(reason),
+            buckets: None,
         }))
     }
 
@@ -101,7 +103,9 @@ impl FamilyRef {
         let series = series.map(|series| {
             let cell = state.contents.series()[series].cell;
             let cells = state.page().cells(slot_header::WORDS + cell, self.family().kind.cells());
-            let series = SeriesRef { cells, registry: self.registry, refused: None };
+            let is_native = matches!(self.family().kind, Kind::NativeHistogram(_));
+            let buckets = is_native.then(|| state.buckets_of(series));
+            let series = SeriesRef { cells, registry: self.registry, refused: None, buckets };
             let labels = self.family().labels.len();
             self.definition.children.insert(&values[..labels], series);
             series
@@ -132,17 +136,23 @@ impl FamilyRef {
         let Some((mapping, family)) = state.page().mapping().zip(self.definition.ordinal) else {
             return 0;
         };
-        let mut removed = 0;
+        let (mut removed, mut cells) = (0, Vec::new());
         for series in state.held(mapping, family) {
-            let values = &state.contents.series()[series as usize].values[..labels];
+            let entry = &state.contents.series()[series as usize];
+            let (values, cell) = (&entry.values[..labels], slot_header::WORDS + entry.cell);
             if is_meant(values) {
                 self.definition.children.forget(values);
+                cells.push(cell);
                 match state.end(mapping, series, Action::Remove) {
                     Ok(()) => removed += 1,
                     Err(reason) => self.registry.drop_one(reason),
                 }
             }
         }
+        let ended = state.end_callbacks(&cells);
+        drop(state);
+        // A callback may use metrics while it is dropped.
+        drop(ended);
         removed
     }
 
@@ -181,7 +191,7 @@ impl Registry {
         };
         let cell = state.contents.series()[series].cell;
         let cells = state.page().cells(slot_header::WORDS + cell, family.kind.cells());
-        Ok(SeriesRef { cells, registry: self, refused: None })
+        Ok(SeriesRef { cells, registry: self, refused: None, buckets: None })
     }
 }
 
@@ -191,6 +201,8 @@ pub(crate) struct SeriesRef {
     pub(crate) cells: Cells,
     pub(crate) registry: &'static Registry,
     pub(crate) refused: Option<DropReason>,
+    /// Those of a native histogram.
+    pub(crate) buckets: Option<&'static Buckets>,
 }
 
 impl SeriesRef {

@@ -8,7 +8,7 @@
 //! had been moved counts, once. Whether an arena was replaced is asked by a thread that ends with
 //! the answer, so that an attached process has no thread of ours when it forks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -66,9 +66,12 @@ impl Pump {
         let mut cells: Vec<Moved> = (0..DROP_REASONS)
             .map(|reason| cell(slot_header::DROPPED + reason, How::Whole))
             .collect();
+        let buckets: HashMap<u32, u64> =
+            ended.values().flat_map(|ended| ended.buckets.iter().map(|(&b, &n)| (b, n))).collect();
         for (ordinal, series) in (0..).zip(contents.series()) {
             let shape = contents.shape(series);
             let ended = ended.get(&ordinal).filter(|_| shape.counts());
+            let in_bucket = buckets.get(&ordinal).copied();
             let moved = |at| {
                 let how = match (shape.cell(at), shape) {
                     (CellKind::Whole, _) => How::Whole,
@@ -79,7 +82,8 @@ impl Pump {
                     (CellKind::Free, _) => How::Word,
                 };
                 let at_word = slot_header::WORDS + series.cell + at;
-                Moved { at: at_word, how, moved: ended.map_or(0, |ended| ended.cells[at]) }
+                let left = ended.map(|ended| ended.cells[at]).or(in_bucket).unwrap_or(0);
+                Moved { at: at_word, how, moved: left }
             };
             // A value is set before it is stamped; a sum is marked odd before it may fall, and an
             // exemplar is whole before its turn.

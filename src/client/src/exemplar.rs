@@ -4,6 +4,7 @@ use tallyboard_proto::exemplar::{self, MAX_CHARACTERS, MAX_PAIR_BYTES};
 use thiserror::Error;
 
 use crate::metric::{AmountError, Counter, Histogram, Metric};
+use crate::native::NativeHistogram;
 
 /// Labels that an exemplar cannot have. What it was an example of has been counted.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -86,6 +87,31 @@ impl Histogram {
     ) -> Result<(), ExemplarError> {
         self.observe(value);
         self.series().exemplify(Some(self.bucket(value)), value, &encode(labels)?);
+        Ok(())
+    }
+}
+
+impl NativeHistogram {
+    /// Counts an observation and keeps it as an example, of its classic bucket where there are such:
+    /// see [`Histogram::observe_with_exemplar`].
+    ///
+    /// ```
+    /// use tallyboard::NativeHistogram;
+    ///
+    /// let bytes = NativeHistogram::new("app_answer_bytes", "Size of an answer.")?;
+    /// bytes.observe_with_exemplar(51_200.0, &[("trace_id", "4bf92f3577b34da6")])?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ExemplarError`] for labels that an exemplar cannot have. The observation has been counted.
+    pub fn observe_with_exemplar(
+        &self,
+        value: f64,
+        labels: &[(&str, &str)],
+    ) -> Result<(), ExemplarError> {
+        self.observe(value);
+        self.series().exemplify(Some(self.classic(value)), value, &encode(labels)?);
         Ok(())
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tallyboard_exposition::cells::{has_created, labels_of, lines, type_of, values};
+use tallyboard_exposition::cells::{
+    has_created, is_beside_native, labels_of, lines, type_of, values,
+};
+use tallyboard_exposition::native::Counted;
 use tallyboard_exposition::negotiation::negotiate;
 use tallyboard_exposition::sample::{Exemplar, FamilySamples, Sample, Timestamp, Value};
 use tallyboard_proto::control::{MAX_MESSAGE_BYTES, Reply, Request, decode, encode};
@@ -10,6 +13,7 @@ use tallyboard_proto::exemplar;
 use tallyboard_proto::family::{EXEMPLAR_PREFIX, Family, Kind};
 use tallyboard_proto::layout::slot_header;
 use tallyboard_proto::log::Series;
+use tallyboard_proto::native::{Native, cells};
 use tallyboard_segment::mapping::{SlotMapping, read_bytes};
 use tallyboard_segment::pass::{Address, Socket};
 
@@ -134,10 +138,13 @@ fn samples_of(state: &State, mapping: &SlotMapping, family: &Family, ordinal: u3
         shape.take_off(&mut cells, &ended.cells);
     }
     let mut numbers = Vec::new();
+    let native = native_of(state, mapping, family, ordinal, &cells);
+    numbers.extend(native.iter().flat_map(Counted::values));
     // One process has one value, whatever the mode says of many.
     match family.kind {
         Kind::Gauge(_) if cells[1] == 0 => {}
         Kind::Gauge(_) => numbers.push(Value::Float(f64::from_bits(cells[0]))),
+        Kind::NativeHistogram(_) => {}
         _ => values(&family.kind, 0, &cells, |_, float| float, &mut numbers),
     }
     if has_created(&family.kind) {
@@ -155,7 +162,32 @@ fn samples_of(state: &State, mapping: &SlotMapping, family: &Family, ordinal: u3
         sample.exemplar = exemplar_of(state, mapping, family, series, at);
         sample
     };
-    lines.into_iter().zip(numbers).enumerate().map(sample).collect()
+    let lines = lines.into_iter().zip(numbers).enumerate();
+    let lines = lines.filter(|(_, ((suffix, _), _))| is_beside_native(&family.kind, suffix));
+    let native = native.map(|native| {
+        let own = labels.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        let exemplars = (0..native.classic.len())
+            .filter_map(|bucket| exemplar_of(state, mapping, family, series, bucket));
+        native.into_sample(own.collect(), exemplars.collect())
+    });
+    native.into_iter().chain(lines.map(sample)).collect()
+}
+
+/// What this process has counted in a series of a native histogram, which has these cells.
+fn native_of(
+    state: &State,
+    mapping: &SlotMapping,
+    family: &Family,
+    ordinal: u32,
+    cells: &[u64],
+) -> Option<Counted> {
+    let Kind::NativeHistogram(native) = &family.kind else { return None };
+    let ended = state.ended.get(&ordinal);
+    let before = |bucket| ended.and_then(|ended| ended.buckets.get(bucket)).copied().unwrap_or(0);
+    let buckets = state.contents.buckets_of(ordinal).iter().map(|(bucket, series)| {
+        (*bucket, state.cells_of(mapping, *series)[0].saturating_sub(before(series)))
+    });
+    Some(Counted::new(native, cells, f64::from_bits(cells[cells::SUM]), buckets))
 }
 
 /// The exemplar of a line of a series: of the one line of a counter, or of a bucket.
@@ -168,7 +200,11 @@ fn exemplar_of(
 ) -> Option<Exemplar> {
     let bucket = match &family.kind {
         Kind::Counter if line == 0 => None,
-        Kind::Histogram(bounds) if line <= bounds.len() => Some(line.to_string().into()),
+        Kind::Histogram(bounds) | Kind::NativeHistogram(Native { bounds, .. })
+            if line <= bounds.len() =>
+        {
+            Some(line.to_string().into())
+        }
         _ => return None,
     };
     let of = state.contents.find_family(&format!("{EXEMPLAR_PREFIX}{}", family.name))?;

@@ -45,7 +45,9 @@ mod family;
 mod gather;
 mod info;
 mod labels;
+mod lookup;
 mod metric;
+mod native;
 mod outcome;
 mod process;
 mod progress;
@@ -70,6 +72,7 @@ pub use labels::{LabelBuffer, LabelSet, LabelValue};
 pub use metric::{
     AmountError, Counter, DEFAULT_BUCKETS, Gauge, Histogram, Summary, TimestampError,
 };
+pub use native::NativeHistogram;
 pub use process::{PlatformCollector, ProcessCollector};
 pub use progress::InProgress;
 pub use registry::{

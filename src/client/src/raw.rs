@@ -3,11 +3,14 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use tallyboard_proto::cell::add_float;
+use tallyboard_proto::cell::{add_float, stamp};
 use tallyboard_proto::layout::slot_header;
 
 use crate::definition::SeriesRef;
 use crate::metric::{Metric, mark_odd};
+
+/// The oldest stamp there is: 0 says that a series was never set.
+const FIRST_STAMP: u64 = 1;
 
 /// A series of any kind.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +69,14 @@ impl Series {
             shape.take_off(&mut cells, &ended.cells);
         }
         cells.get(cell).copied().unwrap_or(0)
+    }
+
+    /// Shows a series that is set, and was not set yet in this process, as it begins. Whatever any
+    /// process sets, before or after, is newer.
+    pub fn show_first(&self, stamp_cell: usize) {
+        if let Some(cells) = self.series.words() {
+            stamp(cells.at(stamp_cell), FIRST_STAMP);
+        }
     }
 
     /// Begins the series anew, for all processes.

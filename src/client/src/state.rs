@@ -8,9 +8,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use tallyboard_proto::control::{Attached, Rejoin};
-use tallyboard_proto::family::{EXEMPLAR_PREFIX, Family, Kind};
+use tallyboard_proto::family::{BUCKET_PREFIX, EXEMPLAR_PREFIX, Family, Kind};
 use tallyboard_proto::layout::{DropReason, EXTENT_WORDS, Geometry, Layout, slot_header};
-use tallyboard_proto::log::{Action, Begun, Contents, Mark, Record, Removal, Series, append};
+use tallyboard_proto::log::{
+    Action, Begun, Contents, MAX_RECORD_WORDS, Mark, Record, Removal, Series, append,
+};
+use tallyboard_proto::native::{Bucket, Native};
 use tallyboard_proto::slot::SlotHeader;
 use tallyboard_proto::word::Words;
 use tallyboard_segment::fork::ForkMutexGuard;
@@ -21,6 +24,7 @@ use crate::attach::AttachError;
 use crate::collector::Source;
 use crate::definition::Definition;
 use crate::detached::Pump;
+use crate::native::Buckets;
 use crate::registry::{Attachment, DEFAULT_LABEL_LIMIT};
 
 /// How many series a process without supervisor has room for.
@@ -43,6 +47,8 @@ pub(crate) struct State {
     pub(crate) committed: usize,
     /// The series that this process has removed or reset.
     pub(crate) ended: BTreeMap<u32, Ended>,
+    /// The buckets of native histograms that this process has counted in, by series.
+    pub(crate) buckets: BTreeMap<usize, &'static Buckets>,
     /// Callbacks and collectors.
     pub(crate) sources: Vec<Source>,
     /// The process whose thread asks them.
@@ -80,6 +86,7 @@ impl State {
             own_log: Vec::new(),
             committed: 0,
             ended: BTreeMap::new(),
+            buckets: BTreeMap::new(),
             sources: Vec::new(),
             refreshed_life: 0,
             layout,
@@ -135,7 +142,9 @@ impl State {
         family: u32,
         values: &[Box<str>],
     ) -> Result<usize, DropReason> {
-        if self.contents.series_of_family(family) >= self.label_limit {
+        // Of a native histogram the series are limited, and so are their buckets.
+        let is_limited = !self.contents.families()[family as usize].kind.is_bucket();
+        if is_limited && self.contents.series_of_family(family) >= self.label_limit {
             return Err(DropReason::LabelLimit);
         }
         let mapping = mapping.ok_or(DropReason::Reentered)?;
@@ -149,7 +158,10 @@ impl State {
     /// Forgets what was counted in lives that have ended: the cells begin at 0.
     pub(crate) fn leave_ended(&mut self) {
         self.ended.retain(|_, ended| ended.is_removed);
-        self.ended.values_mut().for_each(|ended| ended.cells.fill(0));
+        for ended in self.ended.values_mut() {
+            ended.cells.fill(0);
+            ended.buckets.clear();
+        }
     }
 
     /// The series whose first cell is `cell`.
@@ -197,6 +209,15 @@ impl State {
         cells
     }
 
+    /// What this process has counted in a series: its cells, and of a native histogram the buckets
+    /// that something is in, by series.
+    fn counted(&self, mapping: &SlotMapping, series: u32) -> (Box<[u64]>, BTreeMap<u32, u64>) {
+        let buckets = self.contents.buckets_of(series).iter();
+        let buckets = buckets.map(|(_, bucket)| (*bucket, self.cells_of(mapping, *bucket)[0]));
+        let buckets = buckets.filter(|(_, count)| *count != 0).collect();
+        (self.cells_of(mapping, series).into(), buckets)
+    }
+
     /// Forgets what a series has been set to, if it is one that is set: its stamp goes first, and
     /// nobody shows it.
     pub(crate) fn forget_value(&self, mapping: &SlotMapping, series: u32) {
@@ -217,19 +238,31 @@ impl State {
         if action != Action::Hold {
             self.forget_value(mapping, series);
         }
-        let (at_ms, cells) = (process::unix_ms(), self.cells_of(mapping, series).into());
-        let record = Record::Removal(Removal { series, action, at_ms, cells });
-        let words = record.to_words();
+        let at_ms = process::unix_ms();
+        let (cells, buckets) = self.counted(mapping, series);
+        let pairs = buckets.iter().flat_map(|(&bucket, &count)| [u64::from(bucket), count]);
+        let all = cells.iter().copied().chain(pairs).collect();
+        let words = Record::Removal(Removal { series, action, at_ms, cells: all }).to_words();
+        if words.len() > MAX_RECORD_WORDS {
+            return Err(DropReason::Full);
+        }
         let end = self.contents.end().cells;
         Self::write(&self.layout, mapping, self.committed, &words, end)?;
         self.committed += words.len();
         if let (Action::Hold, Some(ended)) = (action, self.ended.get_mut(&series)) {
             (ended.is_removed, ended.at_ms) = (false, at_ms);
-        } else if let Record::Removal(Removal { cells, .. }) = record {
+        } else {
             let is_removed = action == Action::Remove;
-            self.ended.insert(series, Ended { at_ms, cells, is_removed });
+            self.ended.insert(series, Ended { at_ms, cells, buckets, is_removed });
         }
         Ok(())
+    }
+
+    /// Asks the callbacks of the gauges at these cells no more, and gives them to be dropped.
+    pub(crate) fn end_callbacks(&mut self, cells: &[usize]) -> Vec<Source> {
+        let is_ended =
+            |source: &mut Source| source.first().is_some_and(|first| cells.contains(&first));
+        self.sources.extract_if(.., is_ended).collect()
     }
 
     /// The exemplars of `family` with these values of it; they begin when nobody had them yet.
@@ -239,22 +272,71 @@ impl State {
         family: u32,
         values: &[Box<str>],
     ) -> Result<usize, DropReason> {
-        let of = &self.contents.families()[family as usize];
-        let name = format!("{EXEMPLAR_PREFIX}{}", of.name);
-        let known = match self.contents.find_family(&name) {
-            Some(known) => known,
-            None => {
-                let bucket = matches!(of.kind, Kind::Histogram(_)).then_some("le");
-                let labels: Vec<&str> = of.labels.iter().map(|l| &**l).chain(bucket).collect();
-                let family = Family::new(Kind::Exemplar, &name, "", "", &labels);
-                self.family(mapping, &family.map_err(|_| DropReason::Full)?)?
-            }
-        };
+        let known = self.part_of(mapping, family, EXEMPLAR_PREFIX, Kind::Exemplar)?;
         let series = match self.contents.find_series(known, values) {
             Some(series) => series as usize,
             None => self.begin_series(Some(mapping), known, values)?,
         };
         Ok(slot_header::WORDS + self.contents.series()[series].cell)
+    }
+
+    /// The buckets of a series of a native histogram. They live as long as the registry.
+    pub(crate) fn buckets_of(&mut self, series: usize) -> &'static Buckets {
+        self.buckets.entry(series).or_insert_with(|| Box::leak(Box::new(Buckets::new())))
+    }
+
+    /// Finds or begins a bucket of a native histogram, no finer than `level`, and as wide as it must
+    /// be for the histogram to have no more than it may; gives it and its cell.
+    pub(crate) fn bucket(
+        &mut self,
+        mapping: &SlotMapping,
+        histogram: u32,
+        native: &Native,
+        level: u8,
+        bucket: Bucket,
+    ) -> Result<(Bucket, usize), DropReason> {
+        let known = self.contents.buckets_of(histogram);
+        let least = known.iter().map(|(known, _)| known.level).fold(level, u8::max);
+        let of_least = bucket.at_level(least);
+        let series = known.iter().find(|(known, _)| *known == of_least);
+        let (bucket, series) = match series {
+            Some(&(bucket, series)) => (bucket, series as usize),
+            None => {
+                let all = known.iter().map(|(known, _)| *known).chain([bucket]);
+                let bucket = bucket.at_level(native.level(least, all));
+                let of = &self.contents.series()[histogram as usize];
+                let (of, text) = (of.clone(), bucket.to_string().into());
+                let kind = Kind::Bucket(native.clone());
+                let family = self.part_of(mapping, of.family, BUCKET_PREFIX, kind)?;
+                let values: Vec<Box<str>> = of.values.into_iter().chain([text]).collect();
+                let known = self.contents.find_series(family, &values).map(|at| at as usize);
+                let begin = || self.begin_series(Some(mapping), family, &values);
+                (bucket, known.map_or_else(begin, Ok)?)
+            }
+        };
+        Ok((bucket, slot_header::WORDS + self.contents.series()[series].cell))
+    }
+
+    /// Finds or begins the family of what belongs to another one: its exemplars, its buckets.
+    fn part_of(
+        &mut self,
+        mapping: &SlotMapping,
+        family: u32,
+        prefix: &str,
+        kind: Kind,
+    ) -> Result<u32, DropReason> {
+        let of = &self.contents.families()[family as usize];
+        let name = format!("{prefix}{}", of.name);
+        let known = self.contents.find_family(&name);
+        let is_same = |&known: &u32| self.contents.families()[known as usize].kind == kind;
+        if let Some(known) = known.filter(is_same) {
+            return Ok(known);
+        }
+        let inner = matches!(of.kind, Kind::Histogram(_) | Kind::NativeHistogram(_));
+        let labels: Vec<&str> =
+            of.labels.iter().map(|label| &**label).chain(inner.then_some("le")).collect();
+        let family = Family::new(kind, &name, "", "", &labels);
+        self.family(mapping, &family.map_err(|_| DropReason::Full)?)
     }
 
     /// All families and series as one log of this client's own, at the same cells.
@@ -282,6 +364,8 @@ pub(crate) struct Ended {
     pub(crate) at_ms: u64,
     /// What was counted in it.
     pub(crate) cells: Box<[u64]>,
+    /// What was in the buckets of a native histogram, by series.
+    pub(crate) buckets: BTreeMap<u32, u64>,
     /// Whether no other has begun.
     pub(crate) is_removed: bool,
 }

@@ -4,8 +4,10 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use crate::metric::{Gauge, Histogram, Metric, Summary};
+use crate::native::NativeHistogram;
 
-/// A metric that something can be timed with. A [`Histogram`] and a [`Summary`] observe the seconds
+/// A metric that something can be timed with. A [`Histogram`], a [`NativeHistogram`] and a
+/// [`Summary`] observe the seconds
 /// that it took; a [`Gauge`] is set to those that it took last.
 ///
 /// ```
@@ -87,6 +89,13 @@ pub trait Timed: Metric + Copy {
 }
 
 impl Timed for Histogram {
+    #[inline]
+    fn record(&self, elapsed: Duration) {
+        self.observe(elapsed.as_secs_f64());
+    }
+}
+
+impl Timed for NativeHistogram {
     #[inline]
     fn record(&self, elapsed: Duration) {
         self.observe(elapsed.as_secs_f64());

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Barrier;
 
-use tallyboard::{Counter, Family, Histogram, Registry};
+use tallyboard::sample::Sample;
+use tallyboard::{Counter, Family, Gauge, Histogram, Registry};
 
 fn family(registry: &'static Registry, labels: &[&str]) -> Family<Counter> {
     let builder = Counter::builder("c_total", "").registry(registry).labels(labels);
@@ -77,4 +78,32 @@ fn a_reused_family_is_the_one_that_was_registered_before() {
     let single = || Counter::builder("c_total", "").registry(registry);
     let first = single().register().expect("a good counter");
     assert_eq!(cells_of(first), cells_of(single().reuse().register().expect("the same counter")));
+}
+
+#[test]
+fn a_removed_series_asks_its_callback_no_more() {
+    let registry = Registry::new();
+    let builder = Gauge::builder("g", "").registry(registry).labels(&["l"]);
+    let family = builder.family().expect("a good family");
+    let shown = || {
+        let families = registry.gather();
+        let samples = families.iter().flat_map(|family| &family.samples);
+        let label = |sample: &Sample| sample.labels().map(|(_, value)| value.to_owned()).collect();
+        samples.map(label).collect::<Vec<String>>()
+    };
+    for label in ["a", "b"] {
+        family.with(&[label]).expect("one value").set_function(|| 3.0);
+    }
+    assert_eq!(shown(), ["a", "b"]);
+    assert!(family.remove(&["a"]).expect("one value"));
+    for _ in 0..2 {
+        assert_eq!(shown(), ["b"]);
+    }
+    // One that removes itself is not set by what it gives.
+    family.with(&["b"]).expect("one value").set_function(move || family.clear() as f64);
+    for _ in 0..2 {
+        assert_eq!(shown(), [""; 0]);
+    }
+    family.with(&["a"]).expect("one value").set(1.0);
+    assert_eq!(shown(), ["a"]);
 }

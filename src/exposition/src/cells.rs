@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use tallyboard_proto::family::{Family, GaugeMode, Kind};
 use tallyboard_proto::log::Series;
+use tallyboard_proto::native::Native;
 use tallyboard_proto::pairs;
 
 use crate::sample::{Type, Value};
@@ -15,11 +16,11 @@ pub fn type_of(kind: &Kind) -> Option<Type> {
     match kind {
         Kind::Counter => Some(Type::Counter),
         Kind::Gauge(_) => Some(Type::Gauge),
-        Kind::Histogram(_) => Some(Type::Histogram),
+        Kind::Histogram(_) | Kind::NativeHistogram(_) => Some(Type::Histogram),
         Kind::Summary => Some(Type::Summary),
         Kind::Info => Some(Type::Info),
         Kind::StateSet(_) => Some(Type::StateSet),
-        Kind::Exemplar => None,
+        Kind::Exemplar | Kind::Bucket(_) => None,
     }
 }
 
@@ -42,7 +43,8 @@ pub fn lines(family: &Family) -> Vec<Line<'_>> {
         Kind::Gauge(mode) if mode.is_per_process() => vec![],
         Kind::Gauge(_) => vec![plain("")],
         Kind::Summary => vec![plain("_count"), plain("_sum"), plain("_created")],
-        Kind::Histogram(bounds) => {
+        // Where there are no classic buckets, the formats without native ones have the last.
+        Kind::Histogram(bounds) | Kind::NativeHistogram(Native { bounds, .. }) => {
             let le = |bound| ("_bucket", Some(("le", float_text(bound))));
             let buckets = bounds.iter().copied().chain([f64::INFINITY]).map(le);
             buckets.chain([plain("_count"), plain("_sum"), plain("_created")]).collect()
@@ -52,18 +54,32 @@ pub fn lines(family: &Family) -> Vec<Line<'_>> {
             let state = |state: &str| ("", Some((&*family.name, state.to_owned())));
             states.iter().map(|of| state(of)).collect()
         }
-        Kind::Exemplar => vec![],
+        Kind::Exemplar | Kind::Bucket(_) => vec![],
     }
 }
 
 /// Whether the last line of a series is that of its created time.
 #[must_use]
 pub fn has_created(kind: &Kind) -> bool {
-    matches!(kind, Kind::Counter | Kind::Histogram(_) | Kind::Summary)
+    match kind {
+        Kind::Counter | Kind::Histogram(_) | Kind::NativeHistogram(_) | Kind::Summary => true,
+        Kind::Gauge(_) | Kind::Info | Kind::StateSet(_) | Kind::Exemplar | Kind::Bucket(_) => false,
+    }
+}
+
+/// Whether a line is one of a series that is written as a native histogram: of one without classic
+/// buckets that is the created time alone.
+#[must_use]
+pub fn is_beside_native(kind: &Kind, suffix: &str) -> bool {
+    match kind {
+        Kind::NativeHistogram(native) => !native.bounds.is_empty() || suffix == "_created",
+        _ => true,
+    }
 }
 
 /// The values of a series whose cells, from `cell` on, are `cells`: one for each of its [`lines`] but
-/// that of its created time, or none when it was never set. `hold` gives the float to show for the
+/// that of its created time, or none when it was never set; those of a native histogram are in its
+/// buckets, see [`crate::native::Counted`]. `hold` gives the float to show for the
 /// float in a cell that only rises.
 ///
 /// # Panics
@@ -83,7 +99,10 @@ pub fn values(
             let fraction = hold(cell + 1, f64::from_bits(cells[1]));
             values.push(Value::Float(cells[0] as f64 + fraction));
         }
-        Kind::Gauge(GaugeMode::All | GaugeMode::LiveAll) | Kind::Exemplar => {}
+        Kind::Gauge(GaugeMode::All | GaugeMode::LiveAll)
+        | Kind::NativeHistogram(_)
+        | Kind::Exemplar
+        | Kind::Bucket(_) => {}
         Kind::Gauge(_) if cells[1] == 0 => {}
         Kind::Gauge(_) => values.push(Value::Float(f64::from_bits(cells[0]))),
         Kind::Histogram(_) | Kind::Summary => {

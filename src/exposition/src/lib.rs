@@ -11,6 +11,7 @@ pub mod cells;
 pub mod escaping;
 pub mod format;
 pub mod lint;
+pub mod native;
 pub mod negotiation;
 pub mod openmetrics;
 pub mod openmetrics2;

@@ -2,6 +2,7 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use tallyboard::raw::Series;
 use tallyboard::{Counter, Gauge, GaugeMode, Histogram, Info, StateSet, Summary};
 
 use crate::collector::callback;
@@ -122,6 +123,21 @@ impl Family {
         py.detach(|| family.with(&values).map(|info| info.set(&pairs)))
             .map_err(refused)?
             .map_err(refused)
+    }
+
+    /// Shows an info or a stateset as it begins: without labels of its own, in its first state. What
+    /// any process has said of it, or says later, counts instead.
+    fn show_first(&self, py: Python<'_>, values: Vec<String>) -> PyResult<()> {
+        py.detach(|| match &self.metrics {
+            Metrics::Info(family) => {
+                family.with(&values).map(|info| Series::of(&info).show_first(0))
+            }
+            Metrics::StateSet(family) => {
+                family.with(&values).map(|set| Series::of(&set).show_first(1))
+            }
+            _ => Ok(()),
+        })
+        .map_err(refused)
     }
 
     /// Says in which state a stateset is from now on.

@@ -1,5 +1,7 @@
 //! One number of a series, as prometheus_client's values are: a counter, a gauge, a bucket, a sum.
 
+use std::time::{Duration, SystemTime};
+
 use pyo3::prelude::*;
 use tallyboard::raw::Series;
 use tallyboard::{Counter, Gauge, Histogram, Summary};
@@ -78,7 +80,7 @@ impl Value {
     #[pyo3(signature = (value, timestamp=None))]
     fn set(&self, py: Python<'_>, value: f64, timestamp: Option<f64>) {
         // prometheus_client says when, which is now; the registry's clock is the same in all
-        // processes, and never goes back.
+        // processes, and never goes back. A time of the application's own comes to `set_at`.
         let _ = timestamp;
         self.arrive(py);
         match &self.part.number {
@@ -87,6 +89,21 @@ impl Value {
                 py.detach(|| self.part.series.reset());
                 self.add(value);
             }
+        }
+    }
+
+    /// Sets a gauge as it was at a time, in seconds since 1970: of all processes the newest counts,
+    /// and what is not newer changes nothing. In the modes that have no order it is set as always.
+    fn set_at(&self, py: Python<'_>, value: f64, timestamp: f64) {
+        let Number::Gauge(gauge) = &self.part.number else { return self.set(py, value, None) };
+        self.arrive(py);
+        // What is no time since 1970 is older than all others.
+        let since = Duration::try_from_secs_f64(timestamp).ok();
+        let Some(at) = since.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since)) else {
+            return;
+        };
+        if gauge.set_at(value, at).is_err() {
+            gauge.set(value);
         }
     }
 

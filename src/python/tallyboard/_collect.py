@@ -1,27 +1,53 @@
-"""The arena as ``Metric`` objects, and the collectors of the default registry as series of it."""
+"""The arena as ``Metric`` objects and as pages, and the collectors of the default registry as
+series of it."""
 
 from __future__ import annotations
 
 import gc
 import importlib
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from . import _arena, _native
+from . import _arena, _hook, _native
 
 #: In which order the samples of a histogram stand in what ``MultiProcessCollector`` collects.
-_ORDER = {"_sum": 0, "_bucket": 1, "_count": 2}
+_ORDER = {"_sum": 0, "_bucket": 1, "_count": 2, "_created": 3}
+
+#: The types whose series have a created time.
+_COUNTING = ("counter", "summary", "histogram")
+
+_OPENMETRICS = "application/openmetrics-text"
+
+
+#: The default registry; a program that imports ``prometheus_client`` anew has another one then.
+defaults: list[Any] = []
+
+#: What the family of `target_info` is called, by workers and by the supervisor.
+TARGET_NAMES = ("target", "target_info")
 
 
 def metrics(names: Sequence[str] = ()) -> Iterator[Any]:
     """The metrics of the whole service."""
-    parser = importlib.import_module("prometheus_client.parser")
-    page = _arena.exposition("text/plain;version=0.0.4", names)[1].decode()
-    for metric in parser.text_string_to_metric_families(page):
+    for metric in _parsed(names):
         if metric.type == "histogram":
             metric.samples = list(_reordered(metric))
         yield metric
+
+
+def _parsed(names: Sequence[str]) -> Iterable[Any]:
+    text = page(f"{_OPENMETRICS};version=1.0.0", names)[1].decode()
+    try:
+        openmetrics = importlib.import_module("prometheus_client.openmetrics.parser")
+        return list(openmetrics.text_string_to_metric_families(text))
+    except (ImportError, ValueError):
+        # A version whose parser knows less of the format: the other one has no types of its own
+        # for infos and statesets, and no exemplars.
+        parser = importlib.import_module("prometheus_client.parser")
+        text = page("text/plain;version=0.0.4", names)[1].decode()
+        parsed: Iterable[Any] = parser.text_string_to_metric_families(text)
+        return parsed
 
 
 def _reordered(metric: Any) -> Iterator[Any]:
@@ -35,15 +61,73 @@ def _reordered(metric: Any) -> Iterator[Any]:
         yield from sorted(samples, key=place)
 
 
+def restricted(names: Collection[str]) -> Iterator[Any]:
+    """The samples of the whole service that have these names."""
+    for metric in metrics(sorted(names)):
+        metric.samples = [sample for sample in metric.samples if sample.name in names]
+        if metric.samples:
+            yield metric
+
+
+def without_created(collected: Iterable[Any]) -> Iterator[Any]:
+    """Metrics without the created times of their series."""
+    for metric in collected:
+        if metric.type in _COUNTING:
+            created = f"{metric.name}_created"
+            metric.samples = [sample for sample in metric.samples if sample.name != created]
+        yield metric
+
+
+def page(accept: str, names: Sequence[str] = ()) -> tuple[str, bytes]:
+    """The page of the whole service in the format that fits a header ``Accept``."""
+    content_type, found = _arena.exposition(accept, names)
+    metrics_module: Any = sys.modules.get("prometheus_client.metrics")
+    if content_type.startswith(_OPENMETRICS) and not getattr(metrics_module, "_use_created", True):
+        found = b"".join(_lines_without_created(found))
+    return content_type, found
+
+
+def _lines_without_created(found: bytes) -> Iterator[bytes]:
+    """The lines of an OpenMetrics page but those of created times."""
+    created: tuple[bytes, ...] = ()
+    for line in found.splitlines(keepends=True):
+        if line.startswith(b"# TYPE "):
+            name, kind = line.split()[2:4]
+            is_counting = kind.decode() in _COUNTING
+            created = (name + b"_created ", name + b"_created{") if is_counting else ()
+        if not (created and line.startswith(created)):
+            yield line
+
+
+def shows_arena() -> bool:
+    """Whether the default registry is the arena."""
+    return not _arena.is_local() and not _hook.has_failed()
+
+
 def is_arena(registry: Any) -> bool:
     """Whether all that a registry exposes is the arena: the default one, and one that holds a
     ``MultiProcessCollector`` and nothing else."""
-    module = importlib.import_module("prometheus_client.registry")
-    if registry is module.REGISTRY:
-        return not _arena.is_local()
+    if any(registry is default for default in defaults):
+        return shows_arena()
     collectors = list(getattr(registry, "_collector_to_names", ()))
     has_more = len(collectors) != 1 or getattr(registry, "_target_info", None)
-    return not has_more and getattr(collectors[0], "_is_arena", False)
+    return not has_more and collects_arena(collectors[0])
+
+
+def collects_arena(collector: Any) -> bool:
+    """Whether a collector is one of the arena."""
+    return bool(getattr(collector, "_is_arena", False))
+
+
+def set_target(labels: dict[str, str] | None) -> None:
+    """Says what is measured, in ``target_info``; an info without labels says that nobody does."""
+    pairs = [(str(name), str(value)) for name, value in (labels or {}).items()]
+    if not _hook.has_failed():
+        _arena.quietly("target_info", lambda: _target().info([], pairs))
+
+
+def _target() -> _native.Family:
+    return _arena.registry().family("info", "target", "Target metadata")
 
 
 class _Bridged:
@@ -61,7 +145,7 @@ class _Bridged:
 
 def bridge(registry: Any, collector: Any) -> None:
     """Has what a collector of the default registry says counted in the arena."""
-    if hasattr(collector, "_tallyboard_private") or getattr(collector, "_is_arena", False):
+    if collects_arena(collector) or _hook.has_failed():
         return
     kind = type(collector).__name__
     # The supervisor looks after the processes that it knows, all of them at once.
@@ -84,7 +168,7 @@ def unbridge(collector: Any) -> None:
         family.clear()
 
 
-#: The families that stand for a collector.
+#: The families that stand for a collector, by its identity.
 _bridged: dict[int, list[_native.Family]] = {}
 
 

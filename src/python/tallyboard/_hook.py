@@ -1,7 +1,9 @@
 """Replaces parts of ``prometheus_client`` as it is imported, in whatever order.
 
 A finder in front of all others asks the others, and has the module that they found patched once it
-has run. A patch that fails leaves the module as it is, says so, and raises nothing.
+has run. A patch that fails leaves its module as it is; when it is one that counting needs, those
+that were patched before do as they always did from then on. Either is said once, and raises
+nothing.
 """
 
 from __future__ import annotations
@@ -18,16 +20,27 @@ from typing import Any
 
 _log = logging.getLogger("tallyboard")
 
-#: The modules that are patched; each has a function of its name in ``_patches``.
+#: The modules that are patched; each has a function of its name in ``_patches``. Where all exist
+#: already this is their order: metrics say what they are before a value of them is made anew.
 MODULES = (
+    "prometheus_client.metrics",
     "prometheus_client.values",
     "prometheus_client.registry",
-    "prometheus_client.metrics",
     "prometheus_client.openmetrics.exposition",
     "prometheus_client.exposition",
     "prometheus_client.multiprocess",
+    "prometheus_client.multiprocess_exporter",
     "prometheus_client",
 )
+
+#: The module that the Postmates fork has, and upstream has not.
+_EXPORTER = "prometheus_client.multiprocess_exporter"
+
+#: Without these all others stay as they are: what some of them counted nobody would show.
+_ESSENTIAL = frozenset(MODULES) - {"prometheus_client.multiprocess", _EXPORTER}
+
+#: The modules whose patches failed.
+_failed: set[str] = set()
 
 
 def is_disabled() -> bool:
@@ -35,17 +48,25 @@ def is_disabled() -> bool:
     return os.environ.get("TALLYBOARD_DISABLE", "") not in ("", "0")
 
 
+def has_failed() -> bool:
+    """Whether ``prometheus_client`` counts as it always did, because it could not be patched."""
+    return not _failed.isdisjoint(_ESSENTIAL)
+
+
 def patch(module: ModuleType) -> None:
     """Patches a module that has just run."""
+    if has_failed():
+        return
     try:
         patches: Any = importlib.import_module("tallyboard._patches")
         patches.PATCHES[module.__name__](module)
         vars(module)["_tallyboard"] = True
     except Exception:
+        _failed.add(module.__name__)
         _log.exception(
             "%s is not replaced, and counts as it always did; see whether this version of "
-            "prometheus_client is one of 0.14 to 0.26",
-            module.__name__,
+            "prometheus_client is one of 0.5 to 0.26",
+            "prometheus_client" if has_failed() else module.__name__,
         )
 
 
@@ -71,6 +92,17 @@ class _Loader:
         return getattr(self._loader, name)
 
 
+class _Exporter:
+    """Makes the module of the Postmates fork where ``prometheus_client`` has none."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        fork: Any = importlib.import_module("tallyboard._fork")
+        fork.make_exporter(module)
+
+
 class _Finder:
     """Finds the modules that are patched, through all other finders."""
 
@@ -89,6 +121,8 @@ class _Finder:
             self._looking.now = False
         if spec is not None and hasattr(spec.loader, "exec_module"):
             spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
+        if spec is None and name == _EXPORTER and not has_failed():
+            return ModuleSpec(name, _Exporter())  # type: ignore[arg-type]
         return spec
 
     def _ask_others(

@@ -147,7 +147,11 @@ impl Catalog {
         let taken = taken.or(known.map(|known| (family.name.to_string(), known)));
         if let Some((name, other)) = taken {
             let other = &self.contents.families()[other as usize];
-            if self.conflicts.insert(format!("{:?}", (&family.name, &family.kind, &family.labels)))
+            // The buckets of a histogram contradict others when it does itself.
+            if !family.kind.is_bucket()
+                && self
+                    .conflicts
+                    .insert(format!("{:?}", (&family.name, &family.kind, &family.labels)))
             {
                 tracing::warn!(
                     metric = %family.name, sample = %name, expected = ?(&other.name, &other.kind, &other.labels),
@@ -179,7 +183,9 @@ impl Catalog {
         if let Some(known) = self.contents.find_series(family, values) {
             return Ok(known);
         }
-        let placed = if self.contents.series_of_family(family) >= self.label_limit {
+        // Of a native histogram the series are limited, and so are their buckets.
+        let is_limited = !self.contents.families()[family as usize].kind.is_bucket();
+        let placed = if is_limited && self.contents.series_of_family(family) >= self.label_limit {
             Err(Unplaced::Dropped(DropReason::LabelLimit))
         } else {
             // When a series began is its life's to say: the catalog's copy of a log has no time.

@@ -130,10 +130,13 @@ pub struct Config {
     pub worker_label: WorkerLabel,
     /// Labels of every sample.
     pub labels: Labels,
-    /// Labels of the family `target_info`, which is there when there are any.
+    /// Labels of the family `target_info`, which is there when there are any, and then instead of
+    /// what workers say of it.
     pub target_info: Labels,
     /// Whether what /proc says of the workers is exposed.
     pub process_metrics: bool,
+    /// Whether it is written when native histograms began, which Prometheus 3.5 cannot read.
+    pub native_starts: bool,
     /// Uids of workers, beside that of the supervisor.
     pub worker_uids: Vec<u32>,
     /// Where metrics are served.
@@ -176,6 +179,7 @@ impl Config {
             labels: Labels::default(),
             target_info: Labels::default(),
             process_metrics: true,
+            native_starts: false,
             worker_uids: Vec::new(),
             listen: Vec::new(),
             must_listen: false,

@@ -165,6 +165,8 @@ pub struct Rules {
     pub worker_label: WorkerLabel,
     /// Labels of every sample.
     pub labels: Labels,
+    /// Whether it is written when native histograms began.
+    pub native_starts: bool,
 }
 
 impl Rules {
@@ -172,7 +174,7 @@ impl Rules {
     #[must_use]
     pub fn new(uids: Vec<u32>, label_limit: usize) -> Self {
         let (worker_label, labels) = (WorkerLabel::default(), Labels::default());
-        Self { uids, label_limit, worker_label, labels }
+        Self { uids, label_limit, worker_label, labels, native_starts: false }
     }
 }
 

@@ -80,7 +80,8 @@ own! {
 
 own! {
     /// The metrics of the service as one process, sorted by name: the names are those that the
-    /// clients of single processes use. A family of the workers that has one of them comes instead.
+    /// clients of single processes use. A family of the workers that has one of them comes instead,
+    /// but for `target_info`.
     SERVICE_TABLE:
     SERVICE_CPU Counter "process_cpu_seconds" [] "Processor time of all workers, the dead included.";
     SERVICE_MAX_FDS Gauge "process_max_fds" [] "Least number of descriptors that a worker may open.";

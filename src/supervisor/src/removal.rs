@@ -32,12 +32,31 @@ pub(crate) struct Said {
     action: Action,
     at_ms: u64,
     /// What the worker had counted by then.
+    counted: Counted,
+}
+
+/// What a worker had counted of a series at some moment: the cells of the series, and of a native
+/// histogram those of its buckets.
+#[derive(Clone, Debug)]
+struct Counted {
     cells: Box<[u64]>,
+    buckets: HashMap<u32, [u64; 1]>,
+}
+
+impl Counted {
+    /// The cells of the series itself, or of one of its buckets: nothing was in a bucket that the
+    /// worker says nothing of.
+    fn of(&self, series: u32, part: u32) -> &[u64] {
+        match part == series {
+            true => &self.cells,
+            false => self.buckets.get(&part).unwrap_or(&[0]),
+        }
+    }
 }
 
 /// What workers had counted of series when they removed them, by series and slot, since rows were
 /// read last: what they have counted later is of the next life.
-type Removed = HashMap<(u32, usize), Box<[u64]>>;
+type Removed = HashMap<(u32, usize), Counted>;
 
 impl Core {
     /// Takes in what a log says beside what determines cells. `first` is the number of the slot's
@@ -56,16 +75,26 @@ impl Core {
         }
         for (end, removal) in parts.removals {
             let place = class.place_of(&self.catalog, removal.series);
-            let (expected, found) = (place.map_or(0, |p| p.shape.width()), removal.cells.len());
-            if expected != found || expected == 0 {
-                let series = removal.series;
+            let shape = place.map_or(Shape::Gap { cells: 0 }, |place| place.shape);
+            let bucket = |ordinal: u64| {
+                let place = class.place_of(&self.catalog, u32::try_from(ordinal).ok()?)?;
+                (place.shape == Shape::Bucket).then_some(place)
+            };
+            if !removal.fits(shape, |ordinal| bucket(ordinal).is_some()) {
+                let (series, found) = (removal.series, removal.cells.len());
+                let expected = shape.width();
                 return Err(LogError::Removal { at: end, series, expected, found });
             }
             if let Some(series) = place.and_then(|place| place.series) {
-                let (action, cells) = (removal.action, removal.cells);
-                let at_ms = removal.at_ms.min(MAX_CREATED_MS);
+                let (cells, buckets) = removal.parts(shape.width());
+                // Buckets that are not of this series are left aside: nobody asks for them.
+                let buckets = buckets
+                    .filter_map(|(ordinal, cell)| Some((bucket(ordinal)?.series?, [cell])))
+                    .collect();
+                let counted = Counted { cells: cells.into(), buckets };
+                let (action, at_ms) = (removal.action, removal.at_ms.min(MAX_CREATED_MS));
                 let is_new = end > self.archive.applied(slot);
-                let said = Said { end, is_new, series, action, at_ms, cells };
+                let said = Said { end, is_new, series, action, at_ms, counted };
                 self.slots[slot].said.push(said);
             }
         }
@@ -115,8 +144,7 @@ impl Core {
                     self.archive.set_life(ordinal, life.renewed(self.now_ms()));
                 }
             } else if !self.is_held(series) {
-                let total = self.total(series, |slot| removed.get(&(series, slot)).map(|c| &**c));
-                self.end_life(series, &total);
+                self.end_lives(series, |slot| removed.get(&(series, slot)));
                 self.archive.set_life(ordinal, Life { is_hidden: true, ..life });
             }
         }
@@ -125,13 +153,13 @@ impl Core {
 
     fn apply(&mut self, slot: usize, said: Said, removed: &mut Removed) {
         // Of what an earlier supervisor applied, who holds what must be known all the same.
-        let Said { end, is_new, series, action, at_ms, cells } = said;
+        let Said { end, is_new, series, action, at_ms, counted } = said;
         let life = self.archive.life(series as usize);
         let next = match action {
             Action::Remove => {
                 self.slots[slot].last_words.insert(series, false);
                 if is_new {
-                    removed.insert((series, slot), cells);
+                    removed.insert((series, slot), counted);
                 }
                 // Who removes a hidden series had begun it again, and that life ends as well.
                 let life = if life.is_hidden { life.renewed(at_ms) } else { life };
@@ -145,8 +173,7 @@ impl Core {
             }
             Action::Reset => {
                 if is_new {
-                    let total = self.total(series, |by| (by == slot).then_some(&*cells));
-                    self.end_life(series, &total);
+                    self.end_lives(series, |by| (by == slot).then_some(&counted));
                     removed.retain(|(of, _), _| *of != series);
                 }
                 life.renewed(at_ms)
@@ -163,9 +190,13 @@ impl Core {
     /// Whether a living worker holds the series: it began the series itself, has counted it, or says
     /// so, and has not removed it since.
     fn is_held(&self, series: u32) -> bool {
+        let buckets: Vec<u32> = self.parts(series).skip(1).collect();
         self.places(series).any(|(slot, place, is_own)| {
             let taken = &self.slots[slot];
-            let is_set = || taken.row[place.from..][..place.shape.width()].iter().any(|&c| c != 0);
+            let is_set = || {
+                taken.row[place.from..][..place.shape.width()].iter().any(|&cell| cell != 0)
+                    || buckets.iter().any(|&bucket| self.has_in(slot, bucket))
+            };
             let holds = match taken.last_words.get(&series) {
                 Some(&holds) => holds,
                 None => is_own || is_set(),
@@ -175,21 +206,40 @@ impl Core {
         })
     }
 
+    /// Whether a slot has anything in a bucket of a native histogram.
+    fn has_in(&self, slot: usize, bucket: u32) -> bool {
+        let taken = &self.slots[slot];
+        let place = taken.class.as_ref().and_then(|class| class.find(&self.catalog, bucket));
+        place.is_some_and(|(place, _)| taken.row.get(place.from).is_some_and(|&cell| cell != 0))
+    }
+
+    /// What a series is counted in: itself, and the buckets that a native histogram has.
+    fn parts(&self, series: u32) -> impl Iterator<Item = u32> + use<'_> {
+        let buckets = self.catalog.contents().buckets_of(series).iter();
+        std::iter::once(series).chain(buckets.map(|(_, bucket)| *bucket))
+    }
+
     /// Whether there is more of a hidden series than when it was hidden.
     fn is_counted_again(&self, series: u32) -> bool {
+        self.parts(series).any(|part| self.has_more(part))
+    }
+
+    /// The same of the series itself, or of a bucket.
+    fn has_more(&self, series: u32) -> bool {
         let cell = self.catalog.contents().series()[series as usize].cell;
         let shape = self.catalog.shape(series);
         if !shape.counts() {
             return self.is_set(series);
         }
         let total = self.total(series, |_| None);
-        let offset = self.archive.offsets().get(cell..cell + shape.width()).unwrap_or(&[]);
-        total.iter().zip(offset).enumerate().any(|(at, (&now, &then))| match shape.cell(at) {
+        // A bucket may have begun after its histogram was hidden: nothing was taken off it.
+        let offset = |at: usize| self.archive.offsets().get(cell + at).copied().unwrap_or(0);
+        total.iter().enumerate().any(|(at, &now)| match shape.cell(at) {
             CellKind::Float => {
-                let (now, then) = (f64::from_bits(now), f64::from_bits(then));
+                let (now, then) = (f64::from_bits(now), f64::from_bits(offset(at)));
                 now > then + then.abs() * ADDING_ERROR
             }
-            CellKind::Whole | CellKind::Free => now > then,
+            CellKind::Whole | CellKind::Free => now > offset(at),
         })
     }
 
@@ -224,6 +274,15 @@ impl Core {
             }
         }
         total
+    }
+
+    /// Ends a life of a series and of its buckets. Of a slot of which `until` knows what it had
+    /// counted at some moment, as much as that is of this life.
+    fn end_lives<'a>(&mut self, series: u32, until: impl Fn(usize) -> Option<&'a Counted>) {
+        for part in self.parts(series).collect::<Vec<u32>>() {
+            let total = self.total(part, |slot| Some(until(slot)?.of(series, part)));
+            self.end_life(part, &total);
+        }
     }
 
     /// Ends a life of a series, of which `total` was counted in it: that is taken off from now on.

@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 
-use tallyboard_exposition::cells::{labels_of, lines, type_of};
+use tallyboard_exposition::cells::{is_beside_native, labels_of, lines, type_of};
 use tallyboard_exposition::format::Format;
+use tallyboard_exposition::native::Counted;
 use tallyboard_exposition::openmetrics;
 use tallyboard_exposition::sample::{Exemplar, FamilySamples, Sample, Timestamp, Value};
 use tallyboard_exposition::text;
@@ -22,6 +23,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) series: &'a Series,
     /// One for each of its lines, but for that of its created time.
     pub(crate) values: &'a [Value],
+    /// Its buckets, when it is a native histogram.
+    pub(crate) native: Option<Counted>,
     /// When it began, in milliseconds of Unix time; 0 when nobody knows.
     pub(crate) created_ms: u64,
     /// By number of the line.
@@ -35,7 +38,7 @@ pub(crate) trait Sink {
     /// A family begins.
     fn family(&mut self, page: &FamilyPage, family: &Family);
     /// A series of it.
-    fn series(&mut self, shown: &Shown<'_>, rules: &Rules);
+    fn series(&mut self, shown: Shown<'_>, rules: &Rules);
     /// A series of which each process has a sample: the label that tells them apart, and the value.
     fn processes(
         &mut self,
@@ -86,9 +89,9 @@ impl Sink for Text {
         self.header = (start, self.page.len());
     }
 
-    fn series(&mut self, shown: &Shown<'_>, _: &Rules) {
+    fn series(&mut self, shown: Shown<'_>, _: &Rules) {
         let (lines, first) = (&shown.page.lines, shown.lines.line);
-        let values = if self.has_exemplars() { allowed(shown) } else { shown.values };
+        let values = if self.has_exemplars() { allowed(&shown) } else { shown.values };
         if shown.exemplars.is_empty() {
             for (line, value) in (first..).zip(values) {
                 match *value {
@@ -166,14 +169,21 @@ impl Sink for Whole {
         }
     }
 
-    fn series(&mut self, shown: &Shown<'_>, rules: &Rules) {
+    fn series(&mut self, shown: Shown<'_>, rules: &Rules) {
         let labels = labels_of(rules.labels.pairs(), shown.family, shown.series);
         let created = Value::Float(shown.created_ms as f64 / 1000.0);
         let created = (shown.created_ms != 0).then_some(&created);
         let Some(samples) = self.last() else { return };
+        if let Some(native) = shown.native {
+            let own = labels.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
+            let exemplars = shown.exemplars.iter().map(|(_, exemplar)| exemplar.clone()).collect();
+            samples.push(native.into_sample(own, exemplars));
+        }
         let values = shown.values.iter().chain(created);
-        for (at, ((suffix, more), value)) in lines(shown.family).into_iter().zip(values).enumerate()
-        {
+        let lines = lines(shown.family).into_iter().zip(values).enumerate();
+        let lines =
+            lines.filter(|(_, ((suffix, _), _))| is_beside_native(&shown.family.kind, suffix));
+        for (at, ((suffix, more), value)) in lines {
             let labels = labels.iter().cloned();
             let more = more.map(|(name, value)| (Cow::Borrowed(name), Cow::Owned(value)));
             let labels = labels.chain(more).map(|(n, v)| (n.into_owned(), v.into_owned()));
@@ -226,7 +236,7 @@ fn of_processes<'a>(
 fn allowed<'a>(shown: &Shown<'a>) -> &'a [Value] {
     let without = match shown.family.kind {
         Kind::Summary => 1,
-        Kind::Histogram(_) => 2,
+        Kind::Histogram(_) | Kind::NativeHistogram(_) => 2,
         _ => return shown.values,
     };
     match shown.values.last() {

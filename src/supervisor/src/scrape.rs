@@ -4,12 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use tallyboard_exposition::cells::{has_created, is_per_process, type_of, values};
 use tallyboard_exposition::format::Format;
+use tallyboard_exposition::native::Counted;
 use tallyboard_exposition::sample::{Exemplar, FamilySamples, Value};
 use tallyboard_proto::cell::Shape;
 use tallyboard_proto::exemplar::{self, EXEMPLAR_CELLS};
-use tallyboard_proto::family::{Family, Kind};
+use tallyboard_proto::family::{BUCKET_PREFIX, Family, Kind};
 use tallyboard_proto::layout::{DROP_REASONS, DropReason};
-use tallyboard_proto::log::Contents;
+use tallyboard_proto::log::{Contents, Series};
+use tallyboard_proto::native;
 use tallyboard_proto::slot::State;
 
 use crate::class::Class;
@@ -28,7 +30,11 @@ impl Core {
             self.collect(metrics, &mut text);
             return text.end();
         }
-        format.encode(&self.families(metrics))
+        let families = self.families(metrics);
+        match self.rules.native_starts {
+            true => format.encode_with_starts(&families),
+            false => format.encode(&families),
+        }
     }
 
     /// The same in text 0.0.4.
@@ -57,12 +63,14 @@ impl Core {
         let exemplars = if sink.has_exemplars() { self.exemplars() } else { HashMap::new() };
         let own = self.own_families(metrics);
         let mut own = own.into_iter().peekable();
+        let has_target = self.has_target();
         for at in 0..self.pages.families.len() {
             let next = &self.pages.families[at];
             while let Some(own) = own.next_if(|own| *own.name < *next.name) {
                 sink.whole(own);
             }
-            if is_selected(selected, next.family) {
+            let family = &self.catalog.contents().families()[next.family as usize];
+            if is_selected(selected, next.family) && !(has_target && is_target(family)) {
                 self.collect_family(sink, at, &totals, &processes, &exemplars);
             }
         }
@@ -120,7 +128,16 @@ impl Core {
         let named = |family: &Family| {
             metrics.iter().any(|metric| family.sample_names().any(|name| name == *metric))
         };
-        self.catalog.contents().families().iter().map(named).collect()
+        let contents = self.catalog.contents();
+        let is_selected = |family: &Family| match family.name.strip_prefix(BUCKET_PREFIX) {
+            // The buckets of a histogram are read with it.
+            Some(of) => {
+                let of = contents.find_family(of);
+                of.is_some_and(|of| named(&contents.families()[of as usize]))
+            }
+            None => named(family),
+        };
+        contents.families().iter().map(is_selected).collect()
     }
 
     /// Adds the selected families of all taken slots, class by class, so that a run of cells is added for every
@@ -179,29 +196,52 @@ impl Core {
                 continue;
             }
             let series = &contents.series()[lines.series as usize];
+            if family.kind == Kind::Info && is_target(family) && has_no_pairs(series) {
+                continue;
+            }
             if is_per_process(&family.kind) {
                 let rows = processes.get(&lines.series).map_or(&[][..], Vec::as_slice);
                 sink.processes(family, series, &self.rules, rows);
                 continue;
             }
             let cells = &totals[lines.cell..lines.cell + width];
-            let hold = |cell, value| held.hold(cell, value);
-            values(&family.kind, lines.cell, cells, hold, &mut numbers);
+            let mut hold = |cell, value| held.hold(cell, value);
+            let native = match &family.kind {
+                Kind::NativeHistogram(native) => {
+                    let sum = native::cells::SUM;
+                    let sum = hold(lines.cell + sum, f64::from_bits(cells[sum]));
+                    let buckets = contents.buckets_of(lines.series).iter();
+                    let count = |series: u32| totals[contents.series()[series as usize].cell];
+                    let buckets = buckets.map(|&(bucket, series)| (bucket, count(series)));
+                    Some(Counted::new(native, cells, sum, buckets))
+                }
+                _ => None,
+            };
+            match &native {
+                Some(native) => {
+                    numbers.clear();
+                    numbers.extend(native.values());
+                }
+                None => values(&family.kind, lines.cell, cells, hold, &mut numbers),
+            }
             let created_ms = if has_created(&family.kind) { life.created_ms } else { 0 };
             let exemplars = exemplars.get(&lines.series).map_or(&[][..], Vec::as_slice);
             let values = &numbers;
-            let shown = Shown { family, page, lines, series, values, created_ms, exemplars };
-            sink.series(&shown, &self.rules);
+            let shown =
+                Shown { family, page, lines, series, values, native, created_ms, exemplars };
+            sink.series(shown, &self.rules);
         }
         self.figures.floors_applied += held.applied;
         sink.end_family();
     }
 
     /// The supervisor's own metrics, in order of name: all, or those that `metrics` names. What
-    /// workers expose under a name of their samples comes from the workers alone.
+    /// workers expose under a name of their samples comes from the workers alone, but for
+    /// `target_info`: who runs the service knows better what it is than any of its processes.
     fn own_families(&self, metrics: &[String]) -> Vec<FamilySamples> {
         let is_taken = |family: &FamilySamples| {
-            sample_names(family).any(|name| self.catalog.has_sample(&name))
+            family.name != own::TARGET_INFO.name
+                && sample_names(family).any(|name| self.catalog.has_sample(&name))
         };
         let mut families = self.figures_families();
         families.extend(self.figures.outside.iter().cloned());
@@ -212,6 +252,11 @@ impl Core {
         families.iter_mut().for_each(|family| self.rules.labels.add_to(family));
         families.sort_by(|a, b| a.name.cmp(&b.name));
         families
+    }
+
+    /// Whether the supervisor has a `target_info` of its own.
+    fn has_target(&self) -> bool {
+        self.figures.outside.iter().any(|family| family.name == own::TARGET_INFO.name)
     }
 
     /// What the core knows of itself.
@@ -279,11 +324,22 @@ fn sample_names(family: &FamilySamples) -> impl Iterator<Item = String> + '_ {
     suffixes.into_iter().map(|suffix| format!("{}{suffix}", family.name))
 }
 
+/// Whether a family of the workers writes `target_info`.
+fn is_target(family: &Family) -> bool {
+    *family.name == *own::TARGET_INFO.name
+        || (family.kind == Kind::Info && format!("{}_info", family.name) == own::TARGET_INFO.name)
+}
+
+/// Whether an info was set to nothing. Of `target_info` that says that there is none any more.
+fn has_no_pairs(series: &Series) -> bool {
+    series.values.last().is_none_or(|pairs| pairs.is_empty())
+}
+
 /// Whether the sums of a family may not fall: so while nothing negative or not finite was observed.
 fn has_floor(kind: &Kind, series: &[SeriesLines], totals: &[u64]) -> bool {
     let width = kind.cells();
     match kind {
-        Kind::Histogram(_) | Kind::Summary => {
+        Kind::Histogram(_) | Kind::NativeHistogram(_) | Kind::Summary => {
             series.iter().all(|series| totals[series.cell + width - 1] == 0)
         }
         _ => true,

@@ -183,6 +183,7 @@ fn open_core(arena: Arena, inheritance: &Inheritance<'_>) -> io::Result<Core> {
         label_limit: config.label_limit,
         worker_label: config.worker_label,
         labels: config.labels.clone(),
+        native_starts: config.native_starts,
     };
     let (layout, origin) = (inheritance.layout, inheritance.origin);
     if inheritance.starts == 1 && !inheritance.is_reopened {

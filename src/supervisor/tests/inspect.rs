@@ -211,7 +211,7 @@ fn bad_control(layout: &Layout) -> Vec<(usize, u64, &'static str)> {
     let e = layout.entry(1);
     vec![
         (header::MAGIC, 0, "header.magic"),
-        (header::VERSION, 3, "header.version"),
+        (header::VERSION, LAYOUT_VERSION + 1, "header.version"),
         (header::FINGERPRINT, 2, "header.fingerprint"),
         (header::GEOMETRY, 0, "header.geometry.slots"),
         (header::GEOMETRY + 1, 0, "header.geometry.cells"),

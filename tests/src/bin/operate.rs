@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-use tallyboard::{Counter, Gauge, GaugeMode, Histogram, Summary, Timed};
+use tallyboard::{Counter, Gauge, GaugeMode, Histogram, NativeHistogram, Summary, Timed};
 
 tallyboard::labels! {
     struct Request { route: &'static str }
@@ -22,7 +22,10 @@ fn main() {
         let name = format!("app_level_{}", mode.name());
         Gauge::builder(&name, "Level.").mode(mode).register().expect("well formed")
     });
+    let sizes = NativeHistogram::new("app_sizes", "Sizes.").expect("well formed");
     let rounds: u32 = std::env::args().nth(1).map_or(1, |rounds| rounds.parse().expect("a number"));
+    // A bucket begins with its first observation.
+    (0..rounds).for_each(|round| sizes.observe(f64::from(round)));
     nix::unistd::getppid();
     for round in 0..rounds {
         request.inc();
@@ -31,6 +34,7 @@ fn main() {
         busy.add(-1.0).expect_err("a bad amount");
         seconds.observe(f64::from(round));
         bytes.observe(f64::from(round));
+        sizes.observe(f64::from(round));
         seconds.time(|| ());
         bytes.start_timer().discard();
         busy.count_errors(|| Err::<(), _>(())).expect_err("an error that is counted");

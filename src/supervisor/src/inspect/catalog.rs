@@ -101,14 +101,21 @@ fn check_told(contents: &Contents, record: &Record) -> Result<(), Wrong> {
     if told_ms > MOST_MS {
         return Err((format!("a time up to {MOST_MS} ms"), format!("{told_ms} ms")));
     }
+    check_values(contents, record)
+}
+
+/// Checks the value of a series that its kind alone has: the label pairs of an info, or the text of
+/// a bucket.
+fn check_values(contents: &Contents, record: &Record) -> Result<(), Wrong> {
     let Record::Series { family, values, .. } = record else { return Ok(()) };
-    let is_info = contents.families().get(*family as usize).is_some_and(|f| f.kind == Kind::Info);
-    match values.last() {
-        Some(pairs) if is_info && pairs::decode(pairs).is_none() => {
-            Err(("label pairs of an info".to_owned(), format!("{pairs:?}")))
-        }
-        _ => Ok(()),
-    }
+    let Some(family) = contents.families().get(*family as usize) else { return Ok(()) };
+    let last = values.last().map_or("", |value| &**value);
+    let expected = match &family.kind {
+        Kind::Info if pairs::decode(last).is_none() => "label pairs of an info",
+        Kind::Bucket(_) if family.bucket_of(values).is_none() => "a bucket of the histogram",
+        _ => return Ok(()),
+    };
+    Err((expected.to_owned(), format!("{last:?}")))
 }
 
 /// What was expected and what was found, of a log that does not parse.
@@ -177,6 +184,7 @@ impl Catalog {
     fn check_record(&mut self, rest: &[u64], at: usize) -> Result<usize, Wrong> {
         let contents = &self.contents;
         let (record, length) = parse(contents, rest, at)?;
+        check_values(contents, &record)?;
         let wrong = |expected: &str, found: String| Err((expected.to_owned(), found));
         match &record {
             Record::Family(family) if contents.find_family(&family.name).is_some() => {

@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tallyboard_proto::archive::Archive;
 use tallyboard_proto::control::{Attached, Hello, Refused, Rejoin};
-use tallyboard_proto::family::{Family, GaugeMode, Kind};
+use tallyboard_proto::family::{BUCKET_PREFIX, Family, GaugeMode, Kind};
 use tallyboard_proto::layout::{FINGERPRINT, Geometry, LAYOUT_VERSION, Layout, slot_header};
 use tallyboard_proto::life::Life;
 use tallyboard_proto::log::{self, Action, Begun, Contents, Record, Removal};
+use tallyboard_proto::native::Native;
 use tallyboard_proto::slot::SlotHeader;
 use tallyboard_proto::word::Words;
 use tallyboard_segment::private;
@@ -65,6 +66,12 @@ pub(crate) fn summary(name: &str) -> Family {
 pub(crate) fn histogram(name: &str) -> Family {
     let kind = Kind::Histogram([1.0, 2.0].into());
     Family::new(kind, name, "", "Help.", &["l"]).expect("a good family")
+}
+
+/// A native histogram of so many buckets, with one classic bound.
+pub(crate) fn native(name: &str, max_buckets: u16) -> Family {
+    let native = Native { schema: 0, zero_threshold: 0.5, max_buckets, bounds: [2.0].into() };
+    Family::new(Kind::NativeHistogram(native), name, "", "Help.", &["l"]).expect("a good family")
 }
 
 pub(crate) fn caller(pid: u32) -> Caller {
@@ -137,15 +144,33 @@ impl Board {
 
     /// The first cell of a series of `worker`, which begins family and series where it must.
     pub(crate) fn series(&self, worker: &mut Worker, family: &Family, label: &str) -> usize {
+        self.series_of(worker, family, &[label])
+    }
+
+    /// The cell of a bucket of a series, which begins where it must.
+    pub(crate) fn bucket(
+        &self,
+        worker: &mut Worker,
+        of: &Family,
+        label: &str,
+        bucket: &str,
+    ) -> usize {
+        let Kind::NativeHistogram(native) = &of.kind else { panic!("{of:?}") };
+        let (kind, name) = (Kind::Bucket(native.clone()), format!("{BUCKET_PREFIX}{}", of.name));
+        let family = Family::new(kind, &name, "", "", &["l", "le"]).expect("a good family");
+        self.series_of(worker, &family, &[label, bucket])
+    }
+
+    fn series_of(&self, worker: &mut Worker, family: &Family, values: &[&str]) -> usize {
         let known = worker.contents.find_family(&family.name);
         let ordinal =
             known.unwrap_or_else(|| match self.append(worker, Record::Family(family.clone())) {
                 Begun::Family(ordinal) => ordinal as u32,
                 other => panic!("{other:?}"),
             });
-        let series = worker.contents.find_series(ordinal, &[label]).map(|series| series as usize);
+        let series = worker.contents.find_series(ordinal, values).map(|series| series as usize);
         let series = series.unwrap_or_else(|| {
-            let values = [label.into()].into();
+            let values = values.iter().map(|&value| value.into()).collect();
             match self.append(worker, Record::Series { family: ordinal, created_ms: 1, values }) {
                 Begun::Series(series) => series,
                 other => panic!("{other:?}"),
@@ -173,7 +198,13 @@ impl Board {
             cells.clone().for_each(|cell| self.set(worker, cell, 0));
         }
         let load = |cell| self.core.arena().load(self.cell(worker, cell), Relaxed);
-        let (series, cells) = (series as u32, cells.map(load).collect());
+        let series = series as u32;
+        let buckets = worker.contents.buckets_of(series).iter().map(|(_, bucket)| *bucket);
+        let buckets = buckets.flat_map(|bucket| {
+            let cell = worker.contents.series()[bucket as usize].cell;
+            [u64::from(bucket), load(cell)]
+        });
+        let cells = cells.map(load).chain(buckets).collect();
         self.append(worker, Record::Removal(Removal { series, action, at_ms, cells }));
     }
 

@@ -5,8 +5,9 @@ use tallyboard_exposition::parse::{Options, parse};
 use tallyboard_proto::archive::Archive;
 use tallyboard_proto::family::{Family, Kind};
 use tallyboard_proto::log::{Action, Record};
+use tallyboard_supervisor::core::Rules;
 
-use crate::board::{Board, Worker, counter, histogram, summary};
+use crate::board::{Board, GEOMETRY, Page, Worker, counter, histogram, native, summary};
 
 #[test]
 fn the_earliest_begin_is_when_a_series_was_created_until_it_begins_anew() {
@@ -181,4 +182,87 @@ fn openmetrics_has_no_sum_that_is_negative_or_no_number() {
         }
         assert!(board.page().get(r#"s_sum{l="x"}"#).is_some(), "text 0.0.4 has any");
     }
+}
+
+#[test]
+fn the_buckets_of_a_native_histogram_are_those_of_all_at_the_widest_level_of_any() {
+    let mut board = Board::new();
+    let family = native("n", 2);
+    let mut workers: Vec<_> = (1..=3).map(|pid| board.worker_without_prefix(pid)).collect();
+    let mut observe = |board: &Board, at: usize, bucket: &str, times: u64| {
+        let worker: &mut Worker = &mut workers[at];
+        board.series(worker, &family, "x");
+        let cell = board.bucket(worker, &family, "x", bucket);
+        board.add(worker, cell, times);
+        worker.slot
+    };
+    let expect = |board: &mut Board, expect: &str| {
+        let text = board.core.expose_as(Format::OpenMetrics200, &["n".into()]);
+        let text = String::from_utf8(text).expect("a text");
+        let line = text.lines().find(|line| line.starts_with("n{")).expect("a histogram");
+        assert!(line.contains(expect), "expected {expect} in {line}");
+    };
+    observe(&board, 0, "0+1/0", 1);
+    observe(&board, 1, "1+2/0", 2);
+    expect(&mut board, "schema:0,");
+    expect(&mut board, "positive_spans:[1:2],positive_buckets:[1,2]");
+    // There are three, and may be two.
+    observe(&board, 1, "1+5/0", 4);
+    expect(&mut board, "schema:-1,");
+    expect(&mut board, "positive_spans:[1:3],positive_buckets:[3,0,4]");
+    // Another process has gone on in wider ones, and dies.
+    let slot = observe(&board, 2, "1+1/2", 8);
+    expect(&mut board, "schema:-2,");
+    expect(&mut board, "positive_spans:[1:2],positive_buckets:[11,4],bucket:[2.0:1,+Inf:15]");
+    board.core.exited(slot, 1);
+    board.core.reclaim();
+    for _ in 0..2 {
+        expect(&mut board, "{count:15,");
+        expect(&mut board, "positive_spans:[1:2],positive_buckets:[11,4],bucket:[2.0:1,+Inf:15]");
+        board = board.restart();
+    }
+}
+
+#[test]
+fn when_a_native_histogram_began_is_written_on_request_alone() {
+    for (native_starts, expect) in [(false, false), (true, true)] {
+        let rules = Rules { native_starts, ..Rules::new(vec![0], 100) };
+        let mut board = Board::with_rules(GEOMETRY, rules);
+        let mut worker = board.worker(1);
+        board.series(&mut worker, &native("n", 8), "x");
+        let page = board.core.expose_as(Format::OpenMetrics200, &["n".into()]);
+        let page = String::from_utf8(page).expect("a text");
+        assert_eq!(page.contains(" st@0.001"), expect, "{page}");
+    }
+}
+
+#[test]
+fn the_limit_of_label_sets_is_one_of_series_and_not_of_their_buckets() {
+    let mut board = Board::with(GEOMETRY, 1);
+    let mut worker = board.worker(1);
+    let family = native("n", 160);
+    board.series(&mut worker, &family, "x");
+    for index in 0..9 {
+        let cell = board.bucket(&mut worker, &family, "x", &format!("0+{index}/0"));
+        board.add(&worker, cell, 1);
+    }
+    board.series(&mut worker, &family, "y");
+    assert_eq!(board.page().get(r#"n_count{l="x"}"#), Some(9.0));
+    assert_eq!(board.page().get(r#"n_count{l="y"}"#), None);
+    let restricted = Page::parse(&board.core.expose(&["n_count".into()]));
+    assert_eq!(restricted.get(r#"n_bucket{l="x",le="+Inf"}"#), Some(9.0));
+}
+
+#[test]
+fn the_buckets_of_another_definition_are_not_taken_for_those_of_the_first() {
+    let mut board = Board::new();
+    let (mut first, mut second) = (board.worker(1), board.worker_without_prefix(2));
+    for (worker, max_buckets, times) in [(&mut first, 8, 1), (&mut second, 4, 100)] {
+        let family = native("n", max_buckets);
+        board.series(worker, &family, "x");
+        let cell = board.bucket(worker, &family, "x", "0+1/0");
+        board.add(worker, cell, times);
+    }
+    assert_eq!(board.page().get(r#"n_count{l="x"}"#), Some(1.0));
+    assert_eq!(board.page().get("tallyboard_quarantined_families"), Some(1.0));
 }

@@ -2,12 +2,28 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use tallyboard_proto::family::Family;
 use tallyboard_proto::log::Action;
 use tallyboard_proto::word::Words;
 
-use crate::board::{Board, Random, Worker, counter};
+use crate::board::{self, Board, Random, Worker};
 
-const X: &str = r#"c_total{l="x"}"#;
+/// What is counted: a family, its sample, and the buckets that its counts may be in.
+struct Counted {
+    family: Family,
+    key: &'static str,
+    buckets: &'static [&'static str],
+}
+
+fn counter() -> Counted {
+    Counted { family: board::counter("c"), key: r#"c_total{l="x"}"#, buckets: &[] }
+}
+
+/// Some of its buckets are of another level than others, or cut by the classic bound.
+fn native() -> Counted {
+    let buckets = &["0+1/0", "1+2/0", "1+3/1", "0-1/0", "0-0/2"];
+    Counted { family: board::native("c", 3), key: r#"c_count{l="x"}"#, buckets }
+}
 
 /// What a series must be, whatever four workers do with it.
 #[derive(Clone, Debug, Default)]
@@ -93,7 +109,7 @@ impl Model {
     }
 }
 
-fn sequence(seed: u64) {
+fn sequence(of: &Counted, seed: u64) {
     let mut random = Random(seed);
     let mut board = Board::new();
     let mut model = Model::default();
@@ -102,7 +118,7 @@ fn sequence(seed: u64) {
     for step in 0..24 {
         let by = random.below(4) as usize;
         let choice = random.below(12);
-        let cell = board.series(&mut workers[by], &counter("c"), "x");
+        let cell = board.series(&mut workers[by], &of.family, "x");
         // The first of all begins it in its log; so does each that has no prefix with it.
         let is_own = workers[by].log_words != 0 && cell == 0 && workers[by].began("c", "x");
         if is_own && !model.of[by].is_own {
@@ -113,14 +129,7 @@ fn sequence(seed: u64) {
         let actions = [Action::Remove, Action::Remove, Action::Hold, Action::Reset];
         match choice {
             0..=3 => {
-                let half = choice % 2;
-                board.add(&workers[by], cell, 1 + random.below(9));
-                board.add_float(&workers[by], cell + 1, 0.5 * half as f64);
-                let now = board.core.arena().load(board.cell(&workers[by], cell), Relaxed);
-                let float = board.core.arena().load(board.cell(&workers[by], cell + 1), Relaxed);
-                let total = now as f64 + f64::from_bits(float);
-                let amount = total - workers[by].counted;
-                workers[by].counted = total;
+                let amount = count(&board, &mut workers[by], of, cell, choice, &mut random);
                 model.count(by, amount);
                 steps.push(format!("{by} counts {amount}"));
             }
@@ -151,11 +160,35 @@ fn sequence(seed: u64) {
         }
         model.settle();
         board.page();
-        assert_eq!(board.page().get(X), model.shown(), "seed {seed}: {steps:#?} {model:#?}");
+        assert_eq!(board.page().get(of.key), model.shown(), "seed {seed}: {steps:#?} {model:#?}");
     }
+}
+
+/// Counts something, and gives how much.
+fn count(
+    board: &Board,
+    worker: &mut Worker,
+    of: &Counted,
+    cell: usize,
+    choice: u64,
+    random: &mut Random,
+) -> f64 {
+    let amount = 1 + random.below(9);
+    if !of.buckets.is_empty() {
+        let bucket = of.buckets[random.below(of.buckets.len() as u64) as usize];
+        let bucket = board.bucket(worker, &of.family, "x", bucket);
+        board.add(worker, bucket, amount);
+        return amount as f64;
+    }
+    board.add(worker, cell, amount);
+    board.add_float(worker, cell + 1, 0.5 * (choice % 2) as f64);
+    let load = |cell| board.core.arena().load(board.cell(worker, cell), Relaxed);
+    let total = load(cell) as f64 + f64::from_bits(load(cell + 1));
+    total - std::mem::replace(&mut worker.counted, total)
 }
 
 #[test]
 fn whatever_workers_say_in_whatever_order_a_series_is_what_the_model_says() {
-    (0..1000).for_each(sequence);
+    (0..1000).for_each(|seed| sequence(&counter(), seed));
+    (0..1000).for_each(|seed| sequence(&native(), seed));
 }

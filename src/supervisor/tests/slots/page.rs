@@ -3,8 +3,9 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use tallyboard_exposition::sample::Value;
-use tallyboard_proto::family::GaugeMode;
+use tallyboard_proto::family::{Family, GaugeMode, Kind};
 use tallyboard_proto::log::Action;
+use tallyboard_proto::pairs;
 use tallyboard_proto::word::Words;
 use tallyboard_supervisor::own::{Own, SERVICE_CPU, SERVICE_OPEN_FDS, TARGET_INFO};
 
@@ -184,9 +185,9 @@ fn a_family_of_the_workers_comes_instead_of_one_of_the_supervisors_with_its_samp
     let set = |board: &mut Board| {
         let value = |own: &Own, value| own.value(Value::Whole(value));
         let outside = vec![value(&SERVICE_CPU, 7), value(&SERVICE_OPEN_FDS, 8)];
-        board.core.figures().set_outside([outside, vec![TARGET_INFO.info(&[])]].concat());
+        board.core.figures().set_outside(outside);
     };
-    let keys = ["process_cpu_seconds_total", "process_open_fds", "target_info"];
+    let keys = ["process_cpu_seconds_total", "process_open_fds"];
     let family_of = |key: &str| -> String {
         let name = key.split('{').next().unwrap_or_default();
         name.strip_suffix("_total").unwrap_or(name).to_owned()
@@ -195,8 +196,7 @@ fn a_family_of_the_workers_comes_instead_of_one_of_the_supervisors_with_its_samp
         (None, &[][..]),
         (Some(counter("process_cpu_seconds")), &keys[..1]),
         (Some(gauge("process_cpu_seconds_total", GaugeMode::Sum)), &keys[..1]),
-        (Some(gauge("process_open_fds", GaugeMode::All)), &keys[1..2]),
-        (Some(gauge("target_info", GaugeMode::Max)), &keys[2..]),
+        (Some(gauge("process_open_fds", GaugeMode::All)), &keys[1..]),
         (Some(gauge("process_open_fds_of_mine", GaugeMode::Sum)), &[]),
     ] {
         let mut board = Board::new();
@@ -221,6 +221,49 @@ fn a_family_of_the_workers_comes_instead_of_one_of_the_supervisors_with_its_samp
             board = board.restart();
             set(&mut board);
         }
+    }
+}
+
+#[test]
+fn a_target_is_what_the_supervisor_says_and_else_what_a_worker_said_last() {
+    let target = |board: &mut Board, pairs: &[(&str, &str)]| {
+        let outside = if pairs.is_empty() { vec![] } else { vec![TARGET_INFO.info(pairs)] };
+        board.core.figures().set_outside(outside);
+    };
+    let shown = |board: &mut Board| {
+        let order = board.page().order;
+        order.into_iter().filter(|key| key.starts_with("target")).collect::<Vec<_>>()
+    };
+    let info = Family::new(Kind::Info, "target", "", "Target metadata", &[]).unwrap();
+    for other in [None, Some(gauge("target_info", GaugeMode::Max))] {
+        let mut board = Board::new();
+        let mut worker = board.worker(11);
+        let family = other.as_ref().unwrap_or(&info);
+        let said = pairs::encode(&[("env", "test")]).unwrap();
+        let cell = board.series(&mut worker, family, if other.is_some() { "x" } else { &said });
+        let expect =
+            if other.is_some() { r#"target_info{l="x"}"# } else { r#"target_info{env="test"}"# };
+        match &other {
+            Some(_) => board.set_gauge(&worker, cell, 1.0, 1),
+            None => board.add(&worker, cell, 5),
+        }
+        target(&mut board, &[]);
+        assert_eq!(shown(&mut board), [expect]);
+        // The same labels too: no two samples are the same.
+        for own in [("env", "test"), ("env", "live")] {
+            target(&mut board, &[own]);
+            assert_eq!(shown(&mut board), [format!("target_info{{env={:?}}}", own.1)]);
+        }
+        if other.is_none() {
+            let cleared = board.series(&mut worker, family, "");
+            board.add(&worker, cleared, 6);
+            assert_eq!(shown(&mut board), [r#"target_info{env="live"}"#]);
+            target(&mut board, &[]);
+            assert_eq!(shown(&mut board), [""; 0]);
+            board.add(&worker, cell, 2);
+            assert_eq!(shown(&mut board), [expect]);
+        }
+        board.kill(&worker);
     }
 }
 

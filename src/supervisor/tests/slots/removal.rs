@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use tallyboard_proto::family::{Family, GaugeMode};
+use tallyboard_proto::family::{Family, GaugeMode, Kind};
 use tallyboard_proto::log::{self, Action, Record, Removal};
 use tallyboard_proto::word::Words;
 
-use crate::board::{Board, Worker, counter, gauge, histogram, summary};
+use crate::board::{Board, Worker, counter, gauge, histogram, native, summary};
 
 const X: &str = r#"c_total{l="x"}"#;
 
@@ -24,7 +24,16 @@ struct Count {
 impl Count {
     fn count(&self, board: &Board, worker: &mut Worker, times: u32) {
         let cell = board.series(worker, &self.family, "x");
-        board.add(worker, cell + self.whole, times.into());
+        let whole = match self.family.kind {
+            // Each worker has a bucket of its own, and one that all have.
+            Kind::NativeHistogram(_) => {
+                let own = format!("1+{}/0", 3 + worker.slot);
+                let bucket = if times.is_multiple_of(2) { own.as_str() } else { "0+1/0" };
+                board.bucket(worker, &self.family, "x", bucket)
+            }
+            _ => cell + self.whole,
+        };
+        board.add(worker, whole, times.into());
         let amount = 0.5 * f64::from(times);
         self.float.into_iter().for_each(|at| board.add_float(worker, cell + at, amount));
     }
@@ -40,6 +49,9 @@ fn counts() -> Vec<Count> {
         row(histogram("h"), 1, Some(3), r#"h_bucket{l="x",le="2.0"}"#, 1.0),
         row(summary("s"), 0, Some(1), r#"s_count{l="x"}"#, 1.0),
         row(summary("s"), 0, Some(1), r#"s_sum{l="x"}"#, 0.5),
+        row(native("n", 8), 0, None, r#"n_count{l="x"}"#, 1.0),
+        row(native("n", 8), 0, Some(2), r#"n_sum{l="x"}"#, 0.5),
+        row(native("n", 1), 0, Some(2), r#"n_bucket{l="x",le="+Inf"}"#, 1.0),
     ]
 }
 

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tallyboard::{Counter, Family, Histogram, Summary};
-use tallyboard_exposition::sample::{FamilySamples, Type};
+use tallyboard::{Counter, Family, Histogram, NativeHistogram, Summary};
+use tallyboard_exposition::sample::{FamilySamples, NativeHistogram as NativeSamples, Type};
 
 use crate::board::{fork, scrape_when_taken, spawn};
 use crate::features::shown::{ACCEPTED, Shown};
@@ -28,6 +28,7 @@ const EXAMPLE: usize = 16;
 
 struct Metrics {
     seconds: Family<Histogram>,
+    sizes: NativeHistogram,
     bytes: Summary,
     rounds: Counter,
 }
@@ -37,6 +38,11 @@ impl Metrics {
         let seconds = Histogram::builder("consistent_seconds", "Observed by all.").buckets(&BOUNDS);
         Ok(Self {
             seconds: seconds.labels(&["half"]).family()?,
+            // The bounds of its classic buckets are those of native ones.
+            sizes: NativeHistogram::builder("consistent_sizes", "Observed by all.")
+                .schema(0)
+                .classic_buckets(&BOUNDS)
+                .register()?,
             bytes: Summary::new("consistent_bytes", "Observed by all.")?,
             rounds: Counter::new("consistent_rounds_total", "Counted by all.")?,
         })
@@ -88,6 +94,7 @@ fn write(metrics: &Metrics, ledger: &Ledger, writer: usize) -> i32 {
                 seconds.observe(value);
             }
         });
+        metrics.sizes.observe(value);
         metrics.bytes.observe(value);
         metrics.rounds.inc();
         std::thread::sleep(Duration::from_millis(1));
@@ -108,6 +115,8 @@ struct Point {
     count: u64,
     /// None for a counter.
     sum: Option<f64>,
+    /// Up to each bound and in all, by the buckets of a native histogram.
+    native: Option<Vec<u64>>,
 }
 
 impl Points {
@@ -120,6 +129,10 @@ impl Points {
                 let name = family.name.trim_end_matches("_total");
                 let point = page.points.entry(format!("{name}{labels:?}")).or_default();
                 let value = sample.value.as_f64();
+                if let Some(native) = &sample.native {
+                    point.native = Some(counts_of(native));
+                    continue;
+                }
                 match &*sample.suffix {
                     "_bucket" => point.counts.push(value as u64),
                     "_count" | "_total" => point.count = value as u64,
@@ -142,6 +155,26 @@ impl Points {
     }
 }
 
+/// How much is up to each bound and in all, by the buckets of a native histogram of schema 0.
+fn counts_of(native: &NativeSamples) -> Vec<u64> {
+    let mut buckets = Vec::new();
+    let mut counts = native.positive.counts.iter();
+    let mut index = 0;
+    for span in &native.positive.spans {
+        index += span.offset;
+        for count in counts.by_ref().take(span.length as usize) {
+            buckets.push((2_f64.powi(index), count.as_f64() as u64));
+            index += 1;
+        }
+    }
+    let zero = native.zero_count.as_f64() as u64;
+    let up_to = |bound: f64| {
+        let buckets = buckets.iter().filter(|(upper, _)| *upper <= bound);
+        zero + buckets.map(|(_, count)| count).sum::<u64>()
+    };
+    BOUNDS.iter().copied().chain([f64::INFINITY]).map(up_to).collect()
+}
+
 /// Holds a page against itself and its neighbours; says how many points there were.
 fn check(before: &Points, now: &Points, next: &Points, writers: usize) -> Result<usize, String> {
     for (name, now) in &now.points {
@@ -151,6 +184,9 @@ fn check(before: &Points, now: &Points, next: &Points, writers: usize) -> Result
         };
         if !now.counts.is_sorted() || now.counts.last().is_some_and(|all| *all != now.count) {
             return wrong("the buckets do not rise to the count");
+        }
+        if now.native.as_ref().is_some_and(|native| *native != now.counts) {
+            return wrong("native buckets that are not the classic ones");
         }
         if let Some(before) = before.points.get(name) {
             let fell = before.counts.iter().zip(&now.counts).any(|(before, now)| before > now);

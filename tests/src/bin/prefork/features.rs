@@ -13,6 +13,7 @@ mod counters;
 mod ended;
 mod gauges;
 mod labelled;
+mod native;
 mod observed;
 pub(crate) mod shown;
 mod spent;
@@ -25,11 +26,13 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tallyboard::{GaugeMode, Registry, RegistryBuilder};
+use tallyboard_exposition::parse::{Options, parse};
+use tallyboard_exposition::sample::FamilySamples;
 use tallyboard_segment::pass::Address;
 use tallyboard_segment::process::unix_ms;
 use tallyboard_supervisor::ask;
 use tallyboard_tests::child::until;
-use tallyboard_tests::http::get_as;
+use tallyboard_tests::http::get_bytes;
 
 use crate::board::{Board, fork, scrape_when_taken};
 use crate::stage::{Stage, killed, send, text};
@@ -78,7 +81,7 @@ pub(crate) fn family(row: &str) -> String {
 pub(crate) fn run() -> Result<Value, String> {
     told::hold_a_private_counter();
     let rows = [counters::ROWS, gauges::ROWS, observed::ROWS, told::ROWS, ended::ROWS];
-    let rows = [&rows.concat(), collected::ROWS].concat();
+    let rows = [&rows.concat(), native::ROWS, collected::ROWS].concat();
     drive(&rows, &[], Registry::builder().refresh_interval(Duration::from_millis(10)))
 }
 
@@ -214,23 +217,25 @@ impl<'a> Stand<'a> {
 
     /// A worker gets the page that HTTP serves.
     fn compare_expositions(&self) -> Result<(), String> {
-        let of_workers = |page: &str| -> Vec<String> {
-            page.lines().filter(|line| line.contains("feat_")).map(str::to_owned).collect()
+        let of_workers = |page: &[u8], format| -> Result<Vec<FamilySamples>, String> {
+            let mut families = parse(page, format, &Options::default()).map_err(text)?;
+            families.retain(|family| family.name.starts_with("feat_"));
+            Ok(families)
         };
-        for (accept, _) in ACCEPTED {
+        for &(accept, format) in ACCEPTED {
             let named = family(self.rows[0].name);
             for names in [&[][..], &[named.as_str()]] {
                 let ours = Registry::shared().exposition(accept, names).map_err(text)?;
                 let queries: Vec<String> =
                     names.iter().map(|name| format!("?name[]={name}")).collect();
                 let path = format!("/metrics{}", queries.concat());
-                let served = get_as(self.metrics, &path, accept).map_err(text)?;
+                let served = get_bytes(self.metrics, &path, accept).map_err(text)?;
                 let content_type = format!("content-type: {}", ours.0.to_ascii_lowercase());
                 if !served.headers.lines().any(|line| line == content_type) {
                     return Err(format!("expected {content_type:?}, found {:?}", served.headers));
                 }
-                let ours = of_workers(std::str::from_utf8(&ours.1).map_err(text)?);
-                let served = of_workers(&served.body);
+                let ours = of_workers(&ours.1, format)?;
+                let served = of_workers(&served.body, format)?;
                 if ours != served || ours.len() < names.len() {
                     return Err(format!("expected {served:#?} as {accept}, found {ours:#?}"));
                 }

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use tallyboard::{Counter, GaugeMode, Histogram, Registry};
+use tallyboard::{Counter, GaugeMode, Histogram, NativeHistogram, Registry};
 use tallyboard_segment::pass::Address;
 use tallyboard_tests::child::{free_address, until};
 
@@ -64,6 +64,7 @@ pub(crate) fn run() -> Result<Value, String> {
     let lost: u64 = (0..DOOMED).map(|worker| ledger.bounds(worker, What::Own).0).sum();
     let found = json!({
         "own": own, "observations": page.value("late_seconds_count", &[]),
+        "sizes": page.value("late_sizes_count", &[]),
         "sum": page.value("late_seconds_sum", &[]), "highest": page.value("late_highest", &[]),
         "killed_before": DOOMED, "died_with_them": lost,
     });
@@ -82,6 +83,7 @@ fn work(ledger: &Ledger, worker: usize) -> i32 {
     let own = Counter::builder("late_own_total", "Counted by one worker.").labels(&["worker"]);
     let Ok(Ok(own)) = own.family().map(|own| own.with(&[worker.to_string()])) else { return 3 };
     let Ok(seconds) = Histogram::new("late_seconds", "Observed by all.") else { return 4 };
+    let Ok(sizes) = NativeHistogram::new("late_sizes", "Observed by all.") else { return 4 };
     let highest = tallyboard::Gauge::builder("late_highest", "Set before anybody answered.");
     let Ok(highest) = highest.mode(GaugeMode::Max).register() else { return 5 };
     highest.set(worker as f64);
@@ -89,6 +91,7 @@ fn work(ledger: &Ledger, worker: usize) -> i32 {
         for _ in 0..1000 {
             ledger.count(worker, What::Own, || own.inc());
             ledger.count(worker, What::Observation, || seconds.observe(0.5));
+            sizes.observe(1.0 + worker as f64);
         }
         if Registry::shared().attachment().is_some() {
             ledger.set_attached(worker);

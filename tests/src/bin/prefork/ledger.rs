@@ -17,11 +17,13 @@ pub(crate) enum What {
     Shared = 1,
     /// The histogram that all workers observe into.
     Observation = 2,
+    /// The native histogram that all workers observe into.
+    Size = 3,
 }
 
-const WORDS_PER_WORKER: usize = 8;
-const ATTACHED: usize = 6;
-const HUNTED: usize = 7;
+const WORDS_PER_WORKER: usize = 16;
+const ATTACHED: usize = 8;
+const HUNTED: usize = 9;
 const SCRAPES: usize = 0;
 const FAILURES: usize = 1;
 const DECREASES: usize = 2;

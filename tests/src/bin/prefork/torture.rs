@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use tallyboard::{Counter, Family, Histogram, Registry};
+use tallyboard::{Counter, Family, Histogram, NativeHistogram, Registry};
 use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::ask;
 use tallyboard_tests::child::until;
@@ -20,6 +20,18 @@ use crate::ledger::{Ledger, What};
 
 /// What is observed each time: a power of two, so that sums of it are exact.
 const OBSERVATION: f64 = 0.5;
+
+/// What a native histogram observes in turn: more buckets than it may have, on both sides of zero.
+const SIZES: [f64; 24] = {
+    let mut sizes = [0.0; 24];
+    let mut at = 1;
+    while at < sizes.len() {
+        let sign = if at % 3 == 0 { -1.0 } else { 1.0 };
+        sizes[at] = sign * (1_u64 << (2 * at)) as f64;
+        at += 1;
+    }
+    sizes
+};
 
 /// How many label values there are for workers; a long run uses each several times.
 const LABELS: usize = 4096;
@@ -33,6 +45,7 @@ struct Torture {
     own: Family<Counter>,
     shared: Counter,
     seconds: Histogram,
+    sizes: NativeHistogram,
     random: u64,
     born: usize,
     /// Pid and number of each living worker.
@@ -87,11 +100,13 @@ impl Torture {
     fn new(workers: usize, kills: u64, seed: u64) -> Result<Self, String> {
         let text = |error: tallyboard::RegisterError| error.to_string();
         let own = Counter::builder("torture_own_total", "Counted by one worker.");
+        let sizes = NativeHistogram::builder("torture_sizes", "Observed by all.");
         Ok(Self {
             ledger: Ledger::new(workers + kills as usize)?,
             own: own.labels(&["worker"]).family().map_err(text)?,
             shared: Counter::new("torture_shared_total", "Counted by all.").map_err(text)?,
             seconds: Histogram::new("torture_seconds", "Observed by all.").map_err(text)?,
+            sizes: sizes.max_buckets(16).register().map_err(text)?,
             random: seed,
             born: 0,
             living: Vec::new(),
@@ -122,10 +137,12 @@ impl Torture {
         let Ok(own) = self.own.with(&[(number % LABELS).to_string()]) else { return 4 };
         self.ledger.set_attached(number);
         loop {
-            for _ in 0..BURST {
+            for round in 0..BURST {
                 self.ledger.count(number, What::Own, || own.inc());
                 self.ledger.count(number, What::Shared, || self.shared.inc());
                 self.ledger.count(number, What::Observation, || self.seconds.observe(OBSERVATION));
+                let size = SIZES[(number + round) % SIZES.len()];
+                self.ledger.count(number, What::Size, || self.sizes.observe(size));
             }
             // Many workers on few processors: those that are not about to die make room.
             if !self.ledger.is_hunted(number) {
@@ -222,11 +239,14 @@ impl Torture {
         within("the histogram's count", count, acknowledged, intended)?;
         let sum = page.value("torture_seconds_sum", &[]).unwrap_or(0.0) / OBSERVATION;
         within("the histogram's sum", sum, count as u64 - self.born as u64, count as u64)?;
+        let sizes = page.value("torture_sizes_count", &[]).unwrap_or(0.0);
+        let (acknowledged, intended) = self.ledger.sums(self.born, What::Size);
+        within("the native histogram's count", sizes, acknowledged, intended)?;
         let [scrapes, failures, decreases] = self.ledger.scrapes();
         let own = |name| page.sum(name);
         Ok(json!({
             "born": self.born, "kills": kills, "own": own_sum, "shared": shared,
-            "observations": count, "scrapes": scrapes, "failures": failures,
+            "observations": count, "sizes": sizes, "scrapes": scrapes, "failures": failures,
             "decreases": decreases,
             "reclaims": own("tallyboard_reclaims_total"),
             "quarantines": own("tallyboard_quarantines_total"),

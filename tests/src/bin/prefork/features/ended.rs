@@ -1,6 +1,8 @@
 //! Series that are removed, and what becomes of them when somebody counts them again.
 
-use tallyboard::{Counter, Family, Gauge, GaugeMode, Histogram, LabelError, Summary};
+use tallyboard::{
+    Counter, Family, Gauge, GaugeMode, Histogram, LabelError, NativeHistogram, Summary,
+};
 
 use super::Moment::{Again, First, Killed, Last, Second};
 use super::{Done, Moment, Row, family};
@@ -162,7 +164,7 @@ fn removed(row: &str, turn: Moment, removes: &[Moment]) -> Done {
 }
 
 /// A family of any metric.
-trait Removable {
+pub(crate) trait Removable {
     fn held(&self) -> Vec<String>;
     fn end(&self, value: &str) -> Result<bool, LabelError>;
 }
@@ -181,10 +183,10 @@ macro_rules! removable {
     )*};
 }
 
-removable!(Counter, Gauge, Summary, Histogram);
+removable!(Counter, Gauge, Summary, Histogram, NativeHistogram);
 
 /// Removes the series of one value in some turns, which the process holds.
-fn remove(family: &impl Removable, turn: Moment, removes: &[Moment]) -> Done {
+pub(crate) fn remove(family: &impl Removable, turn: Moment, removes: &[Moment]) -> Done {
     let held = |expected: &[&str]| match family.held() {
         held if held == expected => Ok(()),
         held => Err(format!("expected to hold {expected:?}, found {held:?}")),

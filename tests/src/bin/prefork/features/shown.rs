@@ -4,6 +4,9 @@
 //!   worker is `w1`, `w2` or `w3`, in the order of birth.
 //! - `_total 3 @2`: its series was created in the second turn; `# {trace='a'} 1 @4` is an exemplar of
 //!   the turn of that number. Both are left out where a format has neither.
+//! - `!` in front of a line that formats with native histograms have, `?` in front of one that the
+//!   others have: ` 3 1: z1 +2:1,3:1 -5:1` is one of 3 of schema 1, with 1 in the zero bucket, 1 in
+//!   buckets 2 and 3 above zero, and 1 in bucket 5 below.
 //! - `*` for a value is any that is not negative, and `~2` a time in the second turn.
 
 use std::collections::BTreeMap;
@@ -11,8 +14,8 @@ use std::net::SocketAddr;
 
 use tallyboard_exposition::format::Format;
 use tallyboard_exposition::parse::{Options, parse};
-use tallyboard_exposition::sample::{FamilySamples, Sample, Value};
-use tallyboard_tests::http::get_as;
+use tallyboard_exposition::sample::{FamilySamples, NativeBuckets, NativeHistogram, Sample, Value};
+use tallyboard_tests::http::get_bytes;
 
 use crate::features::Moment;
 use crate::stage::text;
@@ -21,6 +24,13 @@ use crate::stage::text;
 pub(crate) const ACCEPTED: &[(&str, Format)] = &[
     ("application/openmetrics-text; version=1.0.0", Format::OpenMetrics100),
     ("text/plain; version=0.0.4", Format::Text004),
+    ("application/openmetrics-text; version=2.0.0", Format::OpenMetrics200),
+    ("text/plain; version=1.0.0; escaping=allow-utf-8", Format::Text100),
+    (
+        "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; \
+         encoding=delimited",
+        Format::Protobuf,
+    ),
 ];
 
 /// The labels that tell processes apart.
@@ -36,13 +46,14 @@ type Turns = [(Moment, u64)];
 
 impl Shown {
     pub(crate) fn get(address: SocketAddr, accept: &str, format: Format) -> Result<Self, String> {
-        let answer = get_as(address, "/metrics", accept).map_err(text)?;
-        let content_type = format!("content-type: {}", format.content_type());
+        let answer = get_bytes(address, "/metrics", accept).map_err(text)?;
+        let content_type = format!("content-type: {}", format.content_type().to_ascii_lowercase());
         if answer.status != 200 || !answer.headers.contains(&content_type) {
             return Err(format!("expected {content_type}, found {answer:?}"));
         }
-        let families = parse(answer.body.as_bytes(), format, &Options::default());
-        let families = families.map_err(|error| format!("{error} in {}", answer.body))?;
+        let families = parse(&answer.body, format, &Options::default());
+        let page = String::from_utf8_lossy(&answer.body);
+        let families = families.map_err(|error| format!("{error} in {page}"))?;
         Ok(Self { families })
     }
 
@@ -65,10 +76,12 @@ impl Shown {
                 };
                 let row = names.iter().filter(is_of).max_by_key(|row| row.len());
                 let row = row.copied().unwrap_or(name);
+                let native = sample.native.as_deref();
                 let line = [
                     name[row.len()..].to_owned(),
                     labels(&sample.labels, pids),
                     format!(" {}", number(sample.value)),
+                    native.map(buckets).unwrap_or_default(),
                     created(family, sample, turns)?,
                     exemplar(sample, turns),
                 ];
@@ -87,13 +100,21 @@ pub(crate) fn is_as(
     format: Format,
     turns: &Turns,
 ) -> Result<(), Vec<&'static str>> {
-    let has_all = format == Format::OpenMetrics100;
+    let has_all = !matches!(format, Format::Text004 | Format::Text100);
+    let has_native = matches!(format, Format::OpenMetrics200 | Format::Protobuf);
+    let of_format = |line: &&'static str| match line.as_bytes().first() {
+        Some(b'!') => has_native,
+        Some(b'?') => !has_native,
+        _ => true,
+    };
     let without = |line: &'static str| {
         let end = [line.find(" @"), line.find(" #")].into_iter().flatten().min();
         &line[..end.unwrap_or(line.len())]
     };
     let cut = |&line: &&'static str| if has_all { line } else { without(line) };
-    let mut expected: Vec<&str> = expected.iter().map(cut).collect();
+    let bare = |line: &'static str| line.trim_start_matches(['!', '?']);
+    let expected = expected.iter().filter(|line| of_format(line));
+    let mut expected: Vec<&str> = expected.map(|line| bare(cut(line))).collect();
     expected.sort_unstable();
     let same = |(found, expected): (&String, &&str)| is_line(found, expected, turns);
     if found.len() == expected.len() && found.iter().zip(&expected).all(same) {
@@ -122,6 +143,27 @@ fn is_line(found: &str, expected: &str, turns: &Turns) -> bool {
 fn turn(turns: &Turns, ms: u64) -> String {
     let turn = turns.iter().rev().find(|(_, began)| *began <= ms);
     turn.map_or_else(|| format!("before: {ms}"), |(moment, _)| (*moment as usize).to_string())
+}
+
+/// The buckets of a native histogram.
+fn buckets(native: &NativeHistogram) -> String {
+    let side = |sign: char, side: &NativeBuckets| {
+        let mut index = 0;
+        let mut counts = side.counts.iter();
+        let mut all = Vec::new();
+        for span in &side.spans {
+            index += span.offset;
+            for count in counts.by_ref().take(span.length as usize) {
+                all.push((index, number(*count)));
+                index += 1;
+            }
+        }
+        let all = all.iter().filter(|(_, count)| count != "0");
+        let all: Vec<String> = all.map(|(index, count)| format!("{index}:{count}")).collect();
+        if all.is_empty() { String::new() } else { format!(" {sign}{}", all.join(",")) }
+    };
+    let sides = [side('+', &native.positive), side('-', &native.negative)].concat();
+    format!(" {}: z{}{sides}", native.schema, number(native.zero_count))
 }
 
 fn number(value: Value) -> String {
@@ -165,7 +207,10 @@ fn created(family: &FamilySamples, sample: &Sample, turns: &Turns) -> Result<Str
 }
 
 fn exemplar(sample: &Sample, turns: &Turns) -> String {
-    let Some(exemplar) = &sample.exemplar else { return String::new() };
+    let of_native = sample.native.iter().flat_map(|native| &native.exemplars);
+    let Some(exemplar) = sample.exemplar.iter().chain(of_native).next() else {
+        return String::new();
+    };
     let at = exemplar.timestamp.and_then(|at| u64::try_from(at.millis()).ok());
     let at = at.map_or_else(|| "never".to_owned(), |at| turn(turns, at));
     let labels = labels(&exemplar.labels, &[]);

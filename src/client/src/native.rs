@@ -1,0 +1,243 @@
+//! Native histograms: buckets of exponential size, which begin when something falls into them.
+
+use std::sync::LazyLock;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tallyboard_proto::cell::add_float;
+use tallyboard_proto::family::Kind;
+use tallyboard_proto::layout::{DropReason, slot_header};
+use tallyboard_proto::native::{Bucket, DEFAULT_ZERO_THRESHOLD, Native, cells};
+use tallyboard_segment::fork::Cells;
+
+use crate::definition::{FamilyRef, SeriesRef};
+use crate::error::RegisterError;
+use crate::family::Builder;
+use crate::lookup::{Entry, Lookup};
+use crate::metric::{Metric, mark_odd, sealed};
+
+/// Buckets per power of two unless a histogram is given another schema: 2^3, each 9 % wide.
+const DEFAULT_SCHEMA: i8 = 3;
+/// How many buckets a histogram may have unless it is told otherwise.
+const DEFAULT_MAX_BUCKETS: u16 = 160;
+
+/// Counts observations by size in exponential buckets, without bounds that have to be chosen: a
+/// native histogram of Prometheus. What no observation has fallen into takes no room. When there are
+/// more buckets than there may be, they become twice as wide, as often as it takes; what was counted
+/// before is counted in the wider ones.
+///
+/// Formats without native histograms (text and OpenMetrics 1.0) show its classic buckets, or without
+/// any its count and sum alone.
+///
+/// The first observation in a bucket takes a lock of its process, so a native histogram is not for
+/// signal handlers; all others are as cheap as those of a [`Histogram`](crate::Histogram).
+///
+/// ```
+/// use tallyboard::{NativeHistogram, Timed};
+///
+/// let seconds = NativeHistogram::new("app_lookup_seconds", "Time to look something up.")?;
+/// seconds.observe(0.000_25);
+/// seconds.time(|| "found");
+/// # Ok::<(), tallyboard::RegisterError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct NativeHistogram {
+    series: SeriesRef,
+    native: &'static Native,
+    buckets: &'static Buckets,
+}
+
+impl NativeHistogram {
+    /// Registers a native histogram without labels, of schema 3 with at most 160 buckets.
+    ///
+    /// # Errors
+    /// See [`Builder::family`].
+    pub fn new(name: &str, help: &str) -> Result<Self, RegisterError> {
+        Self::builder(name, help).register()
+    }
+
+    /// Describes a native histogram, of schema 3 with at most 160 buckets unless others are given.
+    pub fn builder(name: &str, help: &str) -> Builder<Self> {
+        Builder::new(Kind::NativeHistogram(defaults()), name, help)
+    }
+
+    /// Counts an observation. NaN is in no bucket but in the count, and makes the sum NaN.
+    #[inline]
+    pub fn observe(&self, value: f64) {
+        let Some(own) = self.series.words() else { return };
+        match self.native.bucket(value) {
+            None => {
+                mark_odd(value, || own.at(cells::ODD));
+                own.at(cells::NAN).fetch_add(1, Relaxed);
+            }
+            Some(bucket) if self.native.is_own_zero(bucket) => {
+                mark_odd(value, || own.at(cells::ODD));
+                own.at(cells::ZERO).fetch_add(1, Relaxed);
+            }
+            Some(bucket) => {
+                let Some(counted) = self.cells_of(bucket) else { return };
+                let Some(count) = counted.words() else { return };
+                mark_odd(value, || own.at(cells::ODD));
+                count.at(0).fetch_add(1, Relaxed);
+            }
+        }
+        add_float(own.at(cells::SUM), value);
+    }
+
+    /// Begins anew at 0, for all processes: see [`Counter::reset`](crate::Counter::reset).
+    ///
+    /// ```
+    /// use tallyboard::NativeHistogram;
+    ///
+    /// let bytes = NativeHistogram::new("batch_item_bytes", "Size of the items of the batch.")?;
+    /// bytes.observe(1200.0);
+    /// bytes.reset();
+    /// # Ok::<(), tallyboard::RegisterError>(())
+    /// ```
+    pub fn reset(&self) {
+        self.series.reset();
+    }
+
+    /// The classic bucket that an observation is in.
+    pub(crate) fn classic(&self, value: f64) -> usize {
+        self.native.classic(value).into()
+    }
+
+    /// The cell of a bucket at the level of this process.
+    #[inline]
+    fn cells_of(&self, bucket: Bucket) -> Option<Cells> {
+        let known = bucket.at_level(self.buckets.level.load(Relaxed));
+        self.buckets.find(known).or_else(|| self.begin(bucket))
+    }
+
+    /// Begins a bucket, or finds it where the registry knows it; counts what has no room as dropped.
+    #[cold]
+    fn begin(&self, bucket: Bucket) -> Option<Cells> {
+        let registry = self.series.registry;
+        let begun = {
+            let mut state = registry.state.lock();
+            let series = self.series.cells.first().checked_sub(slot_header::WORDS);
+            let series = series.and_then(|cell| state.series_at(cell));
+            match state.page().mapping().zip(series) {
+                Some((mapping, series)) => {
+                    let level = self.buckets.level.load(Relaxed);
+                    state.bucket(mapping, series, self.native, level, bucket).map(|(bucket, at)| {
+                        let cells = state.page().cells(at, 1);
+                        self.buckets.insert(bucket, cells);
+                        cells
+                    })
+                }
+                None => Err(DropReason::Reentered),
+            }
+        };
+        begun.inspect_err(|reason| registry.drop_one(*reason)).ok()
+    }
+}
+
+impl sealed::Sealed for NativeHistogram {}
+
+impl Metric for NativeHistogram {
+    #[allow(private_interfaces)]
+    fn of(series: SeriesRef, family: FamilyRef) -> Self {
+        static NOWHERE: Buckets = Buckets::new();
+        static NONE: LazyLock<Native> = LazyLock::new(defaults);
+        let native = match &family.family().kind {
+            Kind::NativeHistogram(native) => native,
+            _ => &NONE,
+        };
+        Self { series, native, buckets: series.buckets.unwrap_or(&NOWHERE) }
+    }
+
+    #[inline]
+    #[allow(private_interfaces)]
+    fn series(&self) -> &SeriesRef {
+        &self.series
+    }
+}
+
+fn defaults() -> Native {
+    Native {
+        schema: DEFAULT_SCHEMA,
+        zero_threshold: DEFAULT_ZERO_THRESHOLD,
+        max_buckets: DEFAULT_MAX_BUCKETS,
+        bounds: Box::default(),
+    }
+}
+
+impl Builder<NativeHistogram> {
+    /// How fine the buckets are: 2^schema of them for each power of two, from -4 to 8.
+    pub fn schema(self, schema: i8) -> Self {
+        self.change(|native| native.schema = schema)
+    }
+
+    /// What is not further from zero than this is in the zero bucket.
+    pub fn zero_threshold(self, zero_threshold: f64) -> Self {
+        self.change(|native| native.zero_threshold = zero_threshold)
+    }
+
+    /// How many buckets there may be beside the zero bucket, from 1 to 4,096: the schema becomes
+    /// coarser when there would be more, down to -4.
+    pub fn max_buckets(self, max_buckets: u16) -> Self {
+        self.change(|native| native.max_buckets = max_buckets)
+    }
+
+    /// Classic buckets beside the native ones, by their finite upper bounds, rising: each
+    /// observation is counted once and is in both.
+    pub fn classic_buckets(self, bounds: &[f64]) -> Self {
+        self.change(|native| native.bounds = bounds.into())
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Native)) -> Self {
+        if let Kind::NativeHistogram(native) = &mut self.kind {
+            change(native);
+        }
+        self
+    }
+}
+
+/// The buckets of a series that this process has counted in, found without a lock: see [`Lookup`].
+#[derive(Debug)]
+pub(crate) struct Buckets {
+    /// The level that this process counts at. It only rises, and only under the registry's lock.
+    level: AtomicU8,
+    lookup: Lookup<Begun>,
+}
+
+#[derive(Clone, Debug)]
+struct Begun {
+    bucket: Bucket,
+    cells: Cells,
+}
+
+impl Entry for Begun {
+    #[inline]
+    fn hash(&self) -> u64 {
+        hash(self.bucket)
+    }
+}
+
+impl Buckets {
+    pub(crate) const fn new() -> Self {
+        Self { level: AtomicU8::new(0), lookup: Lookup::new() }
+    }
+
+    #[inline]
+    fn find(&self, bucket: Bucket) -> Option<Cells> {
+        self.lookup.find(hash(bucket), |begun| begun.bucket == bucket).map(|begun| begun.cells)
+    }
+
+    fn insert(&self, bucket: Bucket, cells: Cells) {
+        self.level.fetch_max(bucket.level, Relaxed);
+        if self.find(bucket).is_none() {
+            self.lookup.insert(Begun { bucket, cells });
+        }
+    }
+}
+
+/// Neighbours have neighbouring places, which is all that a hash of few buckets has to do.
+#[inline]
+fn hash(bucket: Bucket) -> u64 {
+    let Bucket { classic, side, index, level } = bucket;
+    let rest = u64::from(classic) << 8 | (side as u64) << 4 | u64::from(level);
+    (index as u64).wrapping_add(rest.wrapping_mul(0x9e37_79b9))
+}

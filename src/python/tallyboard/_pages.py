@@ -1,0 +1,197 @@
+"""What is exposed: the default registry, and the pages that are made of it in each format."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from . import _arena, _collect, _hook, _moves, _native
+from ._instruments import wrap
+
+
+def patch_registry(registry: Any) -> None:
+    """What the default registry collects, and what is registered there that is no metric."""
+    default = registry.REGISTRY
+    base = registry.CollectorRegistry
+    _collect.defaults.append(default)
+
+    def collect(original: Any, self: Any) -> Iterable[Any]:
+        collected: Iterable[Any] = _collect.metrics() if is_shared(self) else original(self)
+        return collected
+
+    def collect_restricted(original: Any, self: Any) -> Iterable[Any]:
+        if is_shared(self._registry):
+            return _collect.restricted(self._name_set)
+        collected: Iterable[Any] = original(self)
+        return collected
+
+    def restricted_registry(original: Any, self: Any, names: Iterable[str]) -> Any:
+        return _Restricted(names) if is_shared(self) else original(self, names)
+
+    def is_shared(self: Any) -> bool:
+        return self is default and _collect.shows_arena()
+
+    def register(original: Any, self: Any, collector: Any) -> None:
+        original(self, collector)
+        if self is not default:
+            return
+        if not is_metric(collector):
+            _collect.bridge(default, collector)
+        elif _arena.is_private(collector) and not _hook.has_failed():
+            for missed in _moves.share(collector):
+                _arena.warn_once(collector._name, ValueError(missed))
+
+    def unregister(original: Any, self: Any, collector: Any) -> None:
+        original(self, collector)
+        if self is not default:
+            return
+        if not is_metric(collector):
+            _collect.unbridge(collector)
+        elif not _arena.is_private(collector) and not _hook.has_failed():
+            _arena.quietly(collector._name, lambda: _moves.part(collector))
+
+    def is_metric(collector: Any) -> bool:
+        return hasattr(collector, "_tallyboard_private")
+
+    def set_target_info(original: Any, self: Any, labels: dict[str, str] | None) -> None:
+        original(self, labels)
+        if self is default:
+            _collect.set_target(labels)
+
+    wrap(base, "collect", collect)
+    wrap(base, "register", register)
+    wrap(base, "unregister", unregister)
+    if hasattr(base, "set_target_info"):
+        wrap(base, "set_target_info", set_target_info)
+    if hasattr(registry, "RestrictedRegistry"):
+        wrap(registry.RestrictedRegistry, "collect", collect_restricted)
+    else:
+        wrap(base, "restricted_registry", restricted_registry)
+
+
+class _Restricted:
+    """Some samples of the default registry, where the version has no class for that."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = set(names)
+
+    def collect(self) -> Iterable[Any]:
+        return _collect.restricted(self._names)
+
+
+def patch_openmetrics(openmetrics: Any) -> None:
+    """``openmetrics.exposition.generate_latest``."""
+    known = re.search(r"version=([\d.]+)", getattr(openmetrics, "CONTENT_TYPE_LATEST", ""))
+    latest = known.group(1) if known else "1.0.0"
+
+    def generate_latest(
+        original: Any, registry: Any, escaping: str = "underscores", version: str = latest
+    ) -> bytes:
+        if not _collect.is_arena(registry):
+            page: bytes = original(registry, *_known(original, escaping, version))
+            return page
+        accept = f"application/openmetrics-text;version={version};escaping={escaping}"
+        return _collect.page(accept)[1]
+
+    wrap(openmetrics, "generate_latest", generate_latest)
+
+
+def _known(function: Any, *arguments: Any) -> tuple[Any, ...]:
+    """As many arguments as an older version has parameters for, behind the registry."""
+    return arguments[: function.__code__.co_argcount - 1]
+
+
+def patch_exposition(exposition: Any) -> None:
+    """``generate_latest``, and with it the WSGI and ASGI applications, the HTTP server and
+    ``MetricsHandler``."""
+
+    def generate_latest(
+        original: Any, registry: Any = exposition.REGISTRY, escaping: str = "underscores"
+    ) -> bytes:
+        if not _collect.is_arena(registry):
+            page: bytes = original(registry, *_known(original, escaping))
+            return page
+        # The answer to no header is the one format that has no escaping of its own.
+        accept = (
+            "" if escaping == "underscores" else f"text/plain;version=1.0.0;escaping={escaping}"
+        )
+        return _collect.page(accept)[1]
+
+    wrap(exposition, "generate_latest", generate_latest)
+    bake = getattr(exposition, "_bake_output", None)
+    if bake is None:
+        wrap(exposition, "make_wsgi_app", _guarded)
+        return
+    # Before 0.14 there is one header, as no coding is known.
+    has_one_header = "disable_compression" not in bake.__code__.co_varnames
+    wrap(exposition, "_bake_output", _bake_one if has_one_header else _bake(exposition))
+    # It is imported while this module still runs.
+    asgi = sys.modules.get("prometheus_client.asgi")
+    if asgi is not None and vars(asgi).get("_bake_output") is bake:
+        vars(asgi)["_bake_output"] = exposition._bake_output
+
+
+#: Status, headers, page.
+_Baked = tuple[str, list[tuple[str, str]], bytes]
+
+
+def _bake(exposition: Any) -> Callable[..., _Baked]:
+
+    def bake_output(
+        original: Any,
+        registry: Any,
+        accept_header: str | None,
+        accept_encoding_header: str | None,
+        params: dict[str, list[str]],
+        disable_compression: bool,
+    ) -> _Baked:
+        try:
+            if not _collect.is_arena(registry) or "name[]" in params:
+                baked: _Baked = original(
+                    registry, accept_header, accept_encoding_header, params, disable_compression
+                )
+                return baked
+            content_type, output = _collect.page(accept_header or "")
+        except _native.Unavailable as error:
+            return _unavailable(error)
+        headers = [("Content-Type", content_type)]
+        if not disable_compression and exposition.gzip_accepted(accept_encoding_header):
+            # The level that costs least: a scrape is compressed to be sent once.
+            output = exposition.gzip.compress(output, 1)
+            headers.append(("Content-Encoding", "gzip"))
+        return "200 OK", headers, output
+
+    return bake_output
+
+
+def _bake_one(original: Any, *arguments: Any) -> tuple[str, tuple[str, str], bytes]:
+    try:
+        baked: tuple[str, tuple[str, str], bytes] = original(*arguments)
+        return baked
+    except _native.Unavailable as error:
+        status, headers, output = _unavailable(error)
+        return status, headers[0], output
+
+
+def _guarded(original: Any, *arguments: Any, **keywords: Any) -> Callable[..., Iterable[bytes]]:
+    """The WSGI application of a version that makes its page in it."""
+    app: Callable[..., Iterable[bytes]] = original(*arguments, **keywords)
+
+    @functools.wraps(app)
+    def prometheus_app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        try:
+            return app(environ, start_response)
+        except _native.Unavailable as error:
+            status, headers, output = _unavailable(error)
+            start_response(status, headers)
+            return [output]
+
+    return prometheus_app
+
+
+def _unavailable(error: Exception) -> _Baked:
+    headers = [("Content-Type", "text/plain; charset=utf-8")]
+    return "503 Service Unavailable", headers, f"{error}\n".encode()
