@@ -1,4 +1,4 @@
-"""Fixtures, and a last line that `tests/run` counts."""
+"""Fixtures, and last lines that `tests/run` counts and repeats."""
 
 import pytest
 from serving import Board
@@ -7,6 +7,8 @@ from serving import Board
 def pytest_terminal_summary(terminalreporter):
     stats = terminalreporter.stats
     failed = len(stats.get("failed", ())) + len(stats.get("error", ()))
+    for reason in sorted({report.longrepr[2] for report in stats.get("skipped", ())}):
+        terminalreporter.write_line(f"not run: {reason.removeprefix('Skipped: ')}")
     verdict = "FAILED" if failed else "ok"
     terminalreporter.write_line(
         f"test result: {verdict}. {len(stats.get('passed', ()))} passed; {failed} failed"

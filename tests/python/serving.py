@@ -10,9 +10,19 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 #: Nothing here takes as long; what does hangs.
 PATIENCE_S = 60
+
+
+def needs(package):
+    """A test of what some interpreters have no package of; it is said when it is not run."""
+    is_missing = package in os.environ.get("TALLYBOARD_TEST_WITHOUT", "").split()
+    version = sys.version.partition(" (")[0]
+    reason = f"{package}: its package does not install under {version}"
+    return pytest.mark.skipif(is_missing, reason=reason)
 
 
 def free_port():

@@ -547,7 +547,8 @@ asyncio.run(asgi())
 assert said[:2] == ["503 Service Unavailable", 503], said
 """
     with Refusing() as refusing:
-        command = [sys.executable, "-c", PRELUDE + program]
+        # From 3.12 on the interpreter itself has something to say of a fork beside threads.
+        command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PRELUDE + program]
         with Process(*command, TALLYBOARD=refusing.address) as process:
             assert process.wait() == 0, process.said
         assert refusing.asked > 2

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from serving import HERE, Gunicorn, Process, environment, free_port, get, session, until
+from serving import HERE, Gunicorn, Process, environment, free_port, get, needs, session, until
 
 COUNTED = 'app_requests_total{route="/"}'
 
@@ -108,6 +108,7 @@ def test_the_workers_of_uvicorn_are_one_service(board):
         assert board.samples()[COUNTED] == 300
 
 
+@needs("pyuwsgi")
 @pytest.mark.parametrize("lazy", [(), ("--lazy-apps",)], ids=["preload", "lazy"])
 @pytest.mark.parametrize("threads", [(), ("--enable-threads",)], ids=["", "threads"])
 def test_the_workers_of_uwsgi_are_one_service(board, lazy, threads):
@@ -149,6 +150,7 @@ def test_the_workers_of_uwsgi_are_one_service(board, lazy, threads):
     assert board.samples()[COUNTED] == 300
 
 
+@needs("granian")
 def test_the_workers_of_granian_are_one_service(board):
     port = free_port()
     command = ["granian", "--interface", "asgi", "--workers", "2", "--port", port, "service:app"]

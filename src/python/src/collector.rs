@@ -61,14 +61,20 @@ fn family(metric: &Bound<'_, PyAny>) -> PyResult<FamilySamples> {
 
 fn sample(sample: &Bound<'_, PyAny>, family: &str) -> PyResult<Sample> {
     let name: String = sample.getattr("name")?.extract()?;
-    let labels = sample.getattr("labels")?;
-    let pair = |(name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
-        Ok((name.str()?.to_string(), value.str()?.to_string()))
-    };
-    let labels = labels.cast::<PyDict>()?.iter().map(pair).collect::<PyResult<Vec<_>>>()?;
+    let labels = pairs(&sample.getattr("labels")?)?;
     let value = Value::Float(sample.getattr("value")?.extract()?);
     let mut converted = Sample::new("", labels, value);
     let suffix = name.strip_prefix(family).unwrap_or_default();
     converted.suffix = suffix.to_owned().into();
     Ok(converted)
+}
+
+/// Names and values of labels, from a copy of the dictionary: whatever makes text of one of them may
+/// change it, and so may another thread.
+pub(crate) fn pairs(labels: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
+    let pair = |item: Bound<'_, PyAny>| {
+        let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
+        Ok((name.str()?.to_string(), value.str()?.to_string()))
+    };
+    labels.cast::<PyDict>()?.items().iter().map(pair).collect()
 }

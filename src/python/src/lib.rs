@@ -1,9 +1,11 @@
 //! The native module `tallyboard._native`: the client's registry, families and single cells as
 //! Python objects.
 //!
-//! Rules. 1: nothing here waits while it holds the interpreter's lock: first uses, expositions and
-//! registrations let go of it. 2: the client calls into Python only from its own threads and only
-//! while it holds no lock of its own. 3: what is called for each request never raises.
+//! Rules. 1: nothing here waits while it is attached to the interpreter, or holds its lock: first uses,
+//! expositions and registrations let go of it. 2: the client calls into Python only from its own threads
+//! and only while it holds no lock of its own. 3: what is called for each request never raises. 4:
+//! objects are frozen, and what they count in is atomic or behind a lock of the client, so threads use
+//! them at once without the interpreter's lock, which the module does not ask for (`gil_used = false`).
 
 #![forbid(unsafe_code)]
 
@@ -15,7 +17,7 @@ mod value;
 use pyo3::pymodule;
 
 /// What the Python package is made of.
-#[pymodule(name = "_native")]
+#[pymodule(name = "_native", gil_used = false)]
 mod native {
     use pyo3::prelude::*;
 

@@ -3,9 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 use tallyboard::raw::Series;
 use tallyboard::{Counter, Gauge, Histogram, Summary};
+
+use crate::collector::pairs;
 
 /// What `prometheus_client.values.ValueClass` makes, counted in shared memory.
 #[pyclass(frozen, module = "tallyboard._native")]
@@ -162,9 +163,6 @@ impl Value {
 }
 
 fn labels_and_value(exemplar: &Bound<'_, PyAny>) -> Option<(Vec<(String, String)>, f64)> {
-    let labels = exemplar.getattr("labels").ok()?;
-    let labels = labels.cast::<PyDict>().ok()?.iter();
-    let text = |object: Bound<'_, PyAny>| object.str().ok().map(|text| text.to_string());
-    let pairs: Option<Vec<_>> = labels.map(|(n, v)| Some((text(n)?, text(v)?))).collect();
-    Some((pairs?, exemplar.getattr("value").ok()?.extract().ok()?))
+    let labels = pairs(&exemplar.getattr("labels").ok()?).ok()?;
+    Some((labels, exemplar.getattr("value").ok()?.extract().ok()?))
 }

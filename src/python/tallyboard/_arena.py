@@ -1,8 +1,14 @@
 """The arena as the patches see it: families found by what ``prometheus_client`` says of them, and
-the exposition of the whole service."""
+the exposition of the whole service.
+
+Threads come here at once, with the interpreter's lock or without one, and none waits for another:
+a lock that is held while a process forks is never free in the child. What they share are
+dictionaries, of which ``setdefault`` says who came first.
+"""
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import os
@@ -18,19 +24,18 @@ _log = logging.getLogger("tallyboard")
 #: Named by PROMETHEUS_MULTIPROC_DIR where nobody else has set it: a directory that stays as it is.
 NO_FILES = str(Path(__file__).parent / "no_files")
 
-#: The metric that the running thread is making, and whether it is one of a private registry.
+#: The metric that the running thread is making, and whether it removes one.
 making = threading.local()
 
 _families: dict[tuple[object, ...], _native.Family] = {}
-_warned: set[str] = set()
-_shared: list[_native.Registry] = []
+#: The metrics that a warning was said of, and what stands for the thread that said it.
+_warned: dict[str, object] = {}
 
 
+@functools.cache
 def registry() -> _native.Registry:
-    """The registry that ``TALLYBOARD`` configures."""
-    if not _shared:
-        _shared.append(_native.Registry.shared())
-    return _shared[0]
+    """The registry that ``TALLYBOARD`` configures. There is one, whichever thread asks first."""
+    return _native.Registry.shared()
 
 
 def is_local() -> bool:
@@ -55,8 +60,8 @@ def exposition(accept: str, names: Sequence[str] = ()) -> tuple[str, bytes]:
 
 def warn_once(name: str, error: Exception) -> None:
     """Says of a metric once that it counts in this process alone."""
-    if name not in _warned:
-        _warned.add(name)
+    mine = object()
+    if _warned.setdefault(name, mine) is mine:
         _log.warning("%s; %r counts in this process alone", error, name)
 
 
@@ -84,7 +89,8 @@ def family_of(metric: Any) -> _native.Family:
     key = (metric._type, metric._name, labels, mode, rising, states)
     family = _families.get(key)
     if family is None:
-        family = _families[key] = registry().family(
+        # Threads that register it at once get one family, of which the first object stays.
+        registered = registry().family(
             metric._type,
             metric._name,
             metric._documentation,
@@ -94,4 +100,5 @@ def family_of(metric: Any) -> _native.Family:
             bounds=list(rising),
             states=list(states),
         )
+        family = _families.setdefault(key, registered)
     return family

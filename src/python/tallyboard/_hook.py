@@ -20,11 +20,12 @@ from typing import Any
 
 _log = logging.getLogger("tallyboard")
 
-#: The modules that are patched; each has a function of its name in ``_patches``.
+#: The modules that are patched; each has a function of its name in ``_patches``. Where all exist
+#: already this is their order: metrics say what they are before a value of them is made anew.
 MODULES = (
+    "prometheus_client.metrics",
     "prometheus_client.values",
     "prometheus_client.registry",
-    "prometheus_client.metrics",
     "prometheus_client.openmetrics.exposition",
     "prometheus_client.exposition",
     "prometheus_client.multiprocess",
@@ -137,10 +138,14 @@ class _Finder:
         return None
 
 
+#: There is one: it does not ask itself, so that threads which begin at once may both insert it.
+_FINDER = _Finder()
+
+
 def begin() -> None:
     """Has what is imported from now on patched."""
-    if not is_disabled() and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
+    if not is_disabled() and not any(finder is _FINDER for finder in sys.meta_path):
+        sys.meta_path.insert(0, _FINDER)
 
 
 # What the line in `tallyboard.pth` imports this for.

@@ -1,14 +1,27 @@
-"""Replacing what is imported already, and moving the metrics that exist."""
+"""Replacing what is imported already, and moving the metrics that exist, while threads count."""
 
 from __future__ import annotations
 
 import gc
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 from . import _collect, _hook, _moves
+
+#: Who comes second finds everything replaced.
+_installing = threading.Lock()
+
+
+def _forked() -> None:
+    # The thread that held it is not in the child.
+    global _installing
+    _installing = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def install(address: str | None = None) -> list[str]:
@@ -19,27 +32,33 @@ def install(address: str | None = None) -> list[str]:
         os.environ["TALLYBOARD"] = address
     if not os.environ.get("TALLYBOARD"):
         return ["everything: TALLYBOARD is not set; give the address of a supervisor"]
-    _hook.begin()
-    return list(_replace())
+    with _installing:
+        _hook.begin()
+        return list(_replace())
 
 
 def _replace() -> Iterator[str]:
     fresh = [sys.modules[name] for name in _hook.MODULES if name in sys.modules]
     fresh = [module for module in fresh if not hasattr(module, "_tallyboard")]
+    if not fresh:
+        return
     before = {module.__name__: dict(vars(module)) for module in fresh}
-    metrics = list(_metrics()) if fresh else []
     for module in fresh:
+        if module.__name__ == "prometheus_client.values":
+            # What threads make from here on of a private metric is private too.
+            _keep_private()
         _hook.patch(module)
     if _hook.has_failed():
         yield "everything: prometheus_client could not be replaced; the log says why"
         return
     for module in fresh:
         _rebind(before[module.__name__], vars(module))
-    for metric in metrics:
+    # What is made from here on is made in the arena.
+    for metric in _keep_private():
         yield from _moves.share(metric)
     registry: Any = sys.modules.get("prometheus_client.registry")
     if registry in fresh:
-        for collector in list(registry.REGISTRY._collector_to_names):
+        for collector in _collectors(registry.REGISTRY):
             if not hasattr(collector, "_tallyboard_private"):
                 _collect.bridge(registry.REGISTRY, collector)
         if getattr(registry.REGISTRY, "_target_info", None):
@@ -55,9 +74,9 @@ def _rebind(before: dict[str, Any], after: dict[str, Any]) -> None:
         if new is None or new is old or not callable(old):
             continue
         # What the module still has under a name of its own is that, unless it is called the same.
-        is_other = any(value is old for value in after.values())
+        is_other = any(value is old for value in list(after.values()))
         for bound in _namespaces(after):
-            for key in [key for key, value in bound.items() if value is old]:
+            for key in [key for key, value in list(bound.items()) if value is old]:
                 if key == name or not is_other:
                     bound[key] = new
 
@@ -69,35 +88,49 @@ def _namespaces(but: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield bound
 
 
-def _metrics() -> Iterator[Any]:
-    """The metrics of the default registry, and of none."""
+def _instances(base: type) -> list[Any]:
+    """The objects of a class and of those below it. Only what refers to these classes is looked at:
+    a tuple that a thread is still making fails when it has a second owner."""
+    kinds = [base]
+    for kind in kinds:
+        kinds += type.__subclasses__(kind)
+    # Not `isinstance`, which asks proxies of all sorts who they are.
+    return [each for each in gc.get_referrers(*kinds) if issubclass(type(each), base)]
+
+
+def _collectors(registry: Any) -> list[Any]:
+    return list(getattr(registry, "_collector_to_names", ()))
+
+
+def _keep_private() -> list[Any]:
+    """Has the metrics of private registries count in this process. Gives those of the default
+    registry, and of none, which were made before the values were replaced."""
     module: Any = sys.modules.get("prometheus_client.metrics")
     if module is None:
-        return
-    base, default = module.MetricWrapperBase, module.REGISTRY
-    objects = gc.get_objects()
-    # Not `isinstance`, which asks proxies of all sorts who they are.
-    registries = [each for each in objects if issubclass(type(each), type(default))]
-    private = {id(metric) for each in registries for metric in each._collector_to_names}
-    private -= {id(metric) for metric in default._collector_to_names}
-    for metric in objects:
-        is_metric = issubclass(type(metric), base) and hasattr(metric, "_labelvalues")
-        if is_metric and not metric._labelvalues:
-            if id(metric) in private:
-                _moves.make_private(metric)
-            else:
-                metric._tallyboard_private = False
-                yield metric
+        return []
+    default = module.REGISTRY
+    registries = [each for each in _instances(type(default)) if each is not default]
+    private = {id(metric) for each in registries for metric in _collectors(each)}
+    private -= {id(metric) for metric in _collectors(default)}
+    others = []
+    for metric in _instances(module.MetricWrapperBase):
+        if not hasattr(metric, "_labelvalues") or metric._labelvalues:
+            continue
+        known = vars(metric).get("_tallyboard_private")
+        if known or (known is None and id(metric) in private):
+            _moves.make_private(metric)
+        elif known is None:
+            others.append(metric)
+    return others
 
 
 def _stale_collectors() -> Iterator[str]:
     """Registries that hold a collector of files, which the arena does not reach."""
     module: Any = sys.modules["prometheus_client.registry"]
-    for registry in gc.get_objects():
-        if type(registry) is module.CollectorRegistry:
-            for collector in registry._collector_to_names:
-                kind = type(collector).__name__
-                is_files = kind in ("MultiProcessCollector", "InMemoryCollector")
-                if is_files and not _collect.collects_arena(collector):
-                    path = getattr(collector, "_path", "what its archiver has read")
-                    yield f"a {kind} that reads {path}: make it after install()"
+    for registry in _instances(module.CollectorRegistry):
+        for collector in _collectors(registry):
+            kind = type(collector).__name__
+            is_files = kind in ("MultiProcessCollector", "InMemoryCollector")
+            if is_files and not _collect.collects_arena(collector):
+                path = getattr(collector, "_path", "what its archiver has read")
+                yield f"a {kind} that reads {path}: make it after install()"

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import time
+import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import _arena, _hook, _native
-from ._moves import make_private
 
 #: Positions behind `self` in the constructors of metrics, and in that of gauges.
 _REGISTRY, _LABELVALUES, _MODE = 6, 7, 8
@@ -29,6 +30,8 @@ _CONSTANTS = ("latest", "all", "liveall", "livesum", "max", "min")
 def patch_metrics(metrics: Any) -> None:
     """What metrics do beside their values."""
     base = metrics.MetricWrapperBase
+    # One that a thread is still making as the values are replaced is a metric too.
+    base._tallyboard_private = False
     if hasattr(metrics, "warnings"):
         metrics.warnings = _Warnings()
     _patch_construction(base, metrics.REGISTRY)
@@ -107,9 +110,9 @@ def _patch_construction(base: Any, default: Any) -> None:
         registry = given(_REGISTRY, ("registry",), default)
         # Before 0.11 the name had no underscore.
         is_child = bool(given(_LABELVALUES, ("_labelvalues", "labelvalues"), None))
-        private = getattr(_arena.making, "private", False)
-        if not is_child:
-            private = registry is not None and registry is not default
+        private = registry is not None and registry is not default
+        if is_child:
+            private = _arena.is_private(_parent(base))
         self._tallyboard_private = private
         before = getattr(_arena.making, "metric", None)
         _arena.making.metric = self
@@ -117,23 +120,44 @@ def _patch_construction(base: Any, default: Any) -> None:
             original(self, *arguments, **keywords)
         finally:
             _arena.making.metric = before
-        if private and not is_child:
-            make_private(self)
 
     wrap(base, "__init__", construct)
 
 
+def _parent(base: Any) -> Any:
+    """The metric that makes a child, which does not know its registry and is told of none. A thread
+    may have asked for a child before anything was replaced, but makes it in this function still."""
+    frame: types.FrameType | None = sys._getframe()
+    while frame is not None:
+        parent = frame.f_locals.get("self") if frame.f_code.co_name == "labels" else None
+        if isinstance(parent, base):
+            return parent
+        frame = frame.f_back
+    return None
+
+
 def _patch_removal(base: Any) -> None:
-    """Removal across processes, without the warning that it is not possible."""
+    """Removal across processes, without the warning that it is not possible. Each call removes what
+    it is told to: what else is gone meanwhile another thread removed, and it may have begun anew."""
 
     def remove(original: Any, self: Any, *values: Any) -> None:
-        _remove(self, lambda: original(self, *values))
+        one = tuple(str(value) for value in values)
+        meant = [one] if one in _children(self) else []
+        _remove(self, lambda: original(self, *values), meant)
 
     def remove_by_labels(original: Any, self: Any, labels: dict[str, str]) -> None:
-        _remove(self, lambda: original(self, labels))
+        # What is no dictionary is refused by the original.
+        pairs = labels.items() if isinstance(labels, dict) else ()
+        wanted = {(name, str(value)) for name, value in pairs}
+        meant = [
+            values
+            for values in list(_children(self))
+            if wanted and wanted <= set(zip(self._labelnames, values))
+        ]
+        _remove(self, lambda: original(self, labels), meant)
 
     def clear(original: Any, self: Any) -> None:
-        _remove(self, lambda: original(self))
+        _remove(self, lambda: original(self), list(_children(self)))
 
     replaced: dict[str, Callable[..., None]] = {
         "remove": remove,
@@ -146,14 +170,19 @@ def _patch_removal(base: Any) -> None:
             wrap(base, name, replacement)
 
 
-def _remove(metric: Any, act: Callable[[], None]) -> None:
-    before = dict(metric._metrics) if metric._labelnames else {}
+def _children(metric: Any) -> dict[tuple[str, ...], Any]:
+    """The children of a metric with labels, by their values."""
+    children: dict[tuple[str, ...], Any] = vars(metric).get("_metrics", {})
+    return children
+
+
+def _remove(metric: Any, act: Callable[[], None], meant: Iterable[tuple[str, ...]]) -> None:
     _arena.making.removes = True
     try:
         act()
     finally:
         _arena.making.removes = False
-    for values in before.keys() - metric._metrics.keys() if before else ():
+    for values in meant:
         _shared(metric, functools.partial(_remove_series, list(values)))
 
 

@@ -1,9 +1,13 @@
-"""Metrics that begin to count in the arena, or end to, with what they have counted."""
+"""Metrics that begin to count in the arena, or end to, with what they have counted.
+
+A thread that took a value of ``prometheus_client`` before it was replaced counts in it afterwards,
+and one that waits for its lock has begun to. Whatever either adds or sets is passed on, so that a
+move into the arena loses nothing and doubles nothing, however many threads count meanwhile.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,24 +17,13 @@ from . import _arena, _native
 def make_private(metric: Any) -> None:
     """Has a metric count in this process alone, and all children that it has and will have."""
     metric._tallyboard_private = True
-    metric.labels = types.MethodType(_private_labels, metric)
-    for child in vars(metric).get("_metrics", {}).values():
+    for child in _children(metric):
         child._tallyboard_private = True
-
-
-def _private_labels(self: Any, *values: object, **named: object) -> Any:
-    # The children of a private metric do not know its registry.
-    before = getattr(_arena.making, "private", False)
-    _arena.making.private = True
-    try:
-        return type(self).labels(self, *values, **named)
-    finally:
-        _arena.making.private = before
 
 
 def share(metric: Any) -> Iterator[str]:
     """Gives a metric and its children values in the arena. Says what could not be moved."""
-    vars(metric).pop("labels", None)
+    metric._tallyboard_private = False
     for each in [metric, *_children(metric)]:
         each._tallyboard_private = False
         try:
@@ -55,7 +48,12 @@ def part(metric: Any) -> None:
 
 
 def _children(metric: Any) -> list[Any]:
-    return list(vars(metric).get("_metrics", {}).values())
+    if "_metrics" not in vars(metric):
+        return []
+    # A child that another thread has begun to make is among them when that is done; one that is
+    # begun later asks the metric where it counts.
+    with metric._lock:
+        return list(metric._metrics.values())
 
 
 def _share_one(metric: Any) -> None:
@@ -79,32 +77,112 @@ def _say(metric: Any, family: _native.Family, labels: list[str]) -> None:
 
 
 def _renew(metric: Any) -> None:
-    """Makes the values of a metric anew, where it counts now."""
-    before = dict(vars(metric))
+    """Replaces the values of a metric by new ones, where it counts now."""
+    fresh = _fresh(metric)
+    for name in ("_value", "_count", "_sum"):
+        if name in vars(metric):
+            setattr(metric, name, _carry(metric, getattr(metric, name), getattr(fresh, name)))
+    if "_buckets" in vars(metric):
+        pairs = zip(metric._buckets, fresh._buckets)
+        metric._buckets = [_carry(metric, old, new) for old, new in pairs]
+
+
+def _fresh(metric: Any) -> Any:
+    """The same metric with new values. The one that threads count in has all its values at any
+    time."""
+    fresh = object.__new__(type(metric))
+    vars(fresh).update(vars(metric))
     outer = getattr(_arena.making, "metric", None)
-    _arena.making.metric = metric
+    _arena.making.metric = fresh
     try:
-        metric._metric_init()
+        fresh._metric_init()
     finally:
         _arena.making.metric = outer
-    if "_created" in before:
-        metric._created = before["_created"]
-    for name in ("_value", "_count", "_sum"):
-        if name in before:
-            _carry(metric, before[name], getattr(metric, name))
-    for old, new in zip(before.get("_buckets", ()), vars(metric).get("_buckets", ())):
-        _carry(metric, old, new)
+    return fresh
 
 
-def _carry(metric: Any, old: Any, new: Any) -> None:
-    amount = old.get()
-    if amount and metric._type == "gauge":
-        new.set(amount)
-    elif amount:
-        new.inc(amount)
-    exemplar = old.get_exemplar() if hasattr(old, "get_exemplar") else None
+def _carry(metric: Any, old: Any, new: Any) -> Any:
+    """Moves what one value has counted to another one, and gives the one that counts from now
+    on."""
+    if isinstance(old, _Moved):
+        # That of a copy of the metric, which moved first.
+        old = old._moved_to
+    if isinstance(old, _native.Value) and isinstance(new, _native.Value):
+        # Made after the values were replaced.
+        return old
+    is_set = metric._type == "gauge"
+    if type(old).__name__ == "MutexValue":
+        _forward(old, new, is_set)
+    else:
+        # One of the arena, or in a file: what a thread adds at this very moment stays there.
+        _add(new, old.get(), old.get_exemplar() if hasattr(old, "get_exemplar") else None, is_set)
+    return new
+
+
+def _add(new: Any, amount: float, exemplar: Any, is_set: bool) -> None:
+    if amount:
+        (new.set if is_set else new.inc)(amount)
     if exemplar is not None:
         new.set_exemplar(exemplar)
+
+
+def _forward(old: Any, new: Any, is_set: bool) -> None:
+    """Moves what a ``MutexValue`` has counted to another value, and has it pass on the rest."""
+    with old._lock:
+        # Older versions have no exemplars.
+        _add(new, old._value, getattr(old, "_exemplar", None), is_set)
+        old._moved_to = new
+        old.__class__ = _Moved
+
+
+class _Added(float):
+    """What was added to a number that has moved."""
+
+
+class _Number(float):
+    """A number that has moved, as the code of a value sees it: ``self._value += amount``."""
+
+    def __iadd__(self, amount: float) -> _Added:
+        return _Added(amount)
+
+
+class _Moved:
+    """Takes the place of the class of a value whose number has moved."""
+
+    _multiprocess = True
+    _moved_to: Any
+
+    @property
+    def _value(self) -> _Number:
+        return _Number(self._moved_to.get())
+
+    @_value.setter
+    def _value(self, value: float) -> None:
+        (self._moved_to.inc if isinstance(value, _Added) else self._moved_to.set)(value)
+
+    @property
+    def _exemplar(self) -> Any:
+        return self._moved_to.get_exemplar()
+
+    @_exemplar.setter
+    def _exemplar(self, exemplar: Any) -> None:
+        self._moved_to.set_exemplar(exemplar)
+
+    def inc(self, amount: float) -> None:
+        self._moved_to.inc(amount)
+
+    def set(self, value: float, timestamp: float | None = None) -> None:
+        self._moved_to.set(value)
+
+    def get(self) -> float:
+        amount: float = self._moved_to.get()
+        return amount
+
+    def set_exemplar(self, exemplar: Any) -> None:
+        self._moved_to.set_exemplar(exemplar)
+
+    def get_exemplar(self) -> Any:
+        return self._moved_to.get_exemplar()
 
 
 def _function_of(samples: Any) -> Any:

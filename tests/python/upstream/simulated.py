@@ -30,7 +30,7 @@ class _Process:
 def _be(identifier):
     process = _played.setdefault(identifier, None) or _Process()
     _played[identifier] = process
-    _arena._shared[:] = [process.registry]
+    _arena.registry = lambda: process.registry
     _arena._families = process.families
 
 
