@@ -7,6 +7,14 @@
 //! That is the command at first; when it ends and leaves behind an adopted process that counts here
 //! or executes the same program (gunicorn's USR2), it is the oldest such process.
 //!
+//! Under a service manager this process is the service's main one and stays it, whichever process is
+//! followed. All else that the service manager gives is the application's. Descriptors that it passed
+//! are inherited, and neither this process nor a supervisor keeps them, so a socket that the
+//! application closes is closed. The variables that name whom they are for name the command
+//! ([`Passed`]). `NOTIFY_SOCKET` is the command's too, and this process says nothing there: only the
+//! application knows when it is ready, and says it where `NotifyAccess=all` lets it; so it is with
+//! `WATCHDOG=1`.
+//!
 //! Reaping is the keeper's alone ([`Keeper::wait`]), so a pid that was not reported as ended still
 //! names the same process.
 
@@ -23,11 +31,12 @@ use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{SigSet, Signal, kill, killpg, raise};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, getpgrp, getpid, pipe2, setpgid, tcgetpgrp, tcsetpgrp};
-use tallyboard_segment::process::{foreground_terminal, fork_child};
+use tallyboard_segment::process::{close_passed, foreground_terminal, fork_child};
 use tallyboard_supervisor::{Happening, Keeper, random_address};
 use tracing::{info, warn};
 
 use crate::flags::ExecFlags;
+use crate::passed::Passed;
 use crate::proc::{self, Executable};
 
 /// The supervisor could not be started: as env(1) and timeout(1) say that they failed themselves.
@@ -39,10 +48,11 @@ const NOT_FOUND: u8 = 127;
 
 /// Runs a command to its end, and says what it came to.
 pub fn run(flags: &ExecFlags) -> ExitCode {
+    let passed = Passed::to_this_process();
     // What the command finds must be what this program found, before the keeper blocks signals.
     let outcome = SigSet::thread_get_mask()
         .context("cannot read the signal mask")
-        .and_then(|mask| Ok((open(flags)?, mask)));
+        .and_then(|mask| Ok((open(flags, passed)?, mask)));
     let (keeper, mask) = match outcome {
         Ok(opened) => opened,
         Err(error) => {
@@ -50,10 +60,10 @@ pub fn run(flags: &ExecFlags) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    ExitCode::from(Application::run(keeper, &flags.command, mask))
+    ExitCode::from(Application::run(keeper, &flags.command, mask, passed))
 }
 
-fn open(flags: &ExecFlags) -> Result<Keeper> {
+fn open(flags: &ExecFlags, passed: Passed) -> Result<Keeper> {
     let name = flags.name.clone().unwrap_or_else(|| format!("exec-{}", std::process::id()));
     let control = match &flags.control {
         Some(control) => control.clone(),
@@ -61,6 +71,7 @@ fn open(flags: &ExecFlags) -> Result<Keeper> {
     };
     let mut config = flags.arena.config(&name, control, false)?;
     config.is_ephemeral = flags.name.is_none();
+    config.passed_descriptors = passed.descriptors;
     let mut keeper = Keeper::open(config)?;
     if let Err(error) = keeper.start() {
         keeper.stop();
@@ -84,12 +95,13 @@ struct Application {
 
 impl Application {
     /// Starts the command, follows it to its end, and gives the status to end with.
-    fn run(keeper: Keeper, command: &[OsString], mask: SigSet) -> u8 {
+    fn run(keeper: Keeper, command: &[OsString], mask: SigSet, passed: Passed) -> u8 {
         if let Err(error) = set_child_subreaper(true) {
             warn!(%error, "descendants that lose their parent will not be adopted");
         }
         let terminal = foreground_terminal();
-        let pid = match start(command, &keeper.address().to_string(), mask, terminal) {
+        let address = keeper.address().to_string();
+        let pid = match start(command, &address, mask, terminal, passed) {
             Ok(pid) => pid,
             Err(error) => {
                 take_back(terminal);
@@ -97,6 +109,7 @@ impl Application {
                 return report(command, &error);
             }
         };
+        close_passed(passed.descriptors);
         let group = Pid::from_raw(pid as i32);
         // A command that has ended already no longer says what it executed.
         let executable = Executable::of(pid).or_else(|| {
@@ -202,6 +215,7 @@ fn start(
     address: &str,
     mask: SigSet,
     terminal: Option<BorrowedFd<'static>>,
+    passed: Passed,
 ) -> io::Result<u32> {
     let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut prepared = Command::new(program);
@@ -212,6 +226,7 @@ fn start(
     let mut read = Some(read);
     let pid = fork_child(|| {
         drop(read.take());
+        passed.pass_on(&mut prepared);
         let error = execute(&mut prepared, mask, terminal);
         let code = error.raw_os_error().unwrap_or(nix::libc::EINVAL);
         // The parent can only be told this way, or be gone.

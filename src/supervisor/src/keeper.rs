@@ -21,7 +21,7 @@ use tallyboard_segment::mapping::Arena;
 use tallyboard_segment::pass::{Address, Socket};
 use tallyboard_segment::pidfd::Pidfd;
 use tallyboard_segment::posix;
-use tallyboard_segment::process::{ForkError, fork_child};
+use tallyboard_segment::process::{ForkError, close_passed, fork_child};
 
 use crate::collector::Spent;
 use crate::config::Config;
@@ -182,6 +182,7 @@ impl Keeper {
         let pid = fork_child(|| {
             // The copy of the keeper's end would keep the link open after the keeper's death.
             drop(mine.take());
+            close_passed(self.config.passed_descriptors);
             let Some(arena) = self.opened.arena.take() else { return 1 };
             let inheritance = Inheritance {
                 config: &self.config,
