@@ -143,7 +143,8 @@ pub struct Config {
     /// Path of the metrics.
     pub telemetry_path: String,
     /// Whether nobody can ask for this arena again, because its name was made up for one run. Its
-    /// object is removed at the end even while workers still count in it.
+    /// object is removed at the end even while workers still count in it, and one of the same name
+    /// that was left is never gone on with.
     pub is_ephemeral: bool,
     /// Whether the service manager is told of this keeper, and keeps its arena: it is the service's
     /// main process.
