@@ -235,8 +235,8 @@ fn found(script: &str) -> [Value; 2] {
     [&exec[..], &[ACTIVATED]].map(|words| {
         let mut command = Command::new("sh");
         command.args(["-c", script, "sh"]).args(words).env_remove("TALLYBOARD");
-        let mut running = Running::start(&mut command);
-        serde_json::from_str(&running.line(|_| true)).expect("it says what it finds")
+        let ended = Running::start(&mut command).end();
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"))
     })
 }
 

@@ -5,7 +5,9 @@
 //! this process had it: what a terminal sends reaches the application once, from the kernel, and
 //! what somebody else sends to this process is forwarded to one process, the one that is followed.
 //! That is the command at first; when it ends and leaves behind an adopted process that counts here
-//! or executes the same program (gunicorn's USR2), it is the oldest such process.
+//! or executes the same program (gunicorn's USR2), it is the oldest such process. SIGTERM means the
+//! whole application, as a service manager and a container's runtime mean it: what is left behind
+//! after it is told too, and the status to end with is that of the process that was told first.
 //!
 //! Under a service manager this process is the service's main one and stays it, whichever process is
 //! followed. All else that the service manager gives is the application's. Descriptors that it passed
@@ -87,6 +89,8 @@ struct Application {
     followed: u32,
     /// What it executes; `None` when this process may not know.
     executable: Option<Executable>,
+    /// Who was told to end by SIGTERM; nobody while the application is to go on.
+    told: Vec<u32>,
     /// The process group that the command leads.
     group: Pid,
     /// The terminal that was given to the group.
@@ -116,7 +120,8 @@ impl Application {
             let search = std::env::var_os("PATH").unwrap_or_default();
             Executable::resolve(command.first()?, &search)
         });
-        let mut application = Self { keeper, followed: pid, executable, group, terminal };
+        let mut application =
+            Self { keeper, followed: pid, executable, told: Vec::new(), group, terminal };
         let status = application.follow();
         take_back(application.terminal);
         application.keeper.stop();
@@ -124,17 +129,21 @@ impl Application {
     }
 
     fn follow(&mut self) -> u8 {
+        let mut stopped = None;
         loop {
             match self.keeper.wait() {
                 Ok(Happening::Signal(signal)) => self.forward(signal),
                 Ok(Happening::Exited { pid, status }) if pid == self.followed => {
-                    match self.successor() {
-                        Some(next) => {
+                    if !self.told.is_empty() {
+                        stopped.get_or_insert(status);
+                    }
+                    let left = self.left();
+                    match left.first() {
+                        Some(&next) => {
                             info!(ended = pid, %status, "the application goes on as process {next}");
-                            self.followed = next;
-                            self.executable = Executable::of(next);
+                            self.go_on(next, &left);
                         }
-                        None => return code_of(status),
+                        None => return code_of(stopped.unwrap_or(status)),
                     }
                 }
                 Ok(Happening::Stopped { pid, .. }) if pid == self.followed => self.pause(),
@@ -147,32 +156,48 @@ impl Application {
         }
     }
 
+    /// Follows `next`. When the application is to end, all that are `left` of it are told so once.
+    fn go_on(&mut self, next: u32, left: &[u32]) {
+        self.followed = next;
+        self.executable = Executable::of(next);
+        if self.told.is_empty() {
+            return;
+        }
+        for &pid in left {
+            if !self.told.contains(&pid) {
+                self.told.push(pid);
+                send(pid, Signal::SIGTERM);
+            }
+        }
+    }
+
     fn forward(&mut self, signal: i32) {
         // The command may have been a wrapper that has executed the application since, and this
         // signal may be the one that makes it start its successor and end.
         self.executable = Executable::of(self.followed).or(self.executable.take());
         let Ok(signal) = Signal::try_from(signal) else { return };
-        if let Err(error) = kill(Pid::from_raw(self.followed as i32), signal) {
-            warn!(%signal, pid = self.followed, %error, "cannot forward a signal");
+        if signal == Signal::SIGTERM {
+            self.told.push(self.followed);
         }
+        send(self.followed, signal);
     }
 
-    /// The oldest adopted process that counts here or executes the same program.
-    fn successor(&mut self) -> Option<u32> {
+    /// The adopted processes that count here or execute the same program, oldest first.
+    fn left(&mut self) -> Vec<u32> {
         let supervisor = self.keeper.supervisor_pid();
         let holders = self.keeper.slot_holders();
         let children = proc::children_of(std::process::id()).unwrap_or_else(|error| {
             warn!(%error, "cannot look for processes that the application has left");
             Vec::new()
         });
-        let mut pids = children.iter().map(|child| child.pid);
-        pids.find(|&pid| {
+        let is_left = |pid: u32| {
             let is_same = || {
                 let program = Executable::of(pid);
                 program.zip(self.executable.as_ref()).is_some_and(|(one, other)| one.is(other))
             };
             Some(pid) != supervisor && (holders.contains(&pid) || is_same())
-        })
+        };
+        children.iter().map(|child| child.pid).filter(|&pid| is_left(pid)).collect()
     }
 
     /// The application was stopped. At a terminal that is the job control of a shell, which knows
@@ -196,6 +221,12 @@ impl Application {
         // The group may be gone when another process is followed by now.
         let _ = killpg(self.group, Signal::SIGCONT);
         let _ = kill(Pid::from_raw(self.followed as i32), Signal::SIGCONT);
+    }
+}
+
+fn send(pid: u32, signal: Signal) {
+    if let Err(error) = kill(Pid::from_raw(pid as i32), signal) {
+        warn!(%signal, pid, %error, "cannot forward a signal");
     }
 }
 
