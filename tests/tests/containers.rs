@@ -144,24 +144,29 @@ fn exec_is_the_first_process_of_a_container() {
 }
 
 #[test]
-fn the_shared_memory_of_a_container_is_what_there_is() {
-    let _watchdog = Watchdog::new("the_shared_memory_of_a_container_is_what_there_is");
+fn an_arena_takes_what_shared_memory_a_container_has() {
+    let _watchdog = Watchdog::new("an_arena_takes_what_shared_memory_a_container_has");
     let podman = Podman::new("shm");
-    let lives = ["exec", LISTEN, "--", "sleep", "300"];
-    let other =
-        podman.run("other", &[], &[&[tallyboard().to_str().expect("text")], &lives[..]].concat());
+    let program = tallyboard().to_str().expect("text");
+    let named = [program, "exec", LISTEN, "--backing=posix", "--", "sleep", "300"];
+    let other = podman.run("other", &[], &named);
     until(|| podman.page("other"));
     let script = "\"$0\" 7 end; exec \"$1\" scrape";
-    for (options, backing, reason) in [
-        (&[][..], "posix", "/dev/shm has room"),
-        (&["--shm-size=1m"], "memfd", "/dev/shm has 1048576 bytes, needs"),
-        (&["--ipc=none"], "memfd", "no /dev/shm is mounted"),
-        (&["--memory=16m", "--memory-swap=16m"], "posix", "/dev/shm has room"),
-        // As the containers of a pod do: the first process of the other one has the same pid.
-        (&["--ipc=container:other"], "memfd", "held by another supervisor, with pid 1"),
+    let direct = [&exec(script)[..], &[program]].concat();
+    // A first process of another kind, as an init.
+    let behind = [&["sh", "-c", "\"$@\"; exit $?", "sh"], &direct[..]].concat();
+    let named = [&[program, "exec", "--backing=posix"], &direct[2..]].concat();
+    for (options, command, backing, reason) in [
+        (&[][..], &direct, "memfd", "pid 1: "),
+        (&["--ipc=none"], &direct, "memfd", "pid 1: "),
+        (&["--memory=16m", "--memory-swap=16m"], &direct, "memfd", "pid 1: "),
+        (&["--ipc=container:other"], &direct, "memfd", "pid 1: "),
+        (&[], &behind, "posix", "/dev/shm has room"),
+        (&["--shm-size=1m"], &behind, "memfd", "/dev/shm has 1048576 bytes, needs"),
+        (&["--ipc=none"], &behind, "memfd", "no /dev/shm is mounted"),
+        (&[], &named, "posix", "configured"),
     ] {
-        let words = [&exec(script)[..], &[tallyboard().to_str().expect("text")]].concat();
-        let ended = podman.run("shm", &[options, &["--rm"]].concat(), &words).end();
+        let ended = podman.run("shm", &[options, &["--rm"]].concat(), command).end();
         assert!(ended.status.success(), "{options:?}: {ended:?}");
         let (_, page) = ended.stdout.split_once('\n').expect("a line of the worker's");
         let page = Page::parse(page).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
@@ -170,6 +175,10 @@ fn the_shared_memory_of_a_container_is_what_there_is() {
         assert!(arena[0]["reason"].contains(reason), "{options:?}: {arena:?}");
         assert_eq!(done(&page), 7.0, "{options:?}");
     }
+    // Containers that share /dev/shm, as those of a pod do, have the same pids: the name is taken.
+    let ended = podman.run("shm", &["--ipc=container:other", "--rm"], &named).end();
+    assert_eq!(ended.status.code(), Some(125), "{ended:?}");
+    assert!(ended.stderr.contains("held by another supervisor, with pid 1"), "{ended:?}");
     podman.ask(&["kill", "--signal", "TERM", "other"]);
     assert_eq!(other.end().status.code(), Some(143));
 }

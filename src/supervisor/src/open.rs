@@ -324,6 +324,11 @@ fn choose(config: &Config) -> (Backing, String) {
         (Backing::Auto, _) if !config.worker_uids.is_empty() => {
             (Backing::Memfd, "workers of other uids".into())
         }
+        // A container's runtime starts the next one in another pid namespace, where this one's
+        // workers cannot be judged: a named object would only be in its way.
+        (Backing::Auto, _) if std::process::id() == 1 => {
+            (Backing::Memfd, "pid 1: nobody goes on with it after its pid namespace".into())
+        }
         (Backing::Auto, None) => (Backing::Memfd, format!("no {} is mounted", posix::MOUNT)),
         (Backing::Auto, Some(room)) if room < needed => {
             (Backing::Memfd, format!("{} has {room} bytes, needs {needed}", posix::MOUNT))
