@@ -135,7 +135,9 @@ impl Keeper {
             control = %config.control,
             "opened the arena"
         );
+        // What was kept before is kept still.
         if config.is_service
+            && !opened.is_reopened
             && opened.object.is_none()
             && let Some(object) = opened.arena.as_ref().and_then(Arena::object)
         {
