@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
@@ -140,6 +141,33 @@ fn with_a_dev_shm_of_one_mebibyte_everything_works_on_memfd() {
 }
 
 #[test]
+fn an_arena_whose_name_was_made_up_has_nothing_of_another() {
+    let _watchdog = Watchdog::new("an_arena_whose_name_was_made_up_has_nothing_of_another");
+    // The name is made of a pid, which another process had before, or has in another container that
+    // shares /dev/shm: its object is left, or held.
+    for (script, backing, reason) in [
+        ("echo 7 >$object", "posix", "/dev/shm has room"),
+        ("exec 9>$object; flock 9; echo 7 >&9", "memfd", "held by another supervisor"),
+    ] {
+        let script = format!("object=/dev/shm/tallyboard-$(id -u)-exec-$$; {script}; exec \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, "sh"]).arg(tallyboard()).arg("exec");
+        command.args(["--web.listen-address", "127.0.0.1:0", "--"]).arg(tallyboard());
+        command.args(["scrape", "--metric", "tallyboard_arena_info"]).env_remove("TALLYBOARD");
+        let exec = Running::start(&mut command);
+        let object = format!("/dev/shm/tallyboard-{}-exec-{}", geteuid(), exec.pid());
+        let ended = exec.end();
+        assert!(ended.status.success(), "{ended:?}");
+        let page = Page::parse(&ended.stdout).unwrap_or_else(|error| panic!("{error}"));
+        let arena: Vec<_> = page.of("tallyboard_arena_info").map(|(labels, _)| labels).collect();
+        assert_eq!(arena[0]["backing"], backing, "{arena:?}");
+        assert!(arena[0]["reason"].contains(reason), "{arena:?}");
+        // What was held is its holder's still.
+        assert_eq!(fs::remove_file(object).is_ok(), backing == "memfd");
+    }
+}
+
+#[test]
 fn workers_that_do_not_fit_into_dev_shm_are_refused_and_live() {
     const WORKERS: usize = 40;
     let _watchdog = Watchdog::new("workers_that_do_not_fit_into_dev_shm_are_refused_and_live");
@@ -270,7 +298,7 @@ impl Named {
     }
 
     fn inode(&self) -> Option<u64> {
-        std::fs::metadata(&self.object).map(|object| object.ino()).ok()
+        fs::metadata(&self.object).map(|object| object.ino()).ok()
     }
 }
 

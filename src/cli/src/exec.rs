@@ -5,7 +5,17 @@
 //! this process had it: what a terminal sends reaches the application once, from the kernel, and
 //! what somebody else sends to this process is forwarded to one process, the one that is followed.
 //! That is the command at first; when it ends and leaves behind an adopted process that counts here
-//! or executes the same program (gunicorn's USR2), it is the oldest such process.
+//! or executes the same program (gunicorn's USR2), it is the oldest such process. SIGTERM means the
+//! whole application, as a service manager and a container's runtime mean it: what is left behind
+//! after it is told too, and the status to end with is that of the process that was told first.
+//!
+//! Under a service manager this process is the service's main one and stays it, whichever process is
+//! followed. All else that the service manager gives is the application's. Descriptors that it passed
+//! are inherited, and neither this process nor a supervisor keeps them, so a socket that the
+//! application closes is closed. The variables that name whom they are for name the command
+//! ([`Passed`]). `NOTIFY_SOCKET` is the command's too, and this process says nothing there: only the
+//! application knows when it is ready, and says it where `NotifyAccess=all` lets it; so it is with
+//! `WATCHDOG=1`.
 //!
 //! Reaping is the keeper's alone ([`Keeper::wait`]), so a pid that was not reported as ended still
 //! names the same process.
@@ -23,11 +33,12 @@ use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{SigSet, Signal, kill, killpg, raise};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, getpgrp, getpid, pipe2, setpgid, tcgetpgrp, tcsetpgrp};
-use tallyboard_segment::process::{foreground_terminal, fork_child};
+use tallyboard_segment::process::{close_passed, foreground_terminal, fork_child};
 use tallyboard_supervisor::{Happening, Keeper, random_address};
 use tracing::{info, warn};
 
 use crate::flags::ExecFlags;
+use crate::passed::Passed;
 use crate::proc::{self, Executable};
 
 /// The supervisor could not be started: as env(1) and timeout(1) say that they failed themselves.
@@ -39,10 +50,11 @@ const NOT_FOUND: u8 = 127;
 
 /// Runs a command to its end, and says what it came to.
 pub fn run(flags: &ExecFlags) -> ExitCode {
+    let passed = Passed::to_this_process();
     // What the command finds must be what this program found, before the keeper blocks signals.
     let outcome = SigSet::thread_get_mask()
         .context("cannot read the signal mask")
-        .and_then(|mask| Ok((open(flags)?, mask)));
+        .and_then(|mask| Ok((open(flags, passed)?, mask)));
     let (keeper, mask) = match outcome {
         Ok(opened) => opened,
         Err(error) => {
@@ -50,10 +62,10 @@ pub fn run(flags: &ExecFlags) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    ExitCode::from(Application::run(keeper, &flags.command, mask))
+    ExitCode::from(Application::run(keeper, &flags.command, mask, passed))
 }
 
-fn open(flags: &ExecFlags) -> Result<Keeper> {
+fn open(flags: &ExecFlags, passed: Passed) -> Result<Keeper> {
     let name = flags.name.clone().unwrap_or_else(|| format!("exec-{}", std::process::id()));
     let control = match &flags.control {
         Some(control) => control.clone(),
@@ -61,6 +73,7 @@ fn open(flags: &ExecFlags) -> Result<Keeper> {
     };
     let mut config = flags.arena.config(&name, control, false)?;
     config.is_ephemeral = flags.name.is_none();
+    config.passed_descriptors = passed.descriptors;
     let mut keeper = Keeper::open(config)?;
     if let Err(error) = keeper.start() {
         keeper.stop();
@@ -76,6 +89,8 @@ struct Application {
     followed: u32,
     /// What it executes; `None` when this process may not know.
     executable: Option<Executable>,
+    /// Who was told to end by SIGTERM; nobody while the application is to go on.
+    told: Vec<u32>,
     /// The process group that the command leads.
     group: Pid,
     /// The terminal that was given to the group.
@@ -84,12 +99,13 @@ struct Application {
 
 impl Application {
     /// Starts the command, follows it to its end, and gives the status to end with.
-    fn run(keeper: Keeper, command: &[OsString], mask: SigSet) -> u8 {
+    fn run(keeper: Keeper, command: &[OsString], mask: SigSet, passed: Passed) -> u8 {
         if let Err(error) = set_child_subreaper(true) {
             warn!(%error, "descendants that lose their parent will not be adopted");
         }
         let terminal = foreground_terminal();
-        let pid = match start(command, &keeper.address().to_string(), mask, terminal) {
+        let address = keeper.address().to_string();
+        let pid = match start(command, &address, mask, terminal, passed) {
             Ok(pid) => pid,
             Err(error) => {
                 take_back(terminal);
@@ -97,13 +113,15 @@ impl Application {
                 return report(command, &error);
             }
         };
+        close_passed(passed.descriptors);
         let group = Pid::from_raw(pid as i32);
         // A command that has ended already no longer says what it executed.
         let executable = Executable::of(pid).or_else(|| {
             let search = std::env::var_os("PATH").unwrap_or_default();
             Executable::resolve(command.first()?, &search)
         });
-        let mut application = Self { keeper, followed: pid, executable, group, terminal };
+        let mut application =
+            Self { keeper, followed: pid, executable, told: Vec::new(), group, terminal };
         let status = application.follow();
         take_back(application.terminal);
         application.keeper.stop();
@@ -111,17 +129,21 @@ impl Application {
     }
 
     fn follow(&mut self) -> u8 {
+        let mut stopped = None;
         loop {
             match self.keeper.wait() {
                 Ok(Happening::Signal(signal)) => self.forward(signal),
                 Ok(Happening::Exited { pid, status }) if pid == self.followed => {
-                    match self.successor() {
-                        Some(next) => {
+                    if !self.told.is_empty() {
+                        stopped.get_or_insert(status);
+                    }
+                    let left = self.left();
+                    match left.first() {
+                        Some(&next) => {
                             info!(ended = pid, %status, "the application goes on as process {next}");
-                            self.followed = next;
-                            self.executable = Executable::of(next);
+                            self.go_on(next, &left);
                         }
-                        None => return code_of(status),
+                        None => return code_of(stopped.unwrap_or(status)),
                     }
                 }
                 Ok(Happening::Stopped { pid, .. }) if pid == self.followed => self.pause(),
@@ -134,32 +156,48 @@ impl Application {
         }
     }
 
+    /// Follows `next`. When the application is to end, all that are `left` of it are told so once.
+    fn go_on(&mut self, next: u32, left: &[u32]) {
+        self.followed = next;
+        self.executable = Executable::of(next);
+        if self.told.is_empty() {
+            return;
+        }
+        for &pid in left {
+            if !self.told.contains(&pid) {
+                self.told.push(pid);
+                send(pid, Signal::SIGTERM);
+            }
+        }
+    }
+
     fn forward(&mut self, signal: i32) {
         // The command may have been a wrapper that has executed the application since, and this
         // signal may be the one that makes it start its successor and end.
         self.executable = Executable::of(self.followed).or(self.executable.take());
         let Ok(signal) = Signal::try_from(signal) else { return };
-        if let Err(error) = kill(Pid::from_raw(self.followed as i32), signal) {
-            warn!(%signal, pid = self.followed, %error, "cannot forward a signal");
+        if signal == Signal::SIGTERM {
+            self.told.push(self.followed);
         }
+        send(self.followed, signal);
     }
 
-    /// The oldest adopted process that counts here or executes the same program.
-    fn successor(&mut self) -> Option<u32> {
+    /// The adopted processes that count here or execute the same program, oldest first.
+    fn left(&mut self) -> Vec<u32> {
         let supervisor = self.keeper.supervisor_pid();
         let holders = self.keeper.slot_holders();
         let children = proc::children_of(std::process::id()).unwrap_or_else(|error| {
             warn!(%error, "cannot look for processes that the application has left");
             Vec::new()
         });
-        let mut pids = children.iter().map(|child| child.pid);
-        pids.find(|&pid| {
+        let is_left = |pid: u32| {
             let is_same = || {
                 let program = Executable::of(pid);
                 program.zip(self.executable.as_ref()).is_some_and(|(one, other)| one.is(other))
             };
             Some(pid) != supervisor && (holders.contains(&pid) || is_same())
-        })
+        };
+        children.iter().map(|child| child.pid).filter(|&pid| is_left(pid)).collect()
     }
 
     /// The application was stopped. At a terminal that is the job control of a shell, which knows
@@ -186,6 +224,12 @@ impl Application {
     }
 }
 
+fn send(pid: u32, signal: Signal) {
+    if let Err(error) = kill(Pid::from_raw(pid as i32), signal) {
+        warn!(%signal, pid, %error, "cannot forward a signal");
+    }
+}
+
 /// Makes this process's group the foreground group again.
 fn take_back(terminal: Option<BorrowedFd<'static>>) {
     if let Some(terminal) = terminal {
@@ -202,6 +246,7 @@ fn start(
     address: &str,
     mask: SigSet,
     terminal: Option<BorrowedFd<'static>>,
+    passed: Passed,
 ) -> io::Result<u32> {
     let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut prepared = Command::new(program);
@@ -212,6 +257,7 @@ fn start(
     let mut read = Some(read);
     let pid = fork_child(|| {
         drop(read.take());
+        passed.pass_on(&mut prepared);
         let error = execute(&mut prepared, mask, terminal);
         let code = error.raw_os_error().unwrap_or(nix::libc::EINVAL);
         // The parent can only be told this way, or be gone.

@@ -6,6 +6,7 @@
 //! | [`logging`] | where log lines go, and in what form |
 //! | [`serve`] | a supervisor of its own, for workers that are started elsewhere |
 //! | [`exec`] | a supervisor around one application |
+//! | [`passed`] | what a service manager has passed for that application |
 //! | [`find`] | which arena a question is about |
 //! | [`show`] | `scrape`, `slots`, `ls` |
 //! | [`inspect`] | an arena's bytes, and what is wrong with them |
@@ -28,6 +29,7 @@ mod find;
 mod flags;
 mod inspect;
 mod logging;
+mod passed;
 mod proc;
 mod push;
 mod repeat;

@@ -188,6 +188,23 @@ fn exec_goes_on_with_a_process_of_the_same_program_that_its_command_leaves() {
 }
 
 #[test]
+fn a_sigterm_ends_what_its_command_leaves_behind_with_the_commands_status() {
+    let _watchdog = watchdog("a_sigterm_ends_what_its_command_leaves_behind");
+    let left = "(trap 'echo told; exit 5' TERM; echo up; while :; do sleep 0.01; done) &";
+    let script = format!("{left} {left} trap 'exit 3' TERM; echo up; while :; do sleep 0.01; done");
+    let mut child = tallyboard(&exec(&ANYWHERE, &["sh", "-c", &script])).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    for _ in 0..3 {
+        line_with(&mut out, "up");
+    }
+    signal(&child, Signal::SIGTERM);
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "told\ntold\n");
+}
+
+#[test]
 fn exec_does_not_wait_for_another_program_that_its_command_leaves() {
     let _watchdog = watchdog("exec_does_not_wait_for_another_program");
     // The command ends only when the other program has been executed.

@@ -99,6 +99,28 @@ pub fn passed_descriptor(number: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// The number of the first descriptor that a service manager passes (sd_listen_fds(3)).
+const FIRST_PASSED: i32 = 3;
+
+/// Closes this process's copies of the descriptors that were passed to it for another one: the first
+/// `count` from number 3 on, up to one that is not open. Those that are closed on exec stay, because
+/// nothing that was passed is.
+pub fn close_passed(count: u32) {
+    let end = FIRST_PASSED.saturating_add_unsigned(count);
+    for number in FIRST_PASSED..end {
+        // SAFETY: asking for flags takes integers and changes nothing.
+        let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+        if flags < 0 {
+            return;
+        }
+        if flags & libc::FD_CLOEXEC == 0 {
+            // SAFETY: whatever this program opens is closed on exec from its first moment, so this
+            // one was there before the program was executed, and nothing in it owns it.
+            unsafe { libc::close(number) };
+        }
+    }
+}
+
 /// A process that cannot be forked.
 #[derive(Debug, Error)]
 #[non_exhaustive]

@@ -146,11 +146,15 @@ pub struct Config {
     /// Path of the metrics.
     pub telemetry_path: String,
     /// Whether nobody can ask for this arena again, because its name was made up for one run. Its
-    /// object is removed at the end even while workers still count in it.
+    /// object is removed at the end even while workers still count in it, and one of the same name
+    /// that was left is never gone on with.
     pub is_ephemeral: bool,
     /// Whether the service manager is told of this keeper, and keeps its arena: it is the service's
     /// main process.
     pub is_service: bool,
+    /// How many descriptors a service manager has passed to this process for another one that it
+    /// starts. A supervisor closes its copies of them, so that it keeps no socket of theirs open.
+    pub passed_descriptors: u32,
     /// Whether a named object stays when the supervisor stops.
     pub keep_arena: bool,
     /// Whether a named object that was left behind is removed first.
@@ -186,6 +190,7 @@ impl Config {
             telemetry_path: "/metrics".to_owned(),
             is_ephemeral: false,
             is_service: false,
+            passed_descriptors: 0,
             keep_arena: false,
             discard_arena: false,
         }

@@ -21,13 +21,13 @@ use tallyboard_segment::mapping::Arena;
 use tallyboard_segment::pass::{Address, Socket};
 use tallyboard_segment::pidfd::Pidfd;
 use tallyboard_segment::posix;
-use tallyboard_segment::process::{ForkError, fork_child};
+use tallyboard_segment::process::{ForkError, close_passed, fork_child};
 
 use crate::collector::Spent;
 use crate::config::Config;
 use crate::link::{self, ToKeeper, ToSupervisor};
 use crate::open::{OpenError, Opened, open};
-use crate::service;
+use crate::service::{self, Watchdog};
 use crate::supervise::{self, Inheritance};
 
 /// How often an address that is taken is tried again.
@@ -71,6 +71,7 @@ pub struct Keeper {
     /// Processor time of the workers, as the last supervisor left it.
     spent: Spent,
     retry_at: Option<Instant>,
+    watchdog: Option<Watchdog>,
     pending: VecDeque<Happening>,
 }
 
@@ -80,6 +81,8 @@ struct Child {
     pid: Pid,
     link: Socket,
     started: Instant,
+    /// Whether it was asked for a sign of life and has not given one.
+    is_asked: bool,
 }
 
 /// Who has a slot.
@@ -132,7 +135,9 @@ impl Keeper {
             control = %config.control,
             "opened the arena"
         );
+        // What was kept before is kept still.
         if config.is_service
+            && !opened.is_reopened
             && opened.object.is_none()
             && let Some(object) = opened.arena.as_ref().and_then(Arena::object)
         {
@@ -142,6 +147,7 @@ impl Keeper {
             holders: (0..opened.layout.geometry.slots).map(|_| None).collect(),
             spent: Spent::default(),
             retry_at: None,
+            watchdog: config.is_service.then(Watchdog::wanted).flatten(),
             pending: VecDeque::new(),
             supervisor: None,
             starts: 0,
@@ -182,6 +188,7 @@ impl Keeper {
         let pid = fork_child(|| {
             // The copy of the keeper's end would keep the link open after the keeper's death.
             drop(mine.take());
+            close_passed(self.config.passed_descriptors);
             let Some(arena) = self.opened.arena.take() else { return 1 };
             let inheritance = Inheritance {
                 config: &self.config,
@@ -199,15 +206,15 @@ impl Keeper {
             supervise::run(arena, inheritance, theirs)
         })?;
         let Some(link) = mine else { return Ok(()) };
-        self.supervisor =
-            Some(Child { pid: Pid::from_raw(pid as i32), link, started: Instant::now() });
+        let (pid, started) = (Pid::from_raw(pid as i32), Instant::now());
+        self.supervisor = Some(Child { pid, link, started, is_asked: false });
         self.retry_at = self
             .opened
             .metrics
             .iter()
             .any(|socket| socket.listener.is_none())
             .then(|| Instant::now() + LISTEN_RETRY);
-        tracing::info!(pid, "started the supervisor");
+        tracing::info!(pid = pid.as_raw(), "started the supervisor");
         Ok(())
     }
 
@@ -233,6 +240,7 @@ impl Keeper {
             self.take_messages();
             self.restart();
             self.retry_listeners();
+            self.ask();
             self.pending.extend(ready.into_iter().map(Happening::Readable));
         }
     }
@@ -244,7 +252,9 @@ impl Keeper {
         polled.extend(readable.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)));
         let link = self.supervisor.as_ref().map(|child| child.link.as_fd());
         polled.extend(link.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-        let timeout = match self.retry_at.into_iter().chain(self.restart_at).min() {
+        let ask_at = self.watchdog.as_ref().map(Watchdog::due);
+        let due = [self.retry_at, self.restart_at, ask_at];
+        let timeout = match due.into_iter().flatten().min() {
             Some(at) => {
                 let left = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
                 PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
@@ -338,7 +348,9 @@ impl Keeper {
                 Ok(Some((ToKeeper::Ready, _))) => {
                     tracing::info!("the supervisor is ready");
                     self.say(NotifyState::Ready);
+                    self.pat();
                 }
+                Ok(Some((ToKeeper::Alive, _))) => self.pat(),
                 Ok(Some((ToKeeper::Spent(spent), _))) => self.spent = spent,
                 Ok(Some(_)) => tracing::error!("the supervisor sent a pidfd that did not arrive"),
                 Ok(None) => return,
@@ -348,6 +360,36 @@ impl Keeper {
                     return;
                 }
             }
+        }
+    }
+
+    /// Asks the supervisor for a sign of life, when it is time to.
+    fn ask(&mut self) {
+        if !self.watchdog.as_mut().is_some_and(Watchdog::is_due) {
+            return;
+        }
+        // Where there is none another one is about to start, which says that it is ready.
+        let Some(child) = &mut self.supervisor else { return };
+        if child.is_asked {
+            tracing::warn!(
+                pid = child.pid.as_raw(),
+                "the supervisor gives no sign of life; the service manager is not told of any"
+            );
+            return;
+        }
+        match link::send(&child.link, ToSupervisor::Ask, None) {
+            Ok(()) => child.is_asked = true,
+            Err(error) => tracing::warn!(%error, "cannot ask the supervisor for a sign of life"),
+        }
+    }
+
+    /// Passes a sign of life of the supervisor on to the service manager.
+    fn pat(&mut self) {
+        if let Some(child) = &mut self.supervisor {
+            child.is_asked = false;
+        }
+        if self.watchdog.is_some() {
+            service::say(NotifyState::Watchdog);
         }
     }
 

@@ -17,6 +17,8 @@ pub(crate) enum ToKeeper {
     Ready,
     /// Processor time of the workers, for the next supervisor; in clock ticks.
     Spent(Spent),
+    /// The loop that was asked turns.
+    Alive,
 }
 
 /// What a keeper tells its supervisor.
@@ -26,6 +28,8 @@ pub(crate) enum ToSupervisor {
     Stop,
     /// A metrics socket that could not be had before; it comes with it.
     Listener { index: u64 },
+    /// Say whether the loop turns.
+    Ask,
 }
 
 const BYTES: usize = 32;
@@ -42,6 +46,7 @@ impl Message for ToKeeper {
             Self::Assigned { slot, generation, pid } => [1, slot, generation, pid],
             Self::Ready => [2, 0, 0, 0],
             Self::Spent(Spent { dead, total }) => [3, dead, total, 0],
+            Self::Alive => [4, 0, 0, 0],
         }
     }
 
@@ -50,6 +55,7 @@ impl Message for ToKeeper {
             [1, slot, generation, pid] => Some(Self::Assigned { slot, generation, pid }),
             [2, 0, 0, 0] => Some(Self::Ready),
             [3, dead, total, 0] => Some(Self::Spent(Spent { dead, total })),
+            [4, 0, 0, 0] => Some(Self::Alive),
             _ => None,
         }
     }
@@ -60,6 +66,7 @@ impl Message for ToSupervisor {
         match self {
             Self::Stop => [1, 0, 0, 0],
             Self::Listener { index } => [2, index, 0, 0],
+            Self::Ask => [3, 0, 0, 0],
         }
     }
 
@@ -67,6 +74,7 @@ impl Message for ToSupervisor {
         match words {
             [1, 0, 0, 0] => Some(Self::Stop),
             [2, index, 0, 0] => Some(Self::Listener { index }),
+            [3, 0, 0, 0] => Some(Self::Ask),
             _ => None,
         }
     }
@@ -103,15 +111,19 @@ mod tests {
     #[test]
     fn messages_survive_the_link() {
         let (a, b) = Socket::pair().unwrap();
-        let sent = ToKeeper::Assigned { slot: 1, generation: 2, pid: 3 };
-        send(&a, sent, None).unwrap();
-        send(&a, ToKeeper::Ready, None).unwrap();
-        assert_eq!(receive::<ToKeeper>(&b).unwrap().unwrap().0, sent);
-        assert_eq!(receive::<ToKeeper>(&b).unwrap().unwrap().0, ToKeeper::Ready);
-        let spent = ToKeeper::Spent(Spent { dead: 4, total: u64::MAX });
-        send(&a, spent, None).unwrap();
-        assert_eq!(receive::<ToKeeper>(&b).unwrap().unwrap().0, spent);
-        for sent in [ToSupervisor::Stop, ToSupervisor::Listener { index: 7 }] {
+        let sent = [
+            ToKeeper::Assigned { slot: 1, generation: 2, pid: 3 },
+            ToKeeper::Ready,
+            ToKeeper::Spent(Spent { dead: 4, total: u64::MAX }),
+            ToKeeper::Alive,
+        ];
+        for message in sent {
+            send(&a, message, None).unwrap();
+        }
+        for message in sent {
+            assert_eq!(receive::<ToKeeper>(&b).unwrap().unwrap().0, message);
+        }
+        for sent in [ToSupervisor::Stop, ToSupervisor::Listener { index: 7 }, ToSupervisor::Ask] {
             send(&b, sent, None).unwrap();
             assert_eq!(receive::<ToSupervisor>(&a).unwrap().unwrap().0, sent);
         }

@@ -279,16 +279,33 @@ fn create(config: &Config, layout: &Layout) -> Result<Created, OpenError> {
         return memory(reason);
     }
     let name = ObjectName::of_arena(geteuid().as_raw(), &config.name);
-    if config.discard_arena {
-        posix::discard(&name)?;
-    }
-    match posix::create(&name, words) {
+    match create_named(config, &name, words) {
         Ok((arena, lock)) => Ok((arena, Backing::Posix, reason, Some(name), Some(lock))),
+        // A name that was made up is nobody's to ask for, so the arena may as well have none.
+        Err(CreateError::Taken(taken))
+            if config.backing == Backing::Auto && config.is_ephemeral =>
+        {
+            memory(taken.to_string())
+        }
         Err(error @ CreateError::System { .. }) if config.backing == Backing::Auto => {
             memory(error.to_string())
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Creates the named object, in the place of one that was left when nobody wants that one: it is to
+/// be discarded, or its name was made up from a pid, which another process had before or has in
+/// another pid namespace.
+fn create_named(
+    config: &Config,
+    name: &ObjectName,
+    words: usize,
+) -> Result<(Arena, ArenaLock), CreateError> {
+    if config.discard_arena || config.is_ephemeral {
+        posix::discard(name)?;
+    }
+    posix::create(name, words)
 }
 
 /// Room that a named object needs before it is chosen: what its slots take at first, and as much
@@ -306,6 +323,11 @@ fn choose(config: &Config) -> (Backing, String) {
         (Backing::Memfd, _) => (Backing::Memfd, "configured".into()),
         (Backing::Auto, _) if !config.worker_uids.is_empty() => {
             (Backing::Memfd, "workers of other uids".into())
+        }
+        // A container's runtime starts the next one in another pid namespace, where this one's
+        // workers cannot be judged: a named object would only be in its way.
+        (Backing::Auto, _) if std::process::id() == 1 => {
+            (Backing::Memfd, "pid 1: nobody goes on with it after its pid namespace".into())
         }
         (Backing::Auto, None) => (Backing::Memfd, format!("no {} is mounted", posix::MOUNT)),
         (Backing::Auto, Some(room)) if room < needed => {

@@ -3,8 +3,16 @@
 //! Under `Type=notify` the service is ready when its supervisor is. With `FileDescriptorStoreMax=`
 //! set, systemd keeps the descriptor of an arena without a name, and passes it to the next keeper
 //! after this one and its supervisor have died.
+//!
+//! Under `WatchdogSec=` systemd wants to hear within that time that the service works, or it ends the
+//! service and starts it again. The keeper says so, as the main process, but it does not say it of
+//! itself: it asks the supervisor at half of that time and passes the answer on, which comes from the
+//! loop that attaches, reclaims and scrapes. A supervisor that hangs is silent, and one that dies is
+//! replaced and says that it is ready, long before the time is over. One that dies again and again
+//! without ever being ready is silent too.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use tallyboard_segment::process::passed_descriptor;
@@ -12,7 +20,39 @@ use tallyboard_segment::process::passed_descriptor;
 /// What the descriptor is called in systemd's store.
 const STORED: &str = "tallyboard-arena";
 
-/// Says that the service is ready, or stopping.
+/// When the service manager is to hear of the supervisor.
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    interval: Duration,
+    due: Instant,
+}
+
+impl Watchdog {
+    /// The one that the service manager wants of this process (sd_watchdog_enabled(3)).
+    pub(crate) fn wanted() -> Option<Self> {
+        let within = sd_notify::watchdog_enabled().filter(|within| !within.is_zero())?;
+        // Never so short that the keeper does nothing else.
+        let interval = (within / 2).max(Duration::from_millis(1));
+        Some(Self { interval, due: Instant::now() + interval })
+    }
+
+    /// When the supervisor is to be asked next.
+    pub(crate) fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Whether it is to be asked now; then the next time is set.
+    pub(crate) fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        if now < self.due {
+            return false;
+        }
+        self.due = now + self.interval;
+        true
+    }
+}
+
+/// Says that the service is ready, works, or is stopping.
 pub(crate) fn say(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!(%error, "cannot tell the service manager how this service is");

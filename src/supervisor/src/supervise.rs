@@ -515,6 +515,11 @@ impl Supervisor {
                     let _ = events.send(Event::Stopped).await;
                 });
             }
+            (ToSupervisor::Ask, _) => {
+                if let Err(error) = link::send(self.link.get_ref(), ToKeeper::Alive, None) {
+                    tracing::warn!(%error, "cannot tell the keeper that the loop turns");
+                }
+            }
             (ToSupervisor::Listener { index }, Some(descriptor)) => {
                 let listener = TcpListener::from(descriptor);
                 if let Err(error) = self.listen(index as usize, listener) {
