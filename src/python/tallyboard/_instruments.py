@@ -138,7 +138,7 @@ def _parent(base: Any) -> Any:
 
 def _patch_removal(base: Any) -> None:
     """Removal across processes, without the warning that it is not possible. Each call removes what
-    it is told to: what else is gone meanwhile another thread removed, and it may have begun anew."""
+    it is told to: what else is gone meanwhile another thread removed, and may have begun anew."""
 
     def remove(original: Any, self: Any, *values: Any) -> None:
         one = tuple(str(value) for value in values)
