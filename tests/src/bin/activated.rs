@@ -4,6 +4,8 @@
 //! Its first line is one JSON object: what it finds. Each connection sends one line: `count` counts,
 //! `close` closes the socket and lives on; anything else is only answered. Without a socket it ends.
 
+#![forbid(unsafe_code)]
+
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
