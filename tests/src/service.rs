@@ -6,8 +6,10 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use tallyboard_supervisor::ask;
 
 use crate::build::tallyboard;
 use crate::child::{Running, free_address, until};
@@ -69,10 +71,12 @@ impl Service {
         command.args(["serve", "--backing", "memfd", "--name", &name, "--control", &control]);
         command.arg(format!("--web.listen-address={metrics}")).env_remove("TALLYBOARD");
         let mut serving = Running::start(&mut command);
+        let address = control.parse().expect("an address");
         until(|| {
-            assert!(serving.is_running(), "expected a supervisor on {metrics}");
-            get(metrics, "/-/ready").ok().filter(|answer| answer.status == 200)
+            assert!(serving.is_running(), "expected a supervisor on {metrics}, found none");
+            ask::describe(&address, Duration::from_secs(10)).ok()
         });
+        until(|| get(metrics, "/-/ready").ok().filter(|answer| answer.status == 200));
         let (workers, killed) = (Vec::new(), 0);
         Self { _serving: serving, control, metrics, program, workers, killed }
     }
