@@ -7,8 +7,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
-use hyper::{Method, Uri};
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use hyper::{Method, StatusCode, Uri};
 use thiserror::Error;
 use tokio_rustls::rustls::ClientConfig;
 
@@ -207,6 +207,17 @@ impl Receiver {
     /// # Errors
     /// [`ReceiverError::Url`] says what is wrong with it.
     pub fn new(url: &str) -> Result<Self, ReceiverError> {
+        let mut receiver = Self::exact(url)?;
+        let length = receiver.target.path.trim_end_matches('/').len();
+        receiver.target.path.truncate(length);
+        Ok(receiver)
+    }
+
+    /// The same with a `/` at the end left as it is.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn exact(url: &str) -> Result<Self, ReceiverError> {
         let shown = without_credentials(url);
         let wrong = |why: &str| ReceiverError::Url { found: shown.clone(), why: why.to_owned() };
         let uri: Uri = url.parse().map_err(|error| wrong(&format!("{error}")))?;
@@ -233,8 +244,7 @@ impl Receiver {
             _ => 80,
         };
         let authority = address.to_owned();
-        let path = uri.path_and_query().map_or("", |path| path.as_str());
-        let path = path.trim_end_matches('/').to_owned();
+        let path = uri.path_and_query().map_or("", |path| path.as_str()).to_owned();
         let receiver = Self {
             target: Target { is_secure, host, port, authority, path },
             headers: vec![(USER_AGENT, HeaderValue::from_static(AGENT))],
@@ -360,12 +370,25 @@ impl Receiver {
             let location = answered.headers.get(LOCATION).and_then(|to| to.to_str().ok());
             match location.filter(|_| is_redirect && self.follows_redirects) {
                 Some(location) => at = at.redirected(location)?,
-                None => return Err(at.refused(&answered, location)),
+                None => return Err(at.refusal(&answer_of(&answered))),
             }
         }
         let said = format!("the {MOST_REDIRECTS}th redirect; see where they lead");
         let (receiver, retry_after) = (self.to_string(), None);
         Err(SendError::Refused { receiver, status: 310, said, retry_after })
+    }
+
+    /// Sends something, and gives the answer whatever its status; a redirect is one.
+    ///
+    /// # Errors
+    /// [`SendError`] when there is none.
+    pub async fn ask(
+        &self,
+        method: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Answer, SendError> {
+        self.exchange(method, headers, body).await.map(|answered| answer_of(&answered))
     }
 
     async fn exchange(
@@ -424,7 +447,7 @@ impl Receiver {
                 format!("{scheme}://{authority}{parent}/{location}")
             }
         };
-        let to = Self::new(&url).map_err(|error| SendError::Exchange {
+        let to = Self::exact(&url).map_err(|error| SendError::Exchange {
             receiver: self.to_string(),
             why: format!("a redirect that leads nowhere: {error}"),
         })?;
@@ -435,17 +458,20 @@ impl Receiver {
         Ok(Self { target, authorization, ..self.clone() })
     }
 
-    fn refused(&self, answered: &http::Answered, location: Option<&str>) -> SendError {
-        let said = one_line(&answered.body);
-        let to = location.map(|to| format!("a redirect to {}", without_credentials(to)));
-        let reason = answered.status.canonical_reason().unwrap_or("no reason");
+    /// What an answer of another status than 200 to 299 is as an error.
+    #[must_use]
+    pub fn refusal(&self, answer: &Answer) -> SendError {
+        let to = answer.header("location").filter(|_| (300..400).contains(&answer.status));
+        let to = to.map(|to| format!("a redirect to {}", without_credentials(to)));
+        let status = StatusCode::from_u16(answer.status).ok();
+        let reason = status.and_then(|status| status.canonical_reason()).unwrap_or("no reason");
+        let said = one_line(&answer.body);
         let said = to.unwrap_or(if said.is_empty() { reason.to_owned() } else { said });
-        let retry_after = answered.headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok());
         // A date is left aside: no clock is compared with another one.
-        let retry_after = retry_after.and_then(|after| after.trim().parse().ok());
+        let retry_after = answer.header("retry-after").and_then(|after| after.trim().parse().ok());
         SendError::Refused {
             receiver: self.to_string(),
-            status: answered.status.as_u16(),
+            status: answer.status,
             said,
             retry_after: retry_after.map(Duration::from_secs),
         }
@@ -517,6 +543,9 @@ mod tests {
             let found = Receiver::new(url).map(|receiver| receiver.to_string());
             assert_eq!(found.as_deref().ok(), expect, "{url}: {found:?}");
         }
+        let exact = |url| Receiver::exact(url).expect("a URL").to_string();
+        assert_eq!(exact("http://gateway/base/"), "http://gateway/base/");
+        assert_eq!(exact("http://gateway"), "http://gateway/");
         let error = Receiver::new("ftp://user:secret@gateway/").expect_err("another scheme");
         assert!(!error.to_string().contains("secret"), "{error}");
     }
