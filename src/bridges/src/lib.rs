@@ -12,12 +12,22 @@
 //! | [`receiver`] | where an HTTP receiver is, how it is spoken to, and what it answered |
 //! | [`tls`] | whom a client trusts, and who it says that it is |
 //! | [`backoff`] | how long to wait before something is tried again |
+//! | [`export`] | snapshots that are sent again and again |
+//! | [`otlp`] | snapshots for OpenTelemetry |
+//! | [`remote_write`] | snapshots for Prometheus and stores like it |
 
 #![forbid(unsafe_code)]
 
 pub mod backoff;
+pub mod export;
 mod http;
+pub mod otlp;
 pub mod receiver;
+pub mod remote_write;
 pub mod tls;
 
+pub use backoff::Backoff;
+pub use otlp::Otlp;
 pub use receiver::{Answer, Receiver, Secret, SendError};
+pub use remote_write::RemoteWrite;
+pub use tls::Tls;
