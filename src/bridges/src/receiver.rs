@@ -336,6 +336,14 @@ impl Receiver {
         self
     }
 
+    /// Reads the files for TLS now, if this receiver wants it: so that a bad one is found at once.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file and what was expected of it.
+    pub fn prepare(&self) -> Result<(), TlsError> {
+        if self.target.is_secure { self.client_config().map(drop) } else { Ok(()) }
+    }
+
     /// The receiver at a path below this one, which is written as it is.
     #[must_use]
     pub fn at(&self, path: &str) -> Self {

@@ -6,6 +6,7 @@
 //! | [`logging`] | where log lines go, and in what form |
 //! | [`serve`] | a supervisor of its own, for workers that are started elsewhere |
 //! | [`exec`] | a supervisor around one application |
+//! | [`export`] | where metrics are sent from a supervisor |
 //! | [`find`] | which arena a question is about |
 //! | [`show`] | `scrape`, `slots`, `ls` |
 //! | [`inspect`] | an arena's bytes, and what is wrong with them |
@@ -19,6 +20,7 @@
 mod demo;
 mod documents;
 mod exec;
+mod export;
 mod fetch;
 mod find;
 mod flags;

@@ -1,7 +1,7 @@
 //! A native histogram as one of OTLP with buckets that grow by a factor: the same buckets, but
 //! without gaps, and called by their lower bounds.
 
-use tallyboard_exposition::sample::{NativeBuckets, NativeHistogram, Sample, Value};
+use tallyboard_exposition::sample::{NativeBuckets, NativeHistogram, Sample};
 
 use super::messages::{Buckets, ExponentialHistogramDataPoint};
 use super::points::whole;
@@ -80,7 +80,7 @@ fn dense(side: &[(i64, u64)]) -> Option<Buckets> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tallyboard_exposition::sample::Span;
+    use tallyboard_exposition::sample::{Span, Value};
 
     fn buckets(spans: &[(i32, u32)], counts: &[u64]) -> NativeBuckets {
         let spans = spans.iter().map(|&(offset, length)| Span { offset, length }).collect();

@@ -14,8 +14,8 @@ pub mod messages;
 mod points;
 mod units;
 
-use std::cell::RefCell;
 use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -44,7 +44,7 @@ pub struct Otlp {
     receiver: Receiver,
     attributes: Vec<(String, String)>,
     is_compressed: bool,
-    starts: RefCell<Starts>,
+    starts: Mutex<Starts>,
 }
 
 impl Otlp {
@@ -52,7 +52,7 @@ impl Otlp {
     /// [`Environment::receiver`](environment::Environment::receiver).
     #[must_use]
     pub fn new(receiver: Receiver) -> Self {
-        Self { receiver, attributes: Vec::new(), is_compressed: false, starts: RefCell::default() }
+        Self { receiver, attributes: Vec::new(), is_compressed: false, starts: Mutex::default() }
     }
 
     /// Says this of the resource, which is what is measured. The first value of a name counts.
@@ -131,7 +131,7 @@ impl Target for Otlp {
         let resource = self.resource(families);
         let mut batches = Batches::new(resource, self.is_compressed);
         let at = u64::try_from(at_ms).unwrap_or(0).saturating_mul(1_000_000);
-        let mut starts = self.starts.borrow_mut();
+        let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
         for family in families.iter().filter(|family| !is_target(family)) {
             each_point(family, at, &mut starts, |head, point| batches.push(head, point));
         }

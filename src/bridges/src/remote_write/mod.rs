@@ -21,9 +21,10 @@ mod known;
 pub mod messages;
 mod requests;
 
-use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use tallyboard_exposition::sample::FamilySamples;
 use thiserror::Error;
@@ -93,10 +94,11 @@ impl Version {
 #[derive(Debug)]
 pub struct RemoteWrite {
     receiver: Receiver,
-    version: Cell<Version>,
+    /// Whether 2.0 is spoken, rather than 1.0. One thread alone reads and changes it.
+    is_v2: AtomicBool,
     external: Vec<(String, String)>,
     native: bool,
-    known: RefCell<Known>,
+    known: Mutex<Known>,
 }
 
 impl RemoteWrite {
@@ -105,18 +107,22 @@ impl RemoteWrite {
     pub fn new(receiver: Receiver) -> Self {
         Self {
             receiver,
-            version: Cell::default(),
+            is_v2: AtomicBool::new(false),
             external: Vec::new(),
             native: false,
-            known: RefCell::default(),
+            known: Mutex::default(),
         }
     }
 
     /// Speaks this version. A receiver that turns out not to read 2.0 gets 1.0.
     #[must_use]
     pub fn version(self, version: Version) -> Self {
-        self.version.set(version);
+        self.is_v2.store(version == Version::V2, Relaxed);
         self
+    }
+
+    fn spoken(&self) -> Version {
+        if self.is_v2.load(Relaxed) { Version::V2 } else { Version::V1 }
     }
 
     /// Puts a label on every series that has none of this name.
@@ -137,7 +143,7 @@ impl RemoteWrite {
     fn answered(&self, batch: &Batch, answer: &Answer) -> Outcome {
         let written = written(answer);
         let is_success = (200..300).contains(&answer.status);
-        match (self.version.get(), answer.status) {
+        match (self.spoken(), answer.status) {
             (Version::V2, 415) => self.fall_back(self.receiver.refusal(answer)),
             (Version::V2, _) if is_success && written.is_none() => {
                 let why = "it does not say how much it has written, as a receiver of 2.0 does";
@@ -166,7 +172,7 @@ impl RemoteWrite {
     }
 
     fn fall_back(&self, error: SendError) -> Outcome {
-        self.version.set(Version::V1);
+        self.is_v2.store(false, Relaxed);
         Outcome::Anew(error)
     }
 }
@@ -176,13 +182,13 @@ impl Target for RemoteWrite {
     const MOST_SNAPSHOTS: usize = 40;
 
     fn encode(&self, families: &[FamilySamples], at_ms: i64) -> Vec<Batch> {
-        let version = self.version.get();
+        let version = self.spoken();
         let (mut numbers, mut natives) = (Requests::new(version), Requests::new(version));
         let mut push = |entry: &Entry<'_>| match entry.value.is_native() {
             true => natives.push(entry),
             false => numbers.push(entry),
         };
-        let mut known = self.known.borrow_mut();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let rules = Rules { external: &self.external, native: self.native, at_ms };
         rules.each_entry(families, |mut entry| {
             if known.admit(&mut entry) {
@@ -196,7 +202,7 @@ impl Target for RemoteWrite {
     }
 
     async fn send(&self, batch: &Batch) -> Outcome {
-        let headers = self.version.get().headers();
+        let headers = self.spoken().headers();
         match self.receiver.ask("POST", &headers, batch.body.clone()).await {
             Ok(answer) => self.answered(batch, &answer),
             Err(error @ SendError::Tls(_)) => Outcome::Never(error),
