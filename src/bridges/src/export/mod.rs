@@ -236,9 +236,7 @@ impl<T: Target> Export<'_, T> {
                 let pause = backoff.failed(None);
                 let pause = error.retry_after().map_or(pause, |after| after.max(pause));
                 let pause = pause.min(LONGEST_PAUSE);
-                if !queue.put_back(number) {
-                    self.figures.dropped(batch.samples);
-                }
+                queue.put_back(number);
                 tracing::warn!(to = T::KIND, %error, ?pause, "cannot export; trying again");
                 Next::Wait(pause)
             }
