@@ -137,21 +137,31 @@ impl Escaping {
     }
 
     fn family(self, family: &FamilySamples) -> FamilySamples {
-        let name = self.family_name(family.kind, &family.name);
+        let name = self.family_name(family);
         let samples = family.samples.iter().map(|sample| self.sample(family, &name, sample));
         let samples = samples.collect();
         let (unit, help) = (family.unit.clone(), family.help.clone());
         FamilySamples { kind: family.kind, name, unit, help, samples }
     }
 
-    /// The name of a family: as in Go, a legal one stays as it is. A set of states is also called as
-    /// one of its labels is, which must not have a colon.
-    fn family_name(self, kind: Type, name: &str) -> String {
-        let colons = kind != Type::StateSet;
-        match is_legacy(name, colons) {
-            true => name.to_owned(),
-            false => self.escape_any(name, colons).into_owned(),
+    /// The name of a family: as in Go, a legal one stays as it is, and what a counter and an info
+    /// are called there ends as their samples do. A set of states is also called as one of its
+    /// labels is, which must not have a colon.
+    fn family_name(self, family: &FamilySamples) -> String {
+        let colons = family.kind != Type::StateSet;
+        if is_legacy(&family.name, colons) {
+            return family.name.clone();
         }
+        let suffix = match family.kind {
+            Type::Counter => "_total",
+            Type::Info => "_info",
+            _ => "",
+        };
+        let has_suffix = family.samples.iter().all(|sample| !sample.suffix.is_empty());
+        let suffix = if has_suffix { suffix } else { "" };
+        let name = format!("{}{suffix}", family.name);
+        let escaped = self.escape_any(&name, colons);
+        escaped.strip_suffix(suffix).unwrap_or(&escaped).to_owned()
     }
 
     fn sample(self, family: &FamilySamples, name: &str, sample: &Sample) -> Sample {

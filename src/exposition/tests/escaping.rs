@@ -157,6 +157,26 @@ fn names_of_families_labels_and_exemplars_are_escaped() {
 }
 
 #[test]
+fn the_suffix_of_a_counter_and_of_an_info_is_part_of_their_name() {
+    for (kind, suffix, dots, values) in [
+        (Type::Counter, "_total", "a_dot_b__total", "U__a_2e_b__total"),
+        (Type::Info, "_info", "a_dot_b__info", "U__a_2e_b__info"),
+        // A counter of text 0.0.4 may have none, and that of other types is put behind their name.
+        (Type::Counter, "", "a_dot_b", "U__a_2e_b"),
+        (Type::Summary, "_count", "a_dot_b_count", "U__a_2e_b_count"),
+    ] {
+        let mut counted = sample(&[], 1);
+        counted.suffix = suffix.into();
+        let families = [family(kind, "a.b", vec![counted])];
+        for (scheme, expect) in [(Escaping::Dots, dots), (Escaping::Values, values)] {
+            let escaped = scheme.apply(&families);
+            let found = format!("{}{}", escaped.families[0].name, suffix);
+            assert_eq!(found, expect, "{kind:?} with {}", scheme.name());
+        }
+    }
+}
+
+#[test]
 fn the_states_of_a_set_stay_under_its_name() {
     let families = [family(Type::StateSet, "a.b_c", vec![sample(&[("a.b_c", "on")], 1)])];
     let escaped = Escaping::Dots.apply(&families);
