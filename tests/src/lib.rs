@@ -6,6 +6,7 @@
 //! | [`child`] | processes that do not outlive their test, and the watchdog |
 //! | [`http`] | a GET request and its answer |
 //! | [`page`] | the samples of a page in the Prometheus text format |
+//! | [`prometheus`] | a real Prometheus, and what it knows |
 //!
 //! Nothing here waits for a time to pass: it waits for something to become true, and a watchdog
 //! ends the test binary when it never does.
@@ -16,6 +17,7 @@ pub mod build;
 pub mod child;
 pub mod http;
 pub mod page;
+pub mod prometheus;
 
 /// The examples of the project's README, which must run. One of them serves.
 #[cfg(all(doctest, feature = "serve"))]

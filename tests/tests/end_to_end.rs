@@ -2,10 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
@@ -14,65 +13,14 @@ use tallyboard_tests::build::tallyboard;
 use tallyboard_tests::child::{Running, Watchdog, free_address, until};
 use tallyboard_tests::http::get;
 use tallyboard_tests::page::Page;
-
-/// A directory that does not outlive its test.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("tallyboard-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).expect("a directory is made");
-        Self(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
-
-fn expect_program(name: &str) {
-    let found = Command::new(name).arg("--version").output();
-    assert!(found.is_ok(), "expected the program {name}, found none; apt-get install prometheus");
-}
-
-/// A Prometheus that scrapes `target` each second, on an address of its own.
-fn prometheus(directory: &Path, target: SocketAddr) -> (Running, SocketAddr) {
-    expect_program("prometheus");
-    let config = format!(
-        "global:\n  scrape_interval: 1s\n\
-         scrape_configs:\n  - job_name: demo\n    static_configs:\n      - targets: ['{target}']\n"
-    );
-    let file = directory.join("prometheus.yml");
-    fs::write(&file, config).expect("the configuration is written");
-    let address = free_address();
-    let mut command = Command::new("prometheus");
-    command.arg(format!("--config.file={}", file.display()));
-    command.arg(format!("--storage.tsdb.path={}", directory.join("data").display()));
-    command.arg(format!("--web.listen-address={address}"));
-    let running = Running::start(&mut command);
-    until(|| get(address, "/-/ready").ok().filter(|answer| answer.status == 200));
-    (running, address)
-}
-
-/// The value of a query that gives one number; `None` while there is none.
-fn query(address: SocketAddr, query: &str) -> Option<f64> {
-    let escaped = query.replace('(', "%28").replace(')', "%29").replace('[', "%5B");
-    let path = format!("/api/v1/query?query={}", escaped.replace(']', "%5D"));
-    let answer = get(address, &path).expect("Prometheus answers");
-    assert_eq!(answer.status, 200, "{query}: {}", answer.body);
-    let answer: Value = serde_json::from_str(&answer.body).expect("Prometheus answers with JSON");
-    answer["data"]["result"][0]["value"][1].as_str()?.parse().ok()
-}
+use tallyboard_tests::prometheus::{Job, Prometheus};
 
 /// The exit status of `promtool check metrics` and what it says.
 fn promtool(page: &str) -> (Option<i32>, String) {
-    expect_program("promtool");
     let mut command = Command::new("promtool");
     command.args(["check", "metrics"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("promtool starts");
+    let mut child = command.spawn().expect("promtool starts, which comes with prometheus");
     let mut stdin = child.stdin.take().expect("promtool reads");
     stdin.write_all(page.as_bytes()).expect("promtool reads all of it");
     drop(stdin);
@@ -92,9 +40,9 @@ fn demo(metrics: SocketAddr) -> Running {
 #[test]
 fn prometheus_knows_exactly_what_the_demo_has_counted() {
     let _watchdog = Watchdog::new("prometheus_knows_exactly_what_the_demo_has_counted");
-    let directory = Directory::new("end-to-end");
     let metrics = free_address();
-    let (_prometheus, api) = prometheus(&directory.0, metrics);
+    let job = Job { name: "demo", target: metrics, settings: &[] };
+    let prometheus = Prometheus::start(Path::new("prometheus"), &[], &[job]);
     let mut demo = demo(metrics);
     let numbers = demo.line(|line| line.starts_with('{'));
     let numbers: Value = serde_json::from_str(&numbers).expect("the numbers are JSON");
@@ -105,13 +53,14 @@ fn prometheus_knows_exactly_what_the_demo_has_counted() {
     let requests = "sum(demo_http_requests_total)";
     // What is still on its way into Prometheus is never more than what was counted.
     until(|| {
-        let found = query(api, requests).unwrap_or(0.0);
+        let found = prometheus.value(requests).unwrap_or(0.0);
         assert!(found <= counted, "{found} of {counted}");
         (found == counted).then_some(())
     });
     // Every series that only goes up did so in the eyes of Prometheus, over every kill.
     for series in ["demo_http_requests_total", "demo_http_request_duration_seconds_count"] {
-        assert_eq!(query(api, &format!("sum(resets({series}[1h]))")), Some(0.0), "{series}");
+        let resets = prometheus.value(&format!("sum(resets({series}[1h]))"));
+        assert_eq!(resets, Some(0.0), "{series}");
     }
     println!("counted {counted}, in Prometheus {counted}: {numbers}");
 
