@@ -7,6 +7,8 @@
 //! | [`http`] | a GET request and its answer |
 //! | [`page`] | the samples of a page in the Prometheus text format |
 //! | [`prometheus`] | a real Prometheus, and what it knows |
+//! | [`serve`] | servers of pages, and between readers and their targets |
+//! | [`service`] | an arena, workers that count with every instrument, and what they have counted |
 //!
 //! Nothing here waits for a time to pass: it waits for something to become true, and a watchdog
 //! ends the test binary when it never does.
@@ -18,6 +20,8 @@ pub mod child;
 pub mod http;
 pub mod page;
 pub mod prometheus;
+pub mod serve;
+pub mod service;
 
 /// The examples of the project's README, which must run. One of them serves.
 #[cfg(all(doctest, feature = "serve"))]

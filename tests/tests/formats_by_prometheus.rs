@@ -1,0 +1,97 @@
+//! Every format that Prometheus 2 reads, of an arena whose workers are killed: what it knows then is
+//! what they have counted. `formats_by_prometheus_3.rs` is the same for version 3.
+
+#![forbid(unsafe_code)]
+
+use std::path::Path;
+
+use tallyboard_exposition::sample::{FamilySamples, Sample, Type, Value};
+use tallyboard_tests::child::Watchdog;
+use tallyboard_tests::prometheus::{Job, Prometheus};
+use tallyboard_tests::serve::{Proxy, serve_families};
+use tallyboard_tests::service::{
+    ODD, Service, Shown, expect_exemplar, expect_exemplars, expect_functions, play,
+};
+
+const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PROTOBUF: &str = "application/vnd.google.protobuf; \
+    proto=io.prometheus.client.MetricFamily; encoding=delimited";
+
+fn start(features: &str, jobs: &[Job<'_>]) -> Prometheus {
+    let flag = format!("--enable-feature={features}");
+    let prometheus = Prometheus::start(Path::new("prometheus"), &[&flag], jobs);
+    let version = prometheus.version();
+    assert!(version.starts_with("2."), "expected Prometheus 2, found {version}");
+    prometheus
+}
+
+/// What was answered to all who came by; it is the same for all of them.
+fn answered(proxy: &Proxy) -> String {
+    let seen = proxy.seen();
+    let first = seen.first().expect("somebody came by").clone();
+    assert!(seen.iter().all(|seen| *seen == first), "{seen:?}");
+    first.content_type
+}
+
+/// A family whose names have letters that not every reader knows.
+fn named() -> FamilySamples {
+    let mut family = FamilySamples::new(Type::Gauge, "temp\u{e9}rature.", "Outside.");
+    let labels = vec![("z\u{f6}ne".to_owned(), "a.b".to_owned())];
+    family.samples.push(Sample::new("", labels, Value::Float(21.5)));
+    family
+}
+
+#[test]
+fn openmetrics_is_the_default_and_text_says_the_same() {
+    let _watchdog = Watchdog::new("openmetrics_is_the_default_and_text_says_the_same");
+    let mut service = Service::start("openmetrics", INSTRUMENTS);
+    let asked = Proxy::new(service.metrics(), None);
+    let text = Proxy::new(service.metrics(), Some("text/plain;version=0.0.4"));
+    let jobs = [
+        Job { name: "direct", target: service.metrics(), settings: &[] },
+        Job { name: "asked", target: asked.address(), settings: &[] },
+        Job { name: "text", target: text.address(), settings: &[] },
+    ];
+    let names = Job { name: "names", target: serve_families(vec![named()]), settings: &[] };
+    let prometheus = start("exemplar-storage", &[&jobs[..], &[names]].concat());
+    play(&mut service, &prometheus, &jobs.map(|job| (job.name, Shown::Classic)));
+    assert_eq!(answered(&asked), OPENMETRICS);
+    assert_eq!(answered(&text), "text/plain; version=0.0.4; charset=utf-8");
+    for job in ["direct", "asked"] {
+        expect_exemplars(&service, &prometheus, job);
+        // OpenMetrics alone says when something was created.
+        let created = format!("count(work_done_created{{job=\"{job}\"}} > 1e9)");
+        assert_eq!(prometheus.value(&created), Some(1.0));
+    }
+    assert_eq!(prometheus.exemplars("{job=\"text\"}"), []);
+    for (job, done, unit) in [("asked", "work_done", "seconds"), ("text", "work_done_total", "")] {
+        let described = prometheus.metadata(job, "work_seconds");
+        assert_eq!(described, Some(["histogram", unit, "Time that it took."].map(Into::into)));
+        assert_eq!(prometheus.metadata(job, done), Some(["counter", "", ODD].map(Into::into)));
+    }
+    // This version knows no such names, and does not ask for them.
+    assert_eq!(prometheus.value("temp_rature_{z_ne=\"a.b\"}"), Some(21.5));
+}
+
+#[test]
+fn native_histograms_come_by_protocol_buffers() {
+    let _watchdog = Watchdog::new("native_histograms_come_by_protocol_buffers");
+    let mut service = Service::start("native", INSTRUMENTS);
+    let asked = Proxy::new(service.metrics(), None);
+    let jobs = [
+        Job { name: "direct", target: service.metrics(), settings: &[] },
+        Job { name: "asked", target: asked.address(), settings: &[] },
+    ];
+    let prometheus = start("exemplar-storage,native-histograms", &jobs);
+    play(&mut service, &prometheus, &jobs.map(|job| (job.name, Shown::Native)));
+    assert_eq!(answered(&asked), PROTOBUF);
+    for job in ["direct", "asked"] {
+        expect_functions(&service, &prometheus, job);
+        expect_exemplars(&service, &prometheus, job);
+        // Of a native histogram, this version takes the first one.
+        let native = format!("work_native_seconds{{job=\"{job}\"}}");
+        expect_exemplar(&service, &prometheus, &native, (0.0, 1.0));
+    }
+}
