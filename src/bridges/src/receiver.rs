@@ -62,7 +62,7 @@ impl<S: Into<String>> From<S> for Secret {
 ///     .timeout(Duration::from_secs(5))
 ///     .header("x-scope-orgid", "shop")?;
 /// // Nobody sees the credentials.
-/// assert_eq!(receiver.to_string(), "https://gateway.example:9091/base");
+/// assert_eq!(receiver.to_string(), "https://gateway.example:9091/base/");
 /// # Ok::<(), tallyboard_bridges::receiver::ReceiverError>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -202,22 +202,11 @@ impl SendError {
 
 impl Receiver {
     /// A receiver at a URL, `http` or `https`. A name and a password before the `@` are sent as basic
-    /// authentication. A `/` at the end is left out.
+    /// authentication.
     ///
     /// # Errors
     /// [`ReceiverError::Url`] says what is wrong with it.
     pub fn new(url: &str) -> Result<Self, ReceiverError> {
-        let mut receiver = Self::exact(url)?;
-        let length = receiver.target.path.trim_end_matches('/').len();
-        receiver.target.path.truncate(length);
-        Ok(receiver)
-    }
-
-    /// The same with a `/` at the end left as it is.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub fn exact(url: &str) -> Result<Self, ReceiverError> {
         let shown = without_credentials(url);
         let wrong = |why: &str| ReceiverError::Url { found: shown.clone(), why: why.to_owned() };
         let uri: Uri = url.parse().map_err(|error| wrong(&format!("{error}")))?;
@@ -344,14 +333,16 @@ impl Receiver {
         if self.target.is_secure { self.client_config().map(drop) } else { Ok(()) }
     }
 
-    /// The receiver at a path below this one, which is written as it is.
+    /// The receiver at a path below this one, which is written as it is; a `/` at the end of this
+    /// one is left out.
     #[must_use]
     pub fn at(&self, path: &str) -> Self {
         let mut receiver = self.clone();
         let (own, query) = match self.target.path.split_once('?') {
-            Some((own, query)) => (own.trim_end_matches('/'), format!("?{query}")),
+            Some((own, query)) => (own, format!("?{query}")),
             None => (&*self.target.path, String::new()),
         };
+        let own = own.trim_end_matches('/');
         receiver.target.path = format!("{own}{path}{query}");
         receiver
     }
@@ -455,7 +446,7 @@ impl Receiver {
                 format!("{scheme}://{authority}{parent}/{location}")
             }
         };
-        let to = Self::exact(&url).map_err(|error| SendError::Exchange {
+        let to = Self::new(&url).map_err(|error| SendError::Exchange {
             receiver: self.to_string(),
             why: format!("a redirect that leads nowhere: {error}"),
         })?;
@@ -490,6 +481,7 @@ impl fmt::Display for Receiver {
     /// Its URL, without credentials.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Target { is_secure, authority, path, .. } = &self.target;
+        let path = if path == "/" { "" } else { path };
         write!(out, "http{}://{authority}{path}", if *is_secure { "s" } else { "" })
     }
 }
@@ -538,6 +530,7 @@ mod tests {
             ("http://gateway:9091", Some("http://gateway:9091")),
             ("http://gateway:9091/", Some("http://gateway:9091")),
             ("https://u:p@gateway/base/?tenant=1", Some("https://gateway/base/?tenant=1")),
+            ("http://a/x/", Some("http://a/x/")),
             ("http://[::1]:9091/x", Some("http://[::1]:9091/x")),
             ("http://[::1]/x", Some("http://[::1]/x")),
             ("gateway:9091", None),
@@ -551,9 +544,6 @@ mod tests {
             let found = Receiver::new(url).map(|receiver| receiver.to_string());
             assert_eq!(found.as_deref().ok(), expect, "{url}: {found:?}");
         }
-        let exact = |url| Receiver::exact(url).expect("a URL").to_string();
-        assert_eq!(exact("http://gateway/base/"), "http://gateway/base/");
-        assert_eq!(exact("http://gateway"), "http://gateway/");
         let error = Receiver::new("ftp://user:secret@gateway/").expect_err("another scheme");
         assert!(!error.to_string().contains("secret"), "{error}");
     }
@@ -586,6 +576,7 @@ mod tests {
             ("//other/x", "http://other/x", false),
             ("/x?y", "http://a:1/x?y", true),
             ("x", "http://a:1/b/x", true),
+            ("/b/c/", "http://a:1/b/c/", true),
         ] {
             let to = from.redirected(location).expect("a URL");
             assert_eq!((to.to_string().as_str(), to.authorization.is_some()), (expect, keeps));

@@ -301,7 +301,7 @@ impl ExportFlags {
     }
 
     fn remote_write(&self, url: &str) -> Result<Arc<dyn Outlet>> {
-        let mut receiver = Receiver::exact(url)?.timeout(self.write_timeout);
+        let mut receiver = Receiver::new(url)?.timeout(self.write_timeout);
         if let (Some(name), Some(file)) = (&self.write_username, &self.write_password_file) {
             let password = fs::read_to_string(file).with_context(|| {
                 format!("cannot read --remote-write.password-file {}", file.display())

@@ -97,7 +97,7 @@ impl Environment {
 
     fn endpoint(&self) -> Result<Receiver, EnvironmentError> {
         if let Some(found) = self.find("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")? {
-            let receiver = Receiver::exact(&found.value);
+            let receiver = Receiver::new(&found.value);
             return receiver.map_err(|error| url_error(&found.variable, &found.value, &error));
         }
         let found = self.find("OTEL_EXPORTER_OTLP_ENDPOINT")?;
@@ -317,7 +317,7 @@ mod tests {
         };
         assert_eq!(leads(both, None), "https://d:1/push/");
         let bare = environment! { "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT" => "http://d:1" };
-        assert_eq!(leads(bare, None), "http://d:1/");
+        assert_eq!(leads(bare, None), "http://d:1");
         let empty = environment! { "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT" => "" };
         assert_eq!(leads(empty, None), "http://localhost:4318/v1/metrics");
         for (base, expect) in [

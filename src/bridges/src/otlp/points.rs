@@ -19,6 +19,9 @@ use super::messages::{
 };
 use super::units::ucum;
 
+/// Up to here every whole number is a float.
+const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// A point of a metric.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Point {
@@ -109,7 +112,17 @@ impl<'a> Reader<'a, '_> {
     fn gauges(&self) -> Vec<(&'a str, Point)> {
         let numbers = self.samples.iter().filter(|sample| sample.suffix != "_created");
         let numbers = numbers.filter(|sample| sample.native.is_none());
-        numbers.map(|sample| (&*sample.suffix, Point::Gauge(self.number(sample)))).collect()
+        let gauge = |sample: &'a Sample| {
+            // Of the values of one gauge some are no whole numbers: where that loses nothing, all
+            // are floats.
+            let float = sample.value.as_f64();
+            let mut point = self.number(sample);
+            if float.abs() < MOST_EXACT {
+                point.value = Some(Number::AsDouble(float));
+            }
+            (&*sample.suffix, Point::Gauge(point))
+        };
+        numbers.map(gauge).collect()
     }
 
     fn number(&self, sample: &Sample) -> NumberDataPoint {
