@@ -17,20 +17,29 @@
 //! | [`backoff`] | how long to wait before something is tried again |
 //! | [`blocking`] | a runtime for one call |
 //! | `page` | families in text 0.0.4, for those who take nothing else |
+//! | [`export`] | snapshots that are sent again and again |
+//! | [`otlp`] | snapshots for OpenTelemetry |
+//! | [`remote_write`] | snapshots for Prometheus and stores like it |
 
 #![forbid(unsafe_code)]
 
 pub mod backoff;
 pub mod blocking;
+pub mod export;
 mod http;
+pub mod otlp;
 mod page;
 pub mod pushgateway;
 pub mod receiver;
+pub mod remote_write;
 pub mod textfile;
 pub mod tls;
 
+pub use backoff::Backoff;
 pub use blocking::BlockingError;
+pub use otlp::Otlp;
 pub use pushgateway::{PushError, PushRequest, Pushgateway, instance_ip_grouping_key};
 pub use receiver::{Answer, Receiver, ReceiverError, Secret, SendError};
+pub use remote_write::RemoteWrite;
 pub use textfile::{Textfile, TextfileError};
 pub use tls::Tls;

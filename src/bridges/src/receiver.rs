@@ -7,8 +7,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
-use hyper::{Method, Uri};
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use hyper::{Method, StatusCode, Uri};
 use thiserror::Error;
 use tokio_rustls::rustls::ClientConfig;
 
@@ -336,6 +336,14 @@ impl Receiver {
         self
     }
 
+    /// Reads the files for TLS now, if this receiver wants it: so that a bad one is found at once.
+    ///
+    /// # Errors
+    /// [`TlsError`] names the file and what was expected of it.
+    pub fn prepare(&self) -> Result<(), TlsError> {
+        if self.target.is_secure { self.client_config().map(drop) } else { Ok(()) }
+    }
+
     /// The receiver at a path below this one, which is written as it is; a `/` at the end of this
     /// one is left out.
     #[must_use]
@@ -372,12 +380,25 @@ impl Receiver {
             let location = answered.headers.get(LOCATION).and_then(|to| to.to_str().ok());
             match location.filter(|_| is_redirect && self.follows_redirects) {
                 Some(location) => at = at.redirected(location)?,
-                None => return Err(at.refused(&answered, location)),
+                None => return Err(at.refusal(&answer_of(&answered))),
             }
         }
         let said = format!("the {MOST_REDIRECTS}th redirect; see where they lead");
         let (receiver, retry_after) = (self.to_string(), None);
         Err(SendError::Refused { receiver, status: 310, said, retry_after })
+    }
+
+    /// Sends something, and gives the answer whatever its status; a redirect is one.
+    ///
+    /// # Errors
+    /// [`SendError`] when there is none.
+    pub async fn ask(
+        &self,
+        method: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Answer, SendError> {
+        self.exchange(method, headers, body).await.map(|answered| answer_of(&answered))
     }
 
     async fn exchange(
@@ -468,20 +489,23 @@ impl Receiver {
         Ok(Self { target, authorization, ..self.clone() })
     }
 
-    fn refused(&self, answered: &http::Answered, location: Option<&str>) -> SendError {
-        let said = one_line(&answered.body);
-        let to = location.map(|to| {
+    /// What an answer of another status than 200 to 299 is as an error.
+    #[must_use]
+    pub fn refusal(&self, answer: &Answer) -> SendError {
+        let to = answer.header("location").filter(|_| (300..400).contains(&answer.status));
+        let to = to.map(|to| {
             let do_what = "give that address, or allow redirects";
             format!("a redirect to {}; {do_what}", without_credentials(to))
         });
-        let reason = answered.status.canonical_reason().unwrap_or("no reason");
+        let status = StatusCode::from_u16(answer.status).ok();
+        let reason = status.and_then(|status| status.canonical_reason()).unwrap_or("no reason");
+        let said = one_line(&answer.body);
         let said = to.unwrap_or(if said.is_empty() { reason.to_owned() } else { said });
-        let retry_after = answered.headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok());
         // A date is left aside: no clock is compared with another one.
-        let retry_after = retry_after.and_then(|after| after.trim().parse().ok());
+        let retry_after = answer.header("retry-after").and_then(|after| after.trim().parse().ok());
         SendError::Refused {
             receiver: self.to_string(),
-            status: answered.status.as_u16(),
+            status: answer.status,
             said,
             retry_after: retry_after.map(Duration::from_secs),
         }

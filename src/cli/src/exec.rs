@@ -25,6 +25,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
 
 use anyhow::{Context, Result};
@@ -37,6 +38,7 @@ use tallyboard_segment::process::{close_passed, foreground_terminal, fork_child}
 use tallyboard_supervisor::{Happening, Keeper, random_address};
 use tracing::{info, warn};
 
+use crate::export::Service;
 use crate::flags::ExecFlags;
 use crate::passed::Passed;
 use crate::proc::{self, Executable};
@@ -74,12 +76,21 @@ fn open(flags: &ExecFlags, passed: Passed) -> Result<Keeper> {
     let mut config = flags.arena.config(&name, control, false)?;
     config.is_ephemeral = flags.name.is_none();
     config.passed_descriptors = passed.descriptors;
+    let service = flags.name.clone().unwrap_or_else(|| unknown_service(&flags.command));
+    config.outlets = flags.arena.export.outlets(&Service::new(service, &name))?;
     let mut keeper = Keeper::open(config)?;
     if let Err(error) = keeper.start() {
         keeper.stop();
         return Err(error).context("cannot start the supervisor");
     }
     Ok(keeper)
+}
+
+/// What OpenTelemetry calls a service that has no name.
+fn unknown_service(command: &[OsString]) -> String {
+    let program = command.first().and_then(|program| Path::new(program).file_name());
+    let program = program.map(|program| program.to_string_lossy().into_owned());
+    format!("unknown_service:{}", program.unwrap_or_default())
 }
 
 /// The application, and the keeper around it.

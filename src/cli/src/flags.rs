@@ -12,6 +12,7 @@ use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::{Backing, Config, Label, Labels, ListenAddress, WorkerLabel};
 
 use crate::documents::{CheckFlags, FormatFlag, ParseFlags};
+use crate::export::ExportFlags;
 use crate::push::PushFlags;
 use crate::textfile::TextfileFlags;
 
@@ -180,13 +181,16 @@ pub struct ArenaFlags {
         value_parser = telemetry_path
     )]
     pub telemetry_path: String,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub export: ExportFlags,
 }
 
 /// Flags of `serve`.
 #[derive(Args, Clone, Debug)]
 pub struct ServeFlags {
     /// Name of the arena.
-    #[arg(long, value_name = "NAME", default_value = "default", value_parser = arena_name)]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME, value_parser = arena_name)]
     pub name: String,
     /// Where workers attach, unix:/path or unix:@name [default: unix:/run/tallyboard/NAME.sock,
     /// else the same under $XDG_RUNTIME_DIR].
@@ -322,6 +326,8 @@ pub enum Inject {
     Blind,
 }
 
+/// Name of the arena of `serve` unless a flag says otherwise.
+pub const DEFAULT_NAME: &str = "default";
 /// How long `scrape` and `slots` wait for a supervisor.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 

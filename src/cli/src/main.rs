@@ -7,6 +7,7 @@
 //! | [`serve`] | a supervisor of its own, for workers that are started elsewhere |
 //! | [`exec`] | a supervisor around one application |
 //! | [`passed`] | what a service manager has passed for that application |
+//! | [`export`] | where metrics are sent from a supervisor |
 //! | [`find`] | which arena a question is about |
 //! | [`show`] | `scrape`, `slots`, `ls` |
 //! | [`inspect`] | an arena's bytes, and what is wrong with them |
@@ -24,6 +25,7 @@
 mod demo;
 mod documents;
 mod exec;
+mod export;
 mod fetch;
 mod find;
 mod flags;

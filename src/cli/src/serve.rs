@@ -13,7 +13,8 @@ use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::{Happening, Keeper};
 use tracing::info;
 
-use crate::flags::ServeFlags;
+use crate::export::Service;
+use crate::flags::{DEFAULT_NAME, ServeFlags};
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -29,6 +30,9 @@ pub fn run(flags: &ServeFlags) -> Result<ExitCode> {
     };
     let mut config = flags.arena.config(&flags.name, control, true)?;
     config.is_service = true;
+    let is_named = flags.name != DEFAULT_NAME;
+    let name = if is_named { flags.name.clone() } else { "unknown_service:tallyboard".to_owned() };
+    config.outlets = flags.arena.export.outlets(&Service::new(name, &flags.name))?;
     let mut keeper = Keeper::open(config)?;
     keeper.start().context("cannot start the supervisor")?;
     info!(name = flags.name, "workers attach with TALLYBOARD={}", keeper.address());

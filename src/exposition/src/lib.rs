@@ -20,5 +20,5 @@ pub mod prefixes;
 #[cfg(feature = "protobuf")]
 pub mod protobuf;
 pub mod sample;
-mod series;
+pub mod series;
 pub mod text;

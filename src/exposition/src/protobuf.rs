@@ -9,7 +9,7 @@ use self::message::{
 use self::message::{MetricType, Quantile, Summary, Untyped};
 use crate::sample::{Exemplar, FamilySamples, NativeBuckets, NativeHistogram, Sample, Timestamp};
 use crate::sample::{Type, Value};
-use crate::series::{bound, points, series_labels};
+use crate::series::{bound, points, series_labels, start};
 
 /// Writes a family as a message behind its length; when native histograms began is written only if
 /// `starts` says so.
@@ -210,34 +210,17 @@ fn rounded(value: Value) -> u64 {
 
 /// When the series of a point began.
 fn created(point: &[Sample]) -> Option<message::Timestamp> {
-    let sample = point.iter().find(|sample| sample.suffix == "_created")?;
-    Some(sample.value.as_f64()).filter(|seconds| seconds.is_finite()).map(moment)
+    start(point).map(timestamp)
 }
 
-/// The moment so many seconds after the start of 1970, by their digits: what is written as `.123`
-/// is that many milliseconds, and not some nanoseconds less because of the float between.
-fn moment(seconds: f64) -> message::Timestamp {
-    let text = seconds.abs().to_string();
-    let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
-    let digits = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
-    let nanos = digits.fold(0, |nanos, digit| nanos * 10 + i32::from(digit - b'0'));
-    let whole = seconds.trunc() as i64;
-    match seconds < 0.0 && nanos > 0 {
-        true => {
-            message::Timestamp { seconds: whole.saturating_sub(1), nanos: 1_000_000_000 - nanos }
-        }
-        false => message::Timestamp { seconds: whole, nanos },
-    }
+fn timestamp(at: Timestamp) -> message::Timestamp {
+    message::Timestamp { seconds: at.seconds, nanos: at.nanos.min(999_999_999).cast_signed() }
 }
 
 fn exemplar(exemplar: &Exemplar) -> message::Exemplar {
     let label = |(name, value): &(String, String)| LabelPair {
         name: Some(name.clone()),
         value: Some(value.clone()),
-    };
-    let timestamp = |at: Timestamp| message::Timestamp {
-        seconds: at.seconds,
-        nanos: at.nanos.min(999_999_999).cast_signed(),
     };
     message::Exemplar {
         label: exemplar.labels.iter().map(label).collect(),
@@ -429,25 +412,5 @@ pub mod message {
         pub seconds: i64,
         #[prost(int32, tag = "2")]
         pub nanos: i32,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_have_the_digits_that_were_written() {
-        for (seconds, expect) in [
-            (0.0, (0, 0)),
-            (1_520_430_000.123, (1_520_430_000, 123_000_000)),
-            (-0.25, (-1, 750_000_000)),
-            (-2.0, (-2, 0)),
-            (1e-12, (0, 0)),
-            (1e300, (i64::MAX, 0)),
-        ] {
-            let found = moment(seconds);
-            assert_eq!((found.seconds, found.nanos), expect, "{seconds}");
-        }
     }
 }

@@ -1,10 +1,11 @@
 //! Which samples of a family belong together.
 
-use crate::sample::{FamilySamples, Labels, Sample, Type};
+use crate::sample::{FamilySamples, Labels, Sample, Timestamp, Type};
 
 /// The samples of a family, one slice for each series and moment: the buckets, count, sum and start
 /// of a histogram are one, as are the count and start of a counter.
-pub(crate) fn points(family: &FamilySamples) -> Vec<&[Sample]> {
+#[must_use]
+pub fn points(family: &FamilySamples) -> Vec<&[Sample]> {
     let samples = &family.samples[..];
     if is_simple(family.kind) {
         return samples.chunks(1).collect();
@@ -42,7 +43,8 @@ fn is_same_series(kind: Type, a: &Sample, b: &Sample) -> bool {
 }
 
 /// The label that tells the samples of one series apart.
-pub(crate) fn inner_label(kind: Type) -> Option<&'static str> {
+#[must_use]
+pub fn inner_label(kind: Type) -> Option<&'static str> {
     match kind {
         Type::Histogram | Type::GaugeHistogram => Some("le"),
         Type::Summary => Some("quantile"),
@@ -51,28 +53,51 @@ pub(crate) fn inner_label(kind: Type) -> Option<&'static str> {
 }
 
 /// The labels of a sample without `le` and `quantile` where they are not the series' own.
-pub(crate) fn series_labels(kind: Type, labels: &Labels) -> impl Iterator<Item = (&str, &str)> {
+pub fn series_labels(kind: Type, labels: &Labels) -> impl Iterator<Item = (&str, &str)> {
     let inner = inner_label(kind);
     let labels = labels.iter().filter(move |(name, _)| Some(name.as_str()) != inner);
     labels.map(|(name, value)| (name.as_str(), value.as_str()))
 }
 
 /// The label that tells a sample apart from the others of its series, as a number.
-pub(crate) fn bound(kind: Type, sample: &Sample) -> Option<f64> {
+#[must_use]
+pub fn bound(kind: Type, sample: &Sample) -> Option<f64> {
     let inner = inner_label(kind)?;
     let (_, value) = sample.labels.iter().find(|(name, _)| name == inner)?;
     value.parse().ok()
 }
 
 /// Whether a sample is of a classic histogram.
-pub(crate) fn is_classic(sample: &Sample) -> bool {
+#[must_use]
+pub fn is_classic(sample: &Sample) -> bool {
     ["_bucket", "_count", "_sum", "_gcount", "_gsum"].contains(&&*sample.suffix)
+}
+
+/// When the series of a point began, if somebody said.
+#[must_use]
+pub fn start(point: &[Sample]) -> Option<Timestamp> {
+    let sample = point.iter().find(|sample| sample.suffix == "_created")?;
+    Some(sample.value.as_f64()).filter(|seconds| seconds.is_finite()).map(moment)
+}
+
+/// The moment so many seconds after the start of 1970, by their digits: what is written as `.123`
+/// is that many milliseconds, and not some nanoseconds less because of the float between.
+fn moment(seconds: f64) -> Timestamp {
+    let text = seconds.abs().to_string();
+    let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
+    let digits = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
+    let nanos = digits.fold(0, |nanos, digit| nanos * 10 + u32::from(digit - b'0'));
+    let whole = seconds.trunc() as i64;
+    match seconds < 0.0 && nanos > 0 {
+        true => Timestamp { seconds: whole.saturating_sub(1), nanos: 1_000_000_000 - nanos },
+        false => Timestamp { seconds: whole, nanos },
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample::{Timestamp, Value};
+    use crate::sample::Value;
 
     /// Suffix, labels and moment of a sample.
     type Row<'a> = (&'static str, &'a [(&'a str, &'a str)], Option<i64>);
@@ -113,5 +138,20 @@ mod tests {
         check(Type::Counter, &[total(1), total(2)], &[1, 1]);
         check(Type::Counter, &[total(1), created, total(2), created], &[2, 2]);
         check(Type::Counter, &[created, total(1)], &[2]);
+    }
+
+    #[test]
+    fn moments_have_the_digits_that_were_written() {
+        for (seconds, expect) in [
+            (0.0, (0, 0)),
+            (1_520_430_000.123, (1_520_430_000, 123_000_000)),
+            (-0.25, (-1, 750_000_000)),
+            (-2.0, (-2, 0)),
+            (1e-12, (0, 0)),
+            (1e300, (i64::MAX, 0)),
+        ] {
+            let found = moment(seconds);
+            assert_eq!((found.seconds, found.nanos), expect, "{seconds}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use nix::unistd::geteuid;
 use tallyboard_proto::layout::{Geometry, GeometryError};
@@ -12,6 +13,7 @@ use tallyboard_segment::process::random_u64;
 use thiserror::Error;
 
 use crate::labels::{Labels, WorkerLabel};
+use crate::outlet::Outlet;
 
 /// What an arena is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,6 +161,8 @@ pub struct Config {
     pub keep_arena: bool,
     /// Whether a named object that was left behind is removed first.
     pub discard_arena: bool,
+    /// Those who send the families elsewhere.
+    pub outlets: Vec<Arc<dyn Outlet>>,
 }
 
 /// Slots of an arena unless the configuration says otherwise.
@@ -193,6 +197,7 @@ impl Config {
             passed_descriptors: 0,
             keep_arena: false,
             discard_arena: false,
+            outlets: Vec::new(),
         }
     }
 

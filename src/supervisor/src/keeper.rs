@@ -27,12 +27,13 @@ use crate::collector::Spent;
 use crate::config::Config;
 use crate::link::{self, ToKeeper, ToSupervisor};
 use crate::open::{OpenError, Opened, open};
+use crate::outlet::LAST_EXPORT;
 use crate::service::{self, Watchdog};
 use crate::supervise::{self, Inheritance};
 
 /// How often an address that is taken is tried again.
 const LISTEN_RETRY: Duration = Duration::from_secs(5);
-/// How long a supervisor may take to stop.
+/// How long a supervisor may take to stop, beside what its outlets may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A supervisor that dies before this age is not replaced at once.
@@ -451,7 +452,9 @@ impl Keeper {
     pub fn stop(mut self) {
         self.say(NotifyState::Stopping);
         if let Some(child) = self.supervisor.take() {
-            stop_supervisor(&child);
+            let has_outlets = !self.config.outlets.is_empty();
+            let last = if has_outlets { LAST_EXPORT } else { Duration::ZERO };
+            stop_supervisor(&child, STOP_TIMEOUT + last);
         }
         self.opened.control.remove();
         let in_use = !self.config.is_ephemeral && self.living().next().is_some();
@@ -470,9 +473,9 @@ impl Keeper {
 }
 
 /// Asks the supervisor to end; ends it when it does not.
-fn stop_supervisor(child: &Child) {
+fn stop_supervisor(child: &Child, limit: Duration) {
     let asked = link::send(&child.link, ToSupervisor::Stop, None);
-    let deadline = Instant::now() + STOP_TIMEOUT;
+    let deadline = Instant::now() + limit;
     let pidfd = Pidfd::open(child.pid.as_raw() as u32);
     if let (Ok(()), Ok(pidfd)) = (asked, &pidfd) {
         while !pidfd.is_dead() && Instant::now() < deadline {

@@ -17,6 +17,7 @@
 //! | [`scrape`] | totals, floors, and the page |
 //! | [`own`] | the table of the supervisor's own metrics |
 //! | `collector`, `stat` | the processes of the workers, as /proc describes them |
+//! | [`outlet`] | those who take families elsewhere, each in a thread of its own |
 //! | `service` | what systemd is told, and what it keeps |
 //! | [`coding`], `headers` | how a page is coded, and what the headers of a scrape ask for |
 //! | `http`, `control`, `process`, `reactor` | what the loop is asked over sockets, and what /proc says |
@@ -25,7 +26,7 @@
 //!
 //! Rules: sockets, pidfds and timers only push an event; the loop alone changes
 //! state. Nothing read from a slot is used before it was copied out and checked. The keeper parses
-//! nothing and serves nothing.
+//! nothing and serves nothing. What is sent elsewhere is encoded and sent in other threads.
 
 #![forbid(unsafe_code)]
 
@@ -45,6 +46,7 @@ pub mod keeper;
 pub mod labels;
 mod link;
 mod open;
+pub mod outlet;
 pub mod own;
 mod page;
 mod process;
@@ -62,5 +64,6 @@ pub use config::{Backing, Config, ListenAddress, random_address};
 pub use keeper::{Happening, Keeper};
 pub use labels::{Label, LabelError, Labels, WorkerLabel};
 pub use open::OpenError;
+pub use outlet::{Outlet, Snapshots};
 pub use spawn::{Builder, Handle, SpawnError};
 pub use tallyboard_segment::process::ForkError;

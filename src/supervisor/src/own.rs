@@ -108,12 +108,19 @@ pub struct Figures {
     pub(crate) scrape_cells: u64,
     /// What only the loop around the core knows, as samples ready to expose.
     pub(crate) outside: Vec<FamilySamples>,
+    /// What the outlets know of themselves.
+    pub(crate) exports: Vec<FamilySamples>,
 }
 
 impl Figures {
     /// Replaces what the loop around the core knows.
     pub fn set_outside(&mut self, families: Vec<FamilySamples>) {
         self.outside = families;
+    }
+
+    /// Replaces what the outlets know of themselves.
+    pub fn set_exports(&mut self, families: Vec<FamilySamples>) {
+        self.exports = families;
     }
 
     /// Counts a worker that was refused before the core was asked.

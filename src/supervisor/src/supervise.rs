@@ -7,6 +7,7 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -38,7 +39,7 @@ use crate::link::{self, ToKeeper, ToSupervisor};
 use crate::open::MetricsSocket;
 use crate::process::Found;
 use crate::reactor::{both, register};
-use crate::{control, own, process};
+use crate::{control, outlet, own, process};
 
 /// What a supervisor has from its keeper.
 pub(crate) struct Inheritance<'a> {
@@ -95,6 +96,8 @@ pub(crate) enum Event {
     WorkerExited { slot: usize, generation: u64 },
     /// Somebody wants the page.
     Scrape(Scrape),
+    /// An outlet wants all families.
+    Snapshot(oneshot::Sender<Arc<Vec<FamilySamples>>>),
     /// The keeper says something.
     Keeper(ToSupervisor, Option<OwnedFd>),
     /// The keeper is dead, so nobody would restart this supervisor or free its names.
@@ -161,6 +164,7 @@ async fn serve(arena: Arena, mut inheritance: Inheritance<'_>, link: Socket) -> 
     supervisor.look_outside();
     spawn_local(control::accept(control, events));
     link::send(supervisor.link.get_ref(), ToKeeper::Ready, None)?;
+    supervisor.start_outlets();
     while let Some(first) = happened.recv().await {
         let mut batch = vec![first];
         while let Ok(next) = happened.try_recv() {
@@ -258,6 +262,8 @@ struct Supervisor {
     own_process: Vec<FamilySamples>,
     /// Whether more is known of the world outside than the core exposes.
     is_stale: bool,
+    /// The outlets, once they are started.
+    outlets: Option<Rc<outlet::Running>>,
 }
 
 impl Supervisor {
@@ -295,6 +301,7 @@ impl Supervisor {
             spent: inheritance.spent,
             own_process: Vec::new(),
             is_stale: true,
+            outlets: None,
         }
     }
 
@@ -348,7 +355,7 @@ impl Supervisor {
             batch.into_iter().partition(|event| matches!(event, Event::WorkerExited { .. }));
         self.core.set_time(unix_ms());
         self.reclaim(deaths);
-        let mut scrapes = Vec::new();
+        let (mut scrapes, mut snapshots) = (Vec::new(), Vec::new());
         for event in others {
             match event {
                 Event::Attach { connection, caller, pidfd, hello, answer } => {
@@ -364,6 +371,7 @@ impl Supervisor {
                     self.withdraw(offer);
                 }
                 Event::Scrape(scrape) => scrapes.push(scrape),
+                Event::Snapshot(answer) => snapshots.push(answer),
                 Event::Keeper(message, descriptor) => self.obey(message, descriptor),
                 Event::Tick => self.look_outside(),
                 Event::KeeperGone => {
@@ -375,6 +383,7 @@ impl Supervisor {
             }
         }
         self.answer_scrapes(scrapes);
+        self.answer_snapshots(snapshots);
         Next::GoOn
     }
 
@@ -424,14 +433,39 @@ impl Supervisor {
     }
 
     fn expose(&mut self, wanted: &Wanted) -> Vec<u8> {
+        self.scrape(|core| core.expose_as(wanted.format, &wanted.metrics))
+    }
+
+    /// Answers outlets, which all want the same.
+    fn answer_snapshots(&mut self, mut answers: Vec<oneshot::Sender<Arc<Vec<FamilySamples>>>>) {
+        answers.retain(|answer| !answer.is_closed());
+        if answers.is_empty() {
+            return;
+        }
+        let families = Arc::new(self.scrape(|core| core.families(&[])));
+        for answer in answers {
+            // An outlet that has ended meanwhile needs no families.
+            let _ = answer.send(Arc::clone(&families));
+        }
+    }
+
+    fn scrape<T>(&mut self, read: impl FnOnce(&mut Core) -> T) -> T {
         let start = Instant::now();
         if std::mem::take(&mut self.is_stale) {
             self.show_outside();
         }
+        self.core.figures().set_exports(outlet::families(&self.config.outlets));
         self.core.set_time(unix_ms());
-        let page = self.core.expose_as(wanted.format, &wanted.metrics);
+        let found = read(&mut self.core);
         self.core.figures().scraped(start.elapsed().as_secs_f64());
-        page
+        found
+    }
+
+    fn start_outlets(&mut self) {
+        if !self.config.outlets.is_empty() {
+            let running = outlet::Running::start(&self.config.outlets, &self.events);
+            self.outlets = Some(Rc::new(running));
+        }
     }
 
     fn attach(
@@ -510,8 +544,15 @@ impl Supervisor {
         match (message, descriptor) {
             (ToSupervisor::Stop, _) => {
                 let (http, events) = (Rc::clone(&self.http), self.events.clone());
+                let outlets = self.outlets.take();
                 spawn_local(async move {
-                    let _ = tokio::time::timeout(DRAIN, http.drain()).await;
+                    let drained = tokio::time::timeout(DRAIN, http.drain());
+                    let ended = async {
+                        if let Some(outlets) = outlets {
+                            outlets.stop().await;
+                        }
+                    };
+                    let _ = tokio::join!(drained, ended);
                     let _ = events.send(Event::Stopped).await;
                 });
             }

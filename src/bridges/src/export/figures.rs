@@ -1,0 +1,182 @@
+//! What is known of an export, as metrics: one table makes names, types and help texts.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tallyboard_exposition::sample::{FamilySamples, Sample, Type, Value};
+
+use super::queue::Queue;
+
+/// The metrics, sorted by name: name without `_total`, type, help text, value. Each has the label
+/// `target`, which says where the export goes to: `otlp` or `remote_write`.
+const TABLE: &[(&str, Type, &str, fn(&Counts) -> Value)] = &[
+    (
+        "tallyboard_export_lag_seconds",
+        Type::Gauge,
+        "Age of the oldest snapshot that waits to be sent; 0 when none does.",
+        Counts::lag,
+    ),
+    (
+        "tallyboard_export_last_success_timestamp_seconds",
+        Type::Gauge,
+        "When the receiver took something last, in seconds since 1970; 0 for never.",
+        |counts| seconds(counts.success_ms),
+    ),
+    ("tallyboard_export_queue_bytes", Type::Gauge, "Bytes that wait to be sent.", |counts| {
+        Value::Whole(counts.queue_bytes)
+    }),
+    ("tallyboard_export_requests", Type::Counter, "Requests that were made.", |counts| {
+        Value::Whole(counts.requests)
+    }),
+    (
+        "tallyboard_export_requests_failed",
+        Type::Counter,
+        "Requests that were not answered or refused.",
+        |counts| Value::Whole(counts.requests_failed),
+    ),
+    (
+        "tallyboard_export_samples_dropped",
+        Type::Counter,
+        "Samples that were not sent, for want of room or because newer ones took their place.",
+        |counts| Value::Whole(counts.dropped),
+    ),
+    (
+        "tallyboard_export_samples_failed",
+        Type::Counter,
+        "Samples that the receiver has refused.",
+        |counts| Value::Whole(counts.failed),
+    ),
+    (
+        "tallyboard_export_samples_sent",
+        Type::Counter,
+        "Samples that the receiver has taken.",
+        |counts| Value::Whole(counts.sent),
+    ),
+];
+
+/// What is known of one export. Whoever counts and whoever reads may be in different threads, which
+/// wait for each other no longer than a few additions take.
+#[derive(Debug)]
+pub struct Figures {
+    kind: &'static str,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    sent: u64,
+    failed: u64,
+    dropped: u64,
+    requests: u64,
+    requests_failed: u64,
+    queue_bytes: u64,
+    /// When the oldest snapshot that waits was taken.
+    oldest_ms: Option<u64>,
+    success_ms: u64,
+}
+
+impl Counts {
+    fn lag(&self) -> Value {
+        seconds(self.oldest_ms.map_or(0, |oldest| now_ms().saturating_sub(oldest)))
+    }
+}
+
+impl Figures {
+    /// Those of an export to a target of this kind.
+    #[must_use]
+    pub fn new(kind: &'static str) -> Self {
+        Self { kind, counts: Mutex::default() }
+    }
+
+    /// They as families, sorted by name.
+    #[must_use]
+    pub fn families(&self) -> Vec<FamilySamples> {
+        let counts = *self.counts();
+        let family = |&(name, kind, help, value): &(&str, Type, &str, fn(&Counts) -> Value)| {
+            let suffix = if kind == Type::Counter { "_total" } else { "" };
+            let labels = vec![("target".to_owned(), self.kind.to_owned())];
+            let mut family = FamilySamples::new(kind, name, help);
+            family.samples.push(Sample::new(suffix, labels, value(&counts)));
+            family
+        };
+        TABLE.iter().map(family).collect()
+    }
+
+    pub(super) fn taken(&self, sent: u64, left_out: u64) {
+        let mut counts = self.counts();
+        counts.sent = counts.sent.saturating_add(sent);
+        counts.failed = counts.failed.saturating_add(left_out);
+        counts.success_ms = now_ms();
+    }
+
+    pub(super) fn failed(&self, samples: u64) {
+        let mut counts = self.counts();
+        counts.failed = counts.failed.saturating_add(samples);
+    }
+
+    pub(super) fn dropped(&self, samples: u64) {
+        let mut counts = self.counts();
+        counts.dropped = counts.dropped.saturating_add(samples);
+    }
+
+    pub(super) fn request(&self, has_failed: bool) {
+        let mut counts = self.counts();
+        counts.requests += 1;
+        counts.requests_failed += u64::from(has_failed);
+    }
+
+    pub(super) fn waiting(&self, queue: &Queue) {
+        let mut counts = self.counts();
+        counts.queue_bytes = queue.bytes() as u64;
+        counts.oldest_ms = queue.oldest_ms().map(|oldest| u64::try_from(oldest).unwrap_or(0));
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64)
+}
+
+fn seconds(ms: u64) -> Value {
+    Value::Float(ms as f64 / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_and_says_what_its_metrics_are() {
+        assert!(TABLE.is_sorted_by(|a, b| a.0 < b.0));
+        for (name, _, help, _) in TABLE {
+            assert!(name.starts_with("tallyboard_export_") && help.ends_with('.'), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_was_counted_is_shown_by_target() {
+        let figures = Figures::new("otlp");
+        figures.taken(7, 2);
+        figures.failed(3);
+        figures.dropped(4);
+        figures.request(false);
+        figures.request(true);
+        let value = |name: &str| {
+            let families = figures.families();
+            let family = families.into_iter().find(|family| family.name == name);
+            let sample = family.expect("a family").samples.remove(0);
+            assert_eq!(sample.labels, [("target".to_owned(), "otlp".to_owned())]);
+            sample.value.as_f64()
+        };
+        assert_eq!(value("tallyboard_export_samples_sent"), 7.0);
+        assert_eq!(value("tallyboard_export_samples_failed"), 5.0);
+        assert_eq!(value("tallyboard_export_samples_dropped"), 4.0);
+        assert_eq!(value("tallyboard_export_requests"), 2.0);
+        assert_eq!(value("tallyboard_export_requests_failed"), 1.0);
+        assert_eq!(value("tallyboard_export_lag_seconds"), 0.0);
+        assert!(value("tallyboard_export_last_success_timestamp_seconds") > 1e9);
+    }
+}

@@ -1,0 +1,260 @@
+//! Snapshots on their way to a receiver, again and again.
+//!
+//! Rules. 1: collecting never waits for sending: a receiver that is slow or gone costs a queue, which
+//! is bounded, and nothing else. 2: what is sent again is the same bytes. 3: a snapshot is later than
+//! the one before it, by a millisecond at least, whatever the clock does. 4: what is not taken is
+//! counted, as failed when the receiver has refused it and as dropped when there was no more room or
+//! time for it.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`figures`] | what is known of an export, as metrics |
+//! | `queue` | what waits to be sent |
+
+pub mod figures;
+mod queue;
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tallyboard_exposition::sample::FamilySamples;
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use self::figures::Figures;
+use self::queue::Queue;
+use crate::{Backoff, SendError};
+
+/// First and longest pause after a request that may be taken later.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// Longest pause that a receiver may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// How often what is [`Outcome::Doubtful`] is sent.
+const MOST_DOUBTFUL: u32 = 5;
+/// Most samples of a request.
+pub const MOST_SAMPLES: usize = 2000;
+/// Bytes of a request, as they are before they are compressed, from which on it is full.
+pub const FULL_BYTES: usize = 1 << 20;
+
+/// Where snapshots are from.
+pub trait Source {
+    /// The next snapshot; `None` when there will be none any more.
+    fn snapshot(&mut self) -> impl Future<Output = Option<Arc<Vec<FamilySamples>>>>;
+}
+
+/// What snapshots become, and where that goes.
+pub trait Target {
+    /// What it is called in logs and metrics.
+    const KIND: &'static str;
+    /// How many snapshots wait at most; an older one makes room for a newer one.
+    const MOST_SNAPSHOTS: usize;
+
+    /// What is sent of a snapshot that was taken so many milliseconds after the start of 1970, as one
+    /// request after the other.
+    fn encode(&self, families: &[FamilySamples], at_ms: i64) -> Vec<Batch>;
+
+    /// Sends one of these requests.
+    fn send(&self, batch: &Batch) -> impl Future<Output = Outcome>;
+}
+
+/// What is sent in one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The body as it goes over the wire.
+    pub body: Bytes,
+    /// How many samples are in it.
+    pub samples: u64,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+#[must_use]
+pub enum Outcome {
+    /// The receiver took it.
+    Taken {
+        /// How many samples it left out.
+        left_out: u64,
+        /// What it said of them, or warned of.
+        said: Option<String>,
+    },
+    /// It may be taken later.
+    Later(SendError),
+    /// It may be taken later, or never; after a few times it is given up.
+    Doubtful(SendError),
+    /// It will never be taken.
+    Never(SendError),
+    /// The receiver wants it in another form, in which the target encodes from now on.
+    Anew(SendError),
+}
+
+/// Takes a snapshot from `source` at once and then at every interval, and sends each to `target`. When
+/// `stopped` is there, or no snapshot comes any more, a last one is sent, for which there is the time
+/// `last`.
+pub async fn run<T: Target>(
+    mut source: impl Source,
+    target: &T,
+    interval: Duration,
+    figures: &Figures,
+    (stopped, last): (impl Future<Output = ()>, Duration),
+) {
+    let export = Export {
+        target,
+        figures,
+        queue: RefCell::new(Queue::new(T::MOST_SNAPSHOTS)),
+        last_ms: Cell::new(0),
+        is_filled: Notify::new(),
+        is_wanted: Notify::new(),
+    };
+    tokio::select! {
+        () = export.collect(&mut source, interval) => {}
+        never = pin!(export.deliver()) => match never {},
+        () = stopped => {}
+    }
+    if timeout(last, export.finish(&mut source)).await.is_err() {
+        tracing::warn!(to = T::KIND, limit = ?last, "no time is left to send the last snapshot");
+    }
+}
+
+struct Export<'a, T> {
+    target: &'a T,
+    figures: &'a Figures,
+    queue: RefCell<Queue>,
+    /// When the last snapshot was taken.
+    last_ms: Cell<i64>,
+    /// Something waits to be sent.
+    is_filled: Notify,
+    /// A snapshot is wanted before its time.
+    is_wanted: Notify,
+}
+
+/// What is to be done with a request after it was sent.
+enum Next {
+    Go,
+    Wait(Duration),
+    Stop,
+}
+
+impl<T: Target> Export<'_, T> {
+    async fn collect(&self, source: &mut impl Source, every: Duration) {
+        let mut ticks = interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.is_wanted.notified() => {}
+            }
+            let Some(families) = source.snapshot().await else { return };
+            self.take(&families);
+        }
+    }
+
+    /// Encodes a snapshot, and lets it wait to be sent.
+    fn take(&self, families: &[FamilySamples]) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        let at_ms = now.max(self.last_ms.get().saturating_add(1));
+        self.last_ms.set(at_ms);
+        let batches = self.target.encode(families, at_ms);
+        let mut queue = self.queue.borrow_mut();
+        let dropped = queue.push(at_ms, batches);
+        self.figures.dropped(dropped);
+        self.figures.waiting(&queue);
+        self.is_filled.notify_one();
+    }
+
+    /// Sends what waits, in order, for ever.
+    async fn deliver(&self) -> Infallible {
+        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        loop {
+            let Some((number, batch)) = self.front() else {
+                self.is_filled.notified().await;
+                continue;
+            };
+            let outcome = self.target.send(&batch).await;
+            if let Next::Wait(pause) = self.settle(number, &batch, outcome, &mut backoff) {
+                sleep(pause).await;
+            }
+        }
+    }
+
+    /// Takes a last snapshot and sends all that waits, once.
+    async fn finish(&self, source: &mut impl Source) {
+        if let Some(families) = source.snapshot().await {
+            self.take(&families);
+        }
+        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        while let Some((number, batch)) = self.front() {
+            let outcome = self.target.send(&batch).await;
+            if !matches!(self.settle(number, &batch, outcome, &mut backoff), Next::Go) {
+                return;
+            }
+        }
+    }
+
+    fn front(&self) -> Option<(u64, Rc<Batch>)> {
+        self.queue.borrow_mut().send()
+    }
+
+    /// Counts what came of a request, and says what is to be done next.
+    fn settle(&self, number: u64, batch: &Batch, outcome: Outcome, backoff: &mut Backoff) -> Next {
+        self.figures.request(!matches!(outcome, Outcome::Taken { .. }));
+        let mut queue = self.queue.borrow_mut();
+        let next = match outcome {
+            Outcome::Taken { left_out, said } => {
+                queue.taken(number);
+                self.figures.taken(batch.samples.saturating_sub(left_out), left_out);
+                if let Some(said) = said {
+                    tracing::warn!(
+                        to = T::KIND,
+                        left_out,
+                        said,
+                        "the receiver has left out something"
+                    );
+                }
+                if backoff.failures() > 0 {
+                    tracing::info!(to = T::KIND, "the receiver takes samples again");
+                }
+                backoff.succeeded();
+                Next::Go
+            }
+            Outcome::Doubtful(error) if backoff.failures() + 1 >= MOST_DOUBTFUL => {
+                self.give_up(&mut queue, number, batch, &error);
+                backoff.succeeded();
+                Next::Go
+            }
+            Outcome::Never(error) => {
+                self.give_up(&mut queue, number, batch, &error);
+                Next::Go
+            }
+            Outcome::Later(error) | Outcome::Doubtful(error) => {
+                let pause = backoff.failed(None);
+                let pause = error.retry_after().map_or(pause, |after| after.max(pause));
+                let pause = pause.min(LONGEST_PAUSE);
+                queue.put_back(number);
+                tracing::warn!(to = T::KIND, %error, ?pause, "cannot export; trying again");
+                Next::Wait(pause)
+            }
+            Outcome::Anew(error) => {
+                let dropped = queue.clear();
+                self.figures.dropped(dropped);
+                tracing::warn!(to = T::KIND, %error, "encoding in another form from now on");
+                self.is_wanted.notify_one();
+                Next::Stop
+            }
+        };
+        self.figures.waiting(&queue);
+        next
+    }
+
+    fn give_up(&self, queue: &mut Queue, number: u64, batch: &Batch, error: &SendError) {
+        queue.taken(number);
+        self.figures.failed(batch.samples);
+        tracing::error!(to = T::KIND, %error, samples = batch.samples, "the receiver has refused samples");
+    }
+}
