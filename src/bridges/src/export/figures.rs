@@ -7,9 +7,12 @@ use tallyboard_exposition::sample::{FamilySamples, Sample, Type, Value};
 
 use super::queue::Queue;
 
+/// Name, type, help text, and what it is read from.
+type Figure = (&'static str, Type, &'static str, fn(&Counts) -> Value);
+
 /// The metrics, sorted by name: name without `_total`, type, help text, value. Each has the label
 /// `target`, which says where the export goes to: `otlp` or `remote_write`.
-const TABLE: &[(&str, Type, &str, fn(&Counts) -> Value)] = &[
+const TABLE: &[Figure] = &[
     (
         "tallyboard_export_lag_seconds",
         Type::Gauge,
