@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -41,16 +42,27 @@ impl Watchdog {
     }
 }
 
-/// A loopback address on which nothing listens now. Another process may take it before its user
-/// does; the kernel hands out ports in turn, so that is rare.
+/// A loopback address on which nothing listens now. Its port is not one of those that the kernel
+/// gives to who names none, where it would soon be that of some connection.
 ///
 /// # Panics
 /// When there is no free port.
 #[must_use]
 pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port is free");
-    listener.local_addr().expect("a bound socket has an address")
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    // Each process begins elsewhere, so that two of them do not find the same port free.
+    let first = std::process::id().wrapping_mul(61);
+    let candidates = (0..PORTS).map(|_| {
+        let at = first.wrapping_add(ASKED.fetch_add(1, Relaxed)) % PORTS;
+        SocketAddr::from((Ipv4Addr::LOCALHOST, FIRST_PORT + at as u16))
+    });
+    let mut free = candidates.filter(|address| TcpListener::bind(address).is_ok());
+    free.next().expect("a loopback port is free")
 }
+
+/// Ports that [`free_address`] chooses from: Linux gives out those from 32,768 on.
+const FIRST_PORT: u16 = 10_000;
+const PORTS: u32 = 20_000;
 
 /// A started program. Dropping it kills it.
 #[derive(Debug)]

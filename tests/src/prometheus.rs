@@ -115,23 +115,19 @@ impl Prometheus {
         let directory = Directory::new("prometheus");
         let file = directory.0.join("prometheus.yml");
         fs::write(&file, configuration(jobs)).expect("the configuration is written");
-        loop {
-            let address = free_address();
-            let mut command = Command::new(program);
-            command.arg(format!("--config.file={}", file.display()));
-            command.arg(format!("--storage.tsdb.path={}", directory.0.join("data").display()));
-            command.arg(format!("--web.listen-address={address}")).args(flags);
-            let mut running = Running::start(&mut command);
-            let is_ready = until(|| {
-                let is_ready = get(address, "/-/ready").is_ok_and(|answer| answer.status == 200);
-                (is_ready || !running.is_running()).then_some(is_ready)
-            });
-            if is_ready {
-                return Self { running, address, targets: jobs.len(), _directory: directory };
-            }
-            let ended = running.end();
-            // Somebody else has taken the address since it was free.
-            assert!(ended.stderr.contains("address already in use"), "{program:?}: {ended:?}");
+        let address = free_address();
+        let mut command = Command::new(program);
+        command.arg(format!("--config.file={}", file.display()));
+        command.arg(format!("--storage.tsdb.path={}", directory.0.join("data").display()));
+        command.arg(format!("--web.listen-address={address}")).args(flags);
+        let mut running = Running::start(&mut command);
+        let is_ready = until(|| {
+            let is_ready = get(address, "/-/ready").is_ok_and(|answer| answer.status == 200);
+            (is_ready || !running.is_running()).then_some(is_ready)
+        });
+        match is_ready {
+            true => Self { running, address, targets: jobs.len(), _directory: directory },
+            false => panic!("expected {program:?} on {address}, found {:?}", running.end()),
         }
     }
 
