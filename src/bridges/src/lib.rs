@@ -11,6 +11,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`pushgateway`] | a group of metrics in a Pushgateway |
+//! | [`graphite`] | lines over TCP for Graphite, once or at intervals |
 //! | [`textfile`] | a file for the node exporter |
 //! | [`receiver`] | where an HTTP receiver is, how it is spoken to, and what it answered |
 //! | [`tls`] | whom a client trusts, and who it says that it is |
@@ -26,6 +27,7 @@
 pub mod backoff;
 pub mod blocking;
 pub mod export;
+pub mod graphite;
 mod http;
 pub mod otlp;
 mod page;
@@ -37,6 +39,7 @@ pub mod tls;
 
 pub use backoff::Backoff;
 pub use blocking::BlockingError;
+pub use graphite::{Graphite, GraphiteError};
 pub use otlp::Otlp;
 pub use pushgateway::{PushError, PushRequest, Pushgateway, instance_ip_grouping_key};
 pub use receiver::{Answer, Receiver, ReceiverError, Secret, SendError};

@@ -1,0 +1,447 @@
+//! Pushing at intervals: one task takes snapshots, another one sends them, and what is between them
+//! is bounded.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tallyboard_exposition::sample::FamilySamples;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tracing::{info, warn};
+
+use super::{A_YEAR, Graphite, GraphiteError, LeftOut, Lines};
+use crate::backoff::Backoff;
+use crate::blocking;
+
+/// The first pause after a failure, where the interval is not shorter.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause, where the interval is not shorter.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// What was pushed at intervals, and what was not. Everything but what waits and the error only
+/// goes up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Snapshots that the receiver has taken.
+    pub sent: u64,
+    /// Their lines.
+    pub sent_lines: u64,
+    /// Attempts that failed, each of which is made again unless its snapshot is dropped.
+    pub failed: u64,
+    /// Snapshots that were given up: the oldest for want of room, and what was left at the end.
+    pub dropped: u64,
+    /// Their lines.
+    pub dropped_lines: u64,
+    /// How often the source had no snapshot.
+    pub missed: u64,
+    /// Samples that no line was made of.
+    pub left_out: LeftOut,
+    /// Snapshots that wait, with the one on its way.
+    pub waiting: usize,
+    /// Their bytes.
+    pub waiting_bytes: usize,
+    /// What went wrong last, until a snapshot is sent.
+    pub error: Option<String>,
+}
+
+/// A view of pushes that are under way.
+#[derive(Clone, Debug)]
+pub struct Status(Arc<Shared>);
+
+impl Status {
+    /// What has happened so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let buffer = self.0.buffer();
+        Counts {
+            waiting: buffer.waiting.len() + usize::from(buffer.on_its_way.is_some()),
+            waiting_bytes: buffer.bytes,
+            ..buffer.counts.clone()
+        }
+    }
+}
+
+/// Pushes at intervals, before they begin.
+#[derive(Debug)]
+#[must_use = "nothing is pushed before it runs"]
+pub struct Regular<S> {
+    graphite: Graphite,
+    interval: Duration,
+    prefix: Arc<str>,
+    /// Only one snapshot is taken at a time; the last one waits for the one before.
+    source: Arc<Mutex<S>>,
+    shared: Arc<Shared>,
+}
+
+/// Pushes at intervals, on a thread of their own. Dropping it stops them as well, without waiting for
+/// what is sent last.
+#[derive(Debug)]
+#[must_use = "dropping it stops the pushes"]
+pub struct Started {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<Result<(), GraphiteError>>,
+    status: Status,
+    receiver: String,
+}
+
+impl Started {
+    /// A view of what happens.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status.clone()
+    }
+
+    /// Takes a last snapshot, sends what waits, and ends: after the timeout of a push at the latest,
+    /// unless the source hangs.
+    ///
+    /// # Errors
+    /// Why something was left, which is dropped and counted.
+    pub fn stop(self) -> Result<Counts, GraphiteError> {
+        let Self { stop, thread, status, receiver } = self;
+        // A thread that has ended hears nothing, which joining it shows.
+        let _ = stop.send(());
+        let ended = thread.join().map_err(|_| GraphiteError::Thread {
+            receiver,
+            why: "the thread that sends has panicked".to_owned(),
+        })?;
+        ended.map(|()| status.counts())
+    }
+}
+
+impl<S, E> Regular<S>
+where
+    S: FnMut() -> Result<Vec<FamilySamples>, E> + Send + 'static,
+    E: fmt::Display,
+{
+    pub(super) fn new(graphite: Graphite, interval: Duration, prefix: &str, source: S) -> Self {
+        let buffer = Buffer { most_bytes: graphite.buffer_bytes, ..Buffer::default() };
+        let shared = Shared { buffer: Mutex::new(buffer), added: Notify::new() };
+        Self {
+            graphite,
+            interval,
+            prefix: prefix.into(),
+            source: Arc::new(Mutex::new(source)),
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// A view of what happens.
+    pub fn status(&self) -> Status {
+        Status(Arc::clone(&self.shared))
+    }
+
+    /// Pushes until `stop` is ready; then takes a last snapshot, sends what waits, and ends, within the
+    /// timeout of a push. It needs a runtime of tokio with time and input and output.
+    ///
+    /// # Errors
+    /// Why something was left at the end, which is dropped and counted. What fails before is logged,
+    /// once until it is over, and is in [`Status::counts`].
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), GraphiteError> {
+        let mut stop = pin!(stop);
+        tokio::select! {
+            biased;
+            () = &mut stop => {}
+            () = self.take_regularly() => {}
+            () = self.send_regularly() => {}
+        }
+        self.shared.buffer().put_back();
+        let limit = self.graphite.timeout.min(A_YEAR);
+        let last = async {
+            // What waits is sent even when the source has nothing more to say, or hangs.
+            let (taken, sent) = tokio::join!(self.take(), self.send_all());
+            sent?;
+            self.send_all().await?;
+            taken
+        };
+        let ended = timeout(limit, last).await.unwrap_or_else(|_| {
+            let (receiver, what) = (self.graphite.to_string(), "did not take what was left");
+            Err(GraphiteError::Timeout { receiver, what, limit })
+        });
+        self.shared.buffer().give_up();
+        ended
+    }
+
+    async fn take_regularly(&self) {
+        let mut ticks = interval(self.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut is_missing = false;
+        loop {
+            ticks.tick().await;
+            let taken = self.take().await;
+            let receiver = &self.graphite;
+            match &taken {
+                Err(error) if !is_missing => {
+                    warn!(%receiver, %error, "nothing is sent until there is a snapshot");
+                }
+                Ok(()) if is_missing => info!(%receiver, "there are snapshots again"),
+                _ => {}
+            }
+            is_missing = taken.is_err();
+        }
+    }
+
+    async fn send_regularly(&self) {
+        let longest = LONGEST_PAUSE.min(self.interval.max(FIRST_PAUSE));
+        let mut backoff = Backoff::new(FIRST_PAUSE.min(self.interval), longest);
+        loop {
+            let Some(lines) = self.shared.begin() else {
+                self.shared.added.notified().await;
+                continue;
+            };
+            let receiver = &self.graphite;
+            match self.send(&lines).await {
+                Ok(()) if backoff.failures() > 0 => {
+                    let failures = backoff.failures();
+                    info!(%receiver, failures, "snapshots are sent again");
+                    backoff.succeeded();
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    if backoff.failures() == 0 {
+                        warn!(%receiver, %error, "snapshots wait until they can be sent");
+                    }
+                    sleep(backoff.failed(None)).await;
+                }
+            }
+        }
+    }
+
+    async fn send_all(&self) -> Result<(), GraphiteError> {
+        while let Some(lines) = self.shared.begin() {
+            self.send(&lines).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends the snapshot that is on its way.
+    async fn send(&self, lines: &Lines) -> Result<(), GraphiteError> {
+        let sent = self.graphite.send(&lines.text).await;
+        let mut buffer = self.shared.buffer();
+        match &sent {
+            Ok(()) => buffer.sent(),
+            Err(error) => {
+                buffer.counts.failed += 1;
+                buffer.counts.error = Some(error.to_string());
+                buffer.put_back();
+            }
+        }
+        sent
+    }
+
+    /// Takes a snapshot and puts it behind those that wait. One that was begun comes there even when
+    /// nobody waits for it any more.
+    async fn take(&self) -> Result<(), GraphiteError> {
+        let (source, shared) = (Arc::clone(&self.source), Arc::clone(&self.shared));
+        let (graphite, prefix) = (self.graphite.clone(), Arc::clone(&self.prefix));
+        let taken = spawn_blocking(move || {
+            // What a source that has panicked holds is its own affair.
+            let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
+            let families = source().map_err(|error| error.to_string())?;
+            let lines = graphite.lines(&families, &prefix).map_err(|error| error.to_string())?;
+            // With the source still locked, so that the next one comes behind it.
+            shared.add(&graphite, lines);
+            Ok(())
+        });
+        let taken = taken.await.unwrap_or_else(|error| Err(error.to_string()));
+        let receiver = self.graphite.to_string();
+        let taken = taken.map_err(|why| GraphiteError::Source { receiver, why });
+        taken.inspect_err(|error| {
+            let mut buffer = self.shared.buffer();
+            buffer.counts.missed += 1;
+            buffer.counts.error = Some(error.to_string());
+        })
+    }
+}
+
+impl<S, E> Regular<S>
+where
+    S: FnMut() -> Result<Vec<FamilySamples>, E> + Send + 'static,
+    E: fmt::Display + 'static,
+{
+    pub(super) fn start(self) -> io::Result<Started> {
+        let (stop, stopped) = oneshot::channel();
+        let (status, receiver) = (self.status(), self.graphite.to_string());
+        let thread = thread::Builder::new().name("graphite".to_owned()).spawn(move || {
+            blocking::run(self.run(async {
+                // Nobody holds the other end any more: that is a stop too.
+                let _ = stopped.await;
+            }))?
+        })?;
+        Ok(Started { stop, thread, status, receiver })
+    }
+}
+
+/// What both tasks and those who look on share.
+#[derive(Debug)]
+struct Shared {
+    buffer: Mutex<Buffer>,
+    added: Notify,
+}
+
+impl Shared {
+    fn buffer(&self) -> MutexGuard<'_, Buffer> {
+        // Nothing that holds it can panic half-way.
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self) -> Option<Arc<Lines>> {
+        self.buffer().begin()
+    }
+
+    fn add(&self, receiver: &Graphite, lines: Lines) {
+        let mut buffer = self.buffer();
+        let (dropped, left_out) = (buffer.counts.dropped, buffer.counts.left_out);
+        buffer.add(lines);
+        let (dropped_now, left_out_now) = (buffer.counts.dropped, buffer.counts.left_out);
+        drop(buffer);
+        if left_out.total() == 0 && left_out_now.total() > 0 {
+            warn!(%receiver, samples = %left_out_now, "samples are left out");
+        }
+        if dropped == 0 && dropped_now > 0 {
+            warn!(%receiver, "too much waits: the oldest snapshots are dropped");
+        }
+        self.added.notify_one();
+    }
+}
+
+/// Snapshots that wait, oldest first, the one on its way apart.
+#[derive(Debug, Default)]
+struct Buffer {
+    waiting: VecDeque<Arc<Lines>>,
+    on_its_way: Option<Arc<Lines>>,
+    /// Of all of them.
+    bytes: usize,
+    most_bytes: usize,
+    /// Nothing is sent any more.
+    is_over: bool,
+    counts: Counts,
+}
+
+impl Buffer {
+    fn add(&mut self, lines: Lines) {
+        self.counts.left_out.add(lines.left_out);
+        self.bytes += lines.text.len();
+        self.waiting.push_back(Arc::new(lines));
+        if self.is_over { self.give_up() } else { self.trim() }
+    }
+
+    /// Takes the oldest snapshot to send it.
+    fn begin(&mut self) -> Option<Arc<Lines>> {
+        debug_assert!(self.on_its_way.is_none());
+        self.on_its_way = self.waiting.pop_front();
+        self.on_its_way.clone()
+    }
+
+    /// The receiver has what was on its way.
+    fn sent(&mut self) {
+        let Some(lines) = self.on_its_way.take() else { return };
+        self.bytes -= lines.text.len();
+        self.counts.sent += 1;
+        self.counts.sent_lines += lines.count;
+        self.counts.error = None;
+    }
+
+    /// What was on its way did not arrive: it is the oldest again.
+    fn put_back(&mut self) {
+        if let Some(lines) = self.on_its_way.take() {
+            self.waiting.push_front(lines);
+            self.trim();
+        }
+    }
+
+    /// Drops the oldest until there is room, but never the newest.
+    fn trim(&mut self) {
+        while self.bytes > self.most_bytes && self.waiting.len() > 1 {
+            self.drop_oldest();
+        }
+    }
+
+    /// Drops everything, and what comes late.
+    fn give_up(&mut self) {
+        self.is_over = true;
+        if let Some(lines) = self.on_its_way.take() {
+            self.waiting.push_front(lines);
+        }
+        while !self.waiting.is_empty() {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some(lines) = self.waiting.pop_front() else { return };
+        self.bytes -= lines.text.len();
+        self.counts.dropped += 1;
+        self.counts.dropped_lines += lines.count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(length: usize) -> Lines {
+        Lines { text: "x".repeat(length), count: length as u64, ..Lines::default() }
+    }
+
+    fn lengths(buffer: &Buffer) -> Vec<usize> {
+        buffer.waiting.iter().map(|lines| lines.text.len()).collect()
+    }
+
+    fn buffer(most_bytes: usize, snapshots: &[usize]) -> Buffer {
+        let mut buffer = Buffer { most_bytes, ..Buffer::default() };
+        snapshots.iter().for_each(|length| buffer.add(lines(*length)));
+        buffer
+    }
+
+    #[test]
+    fn the_oldest_goes_first_and_the_newest_never() {
+        for (most, snapshots, expect, dropped) in [
+            (10, &[][..], &[][..], (0, 0)),
+            (10, &[4, 4], &[4, 4], (0, 0)),
+            (10, &[4, 6], &[4, 6], (0, 0)),
+            (10, &[4, 4, 3], &[4, 3], (1, 4)),
+            (10, &[1, 2, 3, 10], &[10], (3, 6)),
+            (10, &[11], &[11], (0, 0)),
+            (10, &[11, 12], &[12], (1, 11)),
+            (0, &[1, 0, 2], &[2], (2, 1)),
+        ] {
+            let buffer = buffer(most, snapshots);
+            assert_eq!(lengths(&buffer), expect, "{snapshots:?}");
+            assert_eq!(buffer.bytes, expect.iter().sum());
+            assert_eq!((buffer.counts.dropped, buffer.counts.dropped_lines), dropped);
+        }
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_never_dropped_and_is_the_oldest_when_it_did_not_arrive() {
+        let mut buffer = buffer(10, &[4, 4]);
+        assert_eq!(buffer.begin().map(|lines| lines.count), Some(4));
+        buffer.add(lines(5));
+        buffer.add(lines(6));
+        assert_eq!((lengths(&buffer), buffer.bytes, buffer.counts.dropped), (vec![6], 10, 2));
+        buffer.put_back();
+        assert_eq!((lengths(&buffer), buffer.bytes), (vec![4, 6], 10));
+        buffer.begin();
+        buffer.sent();
+        assert_eq!((lengths(&buffer), buffer.bytes, buffer.counts.sent), (vec![6], 6, 1));
+        assert_eq!(buffer.counts.sent_lines, 4);
+        // Put back into a buffer that is full, it is what is dropped.
+        buffer.begin();
+        buffer.add(lines(8));
+        buffer.put_back();
+        assert_eq!((lengths(&buffer), buffer.counts.dropped), (vec![8], 3));
+        buffer.begin();
+        buffer.give_up();
+        assert_eq!((lengths(&buffer), buffer.bytes, buffer.counts.dropped), (vec![], 0, 4));
+        assert_eq!(buffer.counts.dropped_lines, 4 + 5 + 6 + 8);
+        buffer.add(lines(1));
+        assert_eq!((lengths(&buffer), buffer.bytes, buffer.counts.dropped), (vec![], 0, 5));
+    }
+}
