@@ -13,6 +13,7 @@ use tallyboard_supervisor::{Backing, Config, Label, Labels, ListenAddress, Worke
 
 use crate::documents::{CheckFlags, FormatFlag, ParseFlags};
 use crate::export::ExportFlags;
+use crate::graphite::GraphiteFlags;
 use crate::push::PushFlags;
 use crate::textfile::TextfileFlags;
 
@@ -100,6 +101,12 @@ pub enum Command {
         A password stands in a file rather than in the URL, which every user of the machine can read."
     )]
     Push(PushFlags),
+    /// Send the metrics of an arena, or of a document, to Graphite.
+    #[command(
+        after_help = "Exit status: 0 when Graphite has read everything, with --interval everything that was \
+        left at the end; else 1; 2 when the command line is none."
+    )]
+    Graphite(GraphiteFlags),
     /// Write the metrics of an arena, or of a document, to a file for the node exporter.
     #[command(
         after_help = "Exit status: 0 when the last write succeeded, else 1; 2 when the command line is none."

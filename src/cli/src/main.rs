@@ -13,6 +13,7 @@
 //! | [`inspect`] | an arena's bytes, and what is wrong with them |
 //! | [`documents`] | `parse` and `check`, for which nothing has to run |
 //! | [`push`] | a snapshot for a Pushgateway |
+//! | [`graphite`] | snapshots for Graphite, once or at intervals |
 //! | [`textfile`] | a snapshot for the node exporter |
 //! | [`repeat`] | sending once, or again and again |
 //! | [`source`] | a snapshot of families, from an arena or a document |
@@ -29,6 +30,7 @@ mod export;
 mod fetch;
 mod find;
 mod flags;
+mod graphite;
 mod inspect;
 mod logging;
 mod passed;
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Parse(flags) => documents::parse(&flags),
         Command::Check(flags) => documents::check(&flags),
         Command::Push(flags) => push::run(&flags),
+        Command::Graphite(flags) => graphite::run(&flags),
         Command::Textfile(flags) => textfile::run(&flags),
         Command::Demo(flags) => demo::run(&flags),
     };
