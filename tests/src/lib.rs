@@ -7,6 +7,7 @@
 //! | [`http`] | a GET request and its answer |
 //! | [`page`] | the samples of a page in the Prometheus text format |
 //! | [`prometheus`] | a real Prometheus, and what it knows |
+//! | [`receivers`] | programs that are sent something, and directories for their files |
 //! | [`serve`] | servers of pages, and between readers and their targets |
 //! | [`service`] | an arena, workers that count with every instrument, and what they have counted |
 //!
@@ -20,6 +21,7 @@ pub mod child;
 pub mod http;
 pub mod page;
 pub mod prometheus;
+pub mod receivers;
 pub mod serve;
 pub mod service;
 
