@@ -8,6 +8,7 @@
 //! | [`page`] | the samples of a page in the Prometheus text format |
 //! | [`prometheus`] | a real Prometheus, and what it knows |
 //! | [`receivers`] | programs that are sent something, and directories for their files |
+//! | [`scripted`] | receivers that answer as a test says |
 //! | [`serve`] | servers of pages, and between readers and their targets |
 //! | [`service`] | an arena, workers that count with every instrument, and what they have counted |
 //!
@@ -22,6 +23,7 @@ pub mod http;
 pub mod page;
 pub mod prometheus;
 pub mod receivers;
+pub mod scripted;
 pub mod serve;
 pub mod service;
 

@@ -115,20 +115,31 @@ impl Prometheus {
         let directory = Directory::new("prometheus");
         let file = directory.0.join("prometheus.yml");
         fs::write(&file, configuration(jobs)).expect("the configuration is written");
-        let address = free_address();
-        let mut command = Command::new(program);
-        command.arg(format!("--config.file={}", file.display()));
-        command.arg(format!("--storage.tsdb.path={}", directory.0.join("data").display()));
-        command.arg(format!("--web.listen-address={address}")).args(flags);
-        let mut running = Running::start(&mut command);
-        let is_ready = until(|| {
-            let is_ready = get(address, "/-/ready").is_ok_and(|answer| answer.status == 200);
-            (is_ready || !running.is_running()).then_some(is_ready)
-        });
-        match is_ready {
-            true => Self { running, address, targets: jobs.len(), _directory: directory },
-            false => panic!("expected {program:?} on {address}, found {:?}", running.end()),
+        loop {
+            let address = free_address();
+            if let Some(running) = launch(program, flags, &directory, address) {
+                return Self { running, address, targets: jobs.len(), _directory: directory };
+            }
         }
+    }
+
+    /// The same at this address, without anything to scrape.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start), and when the address is taken.
+    #[must_use]
+    pub fn start_at(program: &Path, flags: &[&str], address: SocketAddr) -> Self {
+        let directory = Directory::new("prometheus");
+        let file = directory.0.join("prometheus.yml");
+        fs::write(&file, configuration(&[])).expect("the configuration is written");
+        let running = launch(program, flags, &directory, address).expect("the address is free");
+        Self { running, address, targets: 0, _directory: directory }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Its version, as it says itself.
@@ -258,6 +269,31 @@ impl Prometheus {
     }
 }
 
+/// Starts the program, and waits until it answers; `None` when somebody else has taken the address
+/// since it was free.
+fn launch(
+    program: &Path,
+    flags: &[&str],
+    directory: &Directory,
+    address: SocketAddr,
+) -> Option<Running> {
+    let mut command = Command::new(program);
+    command.arg(format!("--config.file={}", directory.0.join("prometheus.yml").display()));
+    command.arg(format!("--storage.tsdb.path={}", directory.0.join("data").display()));
+    command.arg(format!("--web.listen-address={address}")).args(flags);
+    let mut running = Running::start(&mut command);
+    let is_ready = until(|| {
+        let is_ready = get(address, "/-/ready").is_ok_and(|answer| answer.status == 200);
+        (is_ready || !running.is_running()).then_some(is_ready)
+    });
+    if is_ready {
+        return Some(running);
+    }
+    let ended = running.end();
+    assert!(ended.stderr.contains("address already in use"), "{program:?}: {ended:?}");
+    None
+}
+
 fn configuration(jobs: &[Job<'_>]) -> String {
     let mut text = format!("global:\n  scrape_interval: {INTERVAL}\nscrape_configs:\n");
     for Job { name, target, settings } in jobs {
@@ -319,10 +355,15 @@ fn number(value: &Value) -> f64 {
 
 /// A directory that does not outlive its test.
 #[derive(Debug)]
-struct Directory(PathBuf);
+pub struct Directory(PathBuf);
 
 impl Directory {
-    fn new(name: &str) -> Self {
+    /// An empty directory.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
         // Tests of one binary are threads of one process.
         static DIRECTORIES: AtomicU64 = AtomicU64::new(0);
         let number = DIRECTORIES.fetch_add(1, Relaxed);
@@ -330,6 +371,14 @@ impl Directory {
         let path = std::env::temp_dir().join(name);
         fs::create_dir_all(&path).expect("a directory is made");
         Self(path)
+    }
+}
+
+impl Directory {
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 }
 

@@ -8,13 +8,17 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tallyboard_exposition::format::Format;
+use tallyboard_exposition::parse::{Options, parse};
+use tallyboard_exposition::series::{points, series_labels, start};
 use tallyboard_supervisor::ask;
 
 use crate::build::tallyboard;
-use crate::child::{Running, free_address, until};
-use crate::http::get;
-use crate::page::Labels;
+use crate::child::{Ended, HANG, Running, free_address, until};
+use crate::http::{get, get_as};
+use crate::page::{Labels, Page};
 use crate::prometheus::{Bucket, Native, Prometheus, Samples, Series};
 
 /// Bounds of the classic buckets of all histograms that have any.
@@ -30,7 +34,7 @@ const NATIVES: [&str; 3] = ["work_native_seconds", "work_wide", "work_offset"];
 /// A running arena with its workers. Dropping it ends all of them.
 #[derive(Debug)]
 pub struct Service {
-    _serving: Running,
+    serving: Running,
     control: String,
     metrics: SocketAddr,
     program: &'static str,
@@ -64,12 +68,27 @@ impl Service {
     /// When it does not start.
     #[must_use]
     pub fn start(name: &str, program: &'static str) -> Self {
+        Self::start_with(name, program, &[], &[])
+    }
+
+    /// The same with further flags, and variables of the environment.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with(
+        name: &str,
+        program: &'static str,
+        flags: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let name = format!("{name}-{}", std::process::id());
         let control = format!("unix:@tallyboard/test/{name}");
         let metrics = free_address();
         let mut command = Command::new(tallyboard());
         command.args(["serve", "--backing", "memfd", "--name", &name, "--control", &control]);
         command.arg(format!("--web.listen-address={metrics}")).env_remove("TALLYBOARD");
+        command.args(flags).envs(variables.iter().copied());
         let mut serving = Running::start(&mut command);
         let address = control.parse().expect("an address");
         until(|| {
@@ -78,7 +97,64 @@ impl Service {
         });
         until(|| get(metrics, "/-/ready").ok().filter(|answer| answer.status == 200));
         let (workers, killed) = (Vec::new(), 0);
-        Self { _serving: serving, control, metrics, program, workers, killed }
+        Self { serving, control, metrics, program, workers, killed }
+    }
+
+    /// The value of a metric of the supervisor's own with this label.
+    ///
+    /// # Panics
+    /// When the page cannot be read, or has no such metric.
+    #[must_use]
+    pub fn own(&self, name: &str, label: (&str, &str)) -> f64 {
+        let page = get(self.metrics, "/metrics").expect("the page is served");
+        let page = Page::parse(&page.body).expect("the page reads");
+        page.value(name, &[label]).unwrap_or_else(|| panic!("expected {name}, found none"))
+    }
+
+    /// When the series of its families began whose names begin with `work_`, in milliseconds since
+    /// 1970: by family and labels.
+    ///
+    /// # Panics
+    /// When the page cannot be read.
+    #[must_use]
+    pub fn starts(&self) -> Series<i64> {
+        let accept = "application/openmetrics-text;version=1.0.0";
+        let page = get_as(self.metrics, "/metrics", accept).expect("the page is served");
+        let families = parse(page.body.as_bytes(), Format::OpenMetrics100, &Options::default());
+        let families = families.expect("the page reads");
+        let families = families.iter().filter(|family| family.name.starts_with("work_"));
+        let mut starts = Series::new();
+        for family in families {
+            for point in points(family) {
+                let labels = series_labels(family.kind, &point[0].labels);
+                let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+                let key = (family.name.clone(), labels.collect());
+                starts.extend(start(point).map(|start| (key, start.millis())));
+            }
+        }
+        starts
+    }
+
+    /// Kills the supervisor, and waits until there is another one.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn kill_supervisor(&self) {
+        let address = self.control.parse().expect("an address");
+        let ask = || ask::describe(&address, HANG).ok().map(|found| found.supervisor_pid);
+        let killed = ask().expect("a supervisor answers");
+        kill(Pid::from_raw(killed as i32), Signal::SIGKILL).expect("the supervisor is killed");
+        until(|| ask().filter(|pid| *pid != killed));
+    }
+
+    /// Tells it to stop, and waits until it has.
+    ///
+    /// # Panics
+    /// When it has ended already.
+    #[must_use]
+    pub fn stop(self) -> Ended {
+        self.serving.signal(Signal::SIGTERM);
+        self.serving.end()
     }
 
     /// Where its page is.
@@ -96,6 +172,15 @@ impl Service {
         self.workers.push(Worker { running, numbers: numbers.to_vec() });
     }
 
+    /// Pid of the oldest worker that lives.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn oldest(&self) -> i32 {
+        self.workers[self.killed].running.pid()
+    }
+
     /// Kills the oldest worker that lives, and waits until its slot is reclaimed.
     ///
     /// # Panics
@@ -105,6 +190,25 @@ impl Service {
         self.killed += 1;
         let reclaims = format!("\ntallyboard_reclaims_total {}\n", self.killed);
         until(|| get(self.metrics, "/metrics").ok().filter(|page| page.body.contains(&reclaims)));
+    }
+
+    /// Waits until what a reader knows, which `read` gets, is what was counted.
+    ///
+    /// # Panics
+    /// As [`check`](Self::check).
+    pub fn until_known(&self, shown: Shown, read: impl Fn() -> Samples) {
+        let mut last = String::new();
+        until(|| match self.check(read(), shown) {
+            Ok(()) => Some(()),
+            Err(error) => {
+                // What a watchdog leaves to be read.
+                if error != last {
+                    eprintln!("not yet: {error}");
+                }
+                last = error;
+                None
+            }
+        });
     }
 
     /// All numbers that were counted, in order.

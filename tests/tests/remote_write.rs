@@ -1,0 +1,157 @@
+//! Remote write 1.0 into the Prometheus that Debian has: what it knows is what was counted, over
+//! deaths of workers, of the supervisor, and of Prometheus itself.
+
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use tallyboard_segment::process::unix_ms;
+use tallyboard_tests::child::{Watchdog, free_address, until};
+use tallyboard_tests::prometheus::{Prometheus, Samples};
+use tallyboard_tests::service::{Service, Shown, expect_exemplars};
+
+const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");
+const RECEIVER: &str = "--web.enable-remote-write-receiver";
+const TARGET: (&str, &str) = ("target", "remote_write");
+
+fn prometheus(features: &str) -> Prometheus {
+    let features = format!("--enable-feature={features}");
+    Prometheus::start(Path::new("prometheus"), &[RECEIVER, &features], &[])
+}
+
+/// A service that writes there four times a second.
+fn service(name: &str, to: SocketAddr, more: &[&str]) -> Service {
+    service_at(name, to, &[&["--remote-write.interval=250ms"], more].concat())
+}
+
+fn service_at(name: &str, to: SocketAddr, more: &[&str]) -> Service {
+    let url = format!("--remote-write.url=http://{to}/api/v1/write");
+    let mut flags = vec![&*url, "--remote-write.external-label=job=service,instance=here"];
+    flags.extend(more);
+    Service::start_with(name, INSTRUMENTS, &flags, &[])
+}
+
+fn known(prometheus: &Prometheus) -> Samples {
+    prometheus.samples("{job=\"service\",__name__=~\"work_.+\"}")
+}
+
+#[test]
+fn prometheus_knows_what_was_counted_whoever_dies() {
+    let _watchdog = Watchdog::new("prometheus_knows_what_was_counted_whoever_dies");
+    let prometheus = prometheus("exemplar-storage,native-histograms");
+    let on = ["--remote-write.native-histograms=on"];
+    let mut service = service("write", prometheus.address(), &on);
+    let check = |service: &Service| service.until_known(Shown::Both, || known(&prometheus));
+    service.work(&[0.5, 2.5]);
+    check(&service);
+    service.work(&[40.0, 0.5, 7.0]);
+    check(&service);
+    expect_exemplars(&service, &prometheus, "service");
+
+    // What a worker was has ended with it, though it was written a moment ago.
+    let threads = format!("tallyboard_worker_threads{{pid=\"{}\"}}", service.oldest());
+    until(|| (!prometheus.query(&threads).is_empty()).then_some(()));
+    service.kill();
+    until(|| prometheus.query(&threads).is_empty().then_some(()));
+    let written = prometheus.query(&format!("{threads}[1h]"));
+    assert!(written[0]["values"].as_array().is_some_and(|all| !all.is_empty()), "{written:?}");
+    check(&service);
+
+    service.kill_supervisor();
+    service.work(&[3.0]);
+    check(&service);
+    service.kill();
+    check(&service);
+    for name in
+        ["work_done_total", "work_spent_seconds_total", "work_seconds_count", "work_size_sum"]
+    {
+        // A single series, which has never gone down.
+        assert_eq!(prometheus.query(name).len(), 1, "{name}");
+        assert_eq!(prometheus.value(&format!("resets({name}[1h])")), Some(0.0), "{name}");
+    }
+    let natives = prometheus.natives("work_offset");
+    assert!(natives.is_sorted_by_key(|native| native.count), "{natives:?}");
+    assert_eq!(service.own("tallyboard_export_samples_failed_total", TARGET), 0.0);
+}
+
+#[test]
+fn what_was_counted_while_prometheus_was_away_is_written_later() {
+    let _watchdog = Watchdog::new("what_was_counted_while_prometheus_was_away_is_written_later");
+    let address = free_address();
+    let mut service = service("away", address, &[]);
+    service.work(&[0.5, 2.5]);
+    // The page is there all the while.
+    until(|| {
+        let failed = service.own("tallyboard_export_requests_failed_total", TARGET);
+        (failed >= 3.0).then_some(())
+    });
+    assert!(service.own("tallyboard_export_queue_bytes", TARGET) > 0.0);
+    assert!(service.own("tallyboard_export_lag_seconds", TARGET) > 0.0);
+    assert_eq!(service.own("tallyboard_export_samples_sent_total", TARGET), 0.0);
+    let before = unix_ms() as f64 / 1000.0;
+    let program = Path::new("prometheus");
+    let prometheus = Prometheus::start_at(program, &[RECEIVER], address);
+    service.until_known(Shown::Classic, || known(&prometheus));
+    let written = prometheus.query("work_done_total[1h]");
+    let first = written[0]["values"][0][0].as_f64().expect("a time");
+    assert!(first < before, "{first} is not before {before}: {written:?}");
+    until(|| (service.own("tallyboard_export_lag_seconds", TARGET) == 0.0).then_some(()));
+
+    // It goes away, and another one with nothing in it comes.
+    let address = prometheus.address();
+    drop(prometheus);
+    let failed = service.own("tallyboard_export_requests_failed_total", TARGET);
+    service.work(&[7.0]);
+    until(|| {
+        let now = service.own("tallyboard_export_requests_failed_total", TARGET);
+        (now > failed).then_some(())
+    });
+    let prometheus = Prometheus::start_at(program, &[RECEIVER], address);
+    service.until_known(Shown::Classic, || known(&prometheus));
+    assert_eq!(service.own("tallyboard_export_samples_failed_total", TARGET), 0.0);
+}
+
+#[test]
+fn a_prometheus_that_does_not_read_version_2_gets_version_1() {
+    let _watchdog = Watchdog::new("a_prometheus_that_does_not_read_version_2_gets_version_1");
+    let prometheus = prometheus("exemplar-storage");
+    let two = ["--remote-write.version=2.0"];
+    let mut service = service("fall-back", prometheus.address(), &two);
+    service.work(&[0.5, 2.5]);
+    service.until_known(Shown::Classic, || known(&prometheus));
+    let log = service.stop().stderr;
+    assert_eq!(log.matches("encoding in another form").count(), 1, "{log}");
+    assert!(log.contains("does not say how much it has written"), "{log}");
+}
+
+#[test]
+fn native_histograms_that_are_refused_keep_nothing_else_from_being_written() {
+    let _watchdog =
+        Watchdog::new("native_histograms_that_are_refused_keep_nothing_else_from_being_written");
+    let prometheus = prometheus("exemplar-storage");
+    let on = ["--remote-write.native-histograms=on"];
+    let mut service = service("refused", prometheus.address(), &on);
+    service.work(&[0.5, 2.5]);
+    until(|| {
+        let failed = service.own("tallyboard_export_samples_failed_total", TARGET);
+        (failed > 0.0).then_some(())
+    });
+    until(|| (prometheus.value("work_done_total") == Some(2.0)).then_some(()));
+    let log = service.stop().stderr;
+    assert!(log.contains("answered 500: native histograms are disabled"), "{log}");
+}
+
+#[test]
+fn the_last_values_of_a_service_that_stops_are_written() {
+    let _watchdog = Watchdog::new("the_last_values_of_a_service_that_stops_are_written");
+    let prometheus = prometheus("exemplar-storage");
+    // The first export is at the start, and the second one would be in an hour.
+    let hour = ["--remote-write.interval=1h"];
+    let mut service = service_at("stops", prometheus.address(), &hour);
+    service.work(&[0.5, 2.5]);
+    let expected = service.expected(Shown::Classic);
+    let ended = service.stop();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(known(&prometheus).numbers, expected);
+}
