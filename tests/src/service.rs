@@ -106,9 +106,7 @@ impl Service {
     /// When the page cannot be read, or has no such metric.
     #[must_use]
     pub fn own(&self, name: &str, label: (&str, &str)) -> f64 {
-        let page = get(self.metrics, "/metrics").expect("the page is served");
-        let page = Page::parse(&page.body).expect("the page reads");
-        page.value(name, &[label]).unwrap_or_else(|| panic!("expected {name}, found none"))
+        self.page().value(name, &[label]).unwrap_or_else(|| panic!("expected {name}, found none"))
     }
 
     /// When the series of its families began whose names begin with `work_`, in milliseconds since
@@ -186,10 +184,17 @@ impl Service {
     /// # Panics
     /// When there is none.
     pub fn kill(&mut self) {
+        // A supervisor counts from its own start on.
+        let reclaims = || self.page().sum("tallyboard_reclaims_total");
+        let before = reclaims();
         self.workers[self.killed].running.signal(Signal::SIGKILL);
+        until(|| (reclaims() > before).then_some(()));
         self.killed += 1;
-        let reclaims = format!("\ntallyboard_reclaims_total {}\n", self.killed);
-        until(|| get(self.metrics, "/metrics").ok().filter(|page| page.body.contains(&reclaims)));
+    }
+
+    fn page(&self) -> Page {
+        let page = get(self.metrics, "/metrics").expect("the page is served");
+        Page::parse(&page.body).expect("the page reads")
     }
 
     /// Waits until what a reader knows, which `read` gets, is what was counted.

@@ -180,9 +180,7 @@ fn is_known(service: &Service, mut found: Series<f64>) -> Result<(), String> {
         };
         add("_count", values.len() as f64);
         add("_sum", values.iter().sum());
-        // What is not above zero is in no such bucket.
-        let above = values.iter().filter(|value| **value > 0.0).count();
-        ranges.insert((format!("{name}_bucket"), Labels::new()), above as f64);
+        ranges.insert((format!("{name}_bucket"), Labels::new()), values.len() as f64);
     }
     let found = (with_plain_bounds(found), in_ranges);
     match found == (expected.clone(), ranges.clone()) {
