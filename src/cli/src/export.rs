@@ -20,6 +20,8 @@ use tallyboard_exposition::sample::FamilySamples;
 use tallyboard_supervisor::outlet::LAST_EXPORT;
 use tallyboard_supervisor::{Label, Labels, Outlet, Snapshots};
 
+use crate::source::duration;
+
 /// How often to export when neither flag nor variable says it.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 /// How long an export has for the last snapshot, a little less than its supervisor waits for it.
@@ -43,10 +45,10 @@ pub struct ExportFlags {
     )]
     pub otlp_headers: Vec<Header>,
     /// Time from one export to the next [default: OTEL_METRIC_EXPORT_INTERVAL, else 15s].
-    #[arg(long = "otlp.interval", value_name = "TIME", requires = "otlp_endpoint", value_parser = time)]
+    #[arg(long = "otlp.interval", value_name = "TIME", requires = "otlp_endpoint", value_parser = duration)]
     pub otlp_interval: Option<Duration>,
     /// How long a request may take [default: OTEL_EXPORTER_OTLP_TIMEOUT, else 10s].
-    #[arg(long = "otlp.timeout", value_name = "TIME", requires = "otlp_endpoint", value_parser = time)]
+    #[arg(long = "otlp.timeout", value_name = "TIME", requires = "otlp_endpoint", value_parser = duration)]
     pub otlp_timeout: Option<Duration>,
     /// An attribute of the resource, NAME=VALUE, before those of OTEL_SERVICE_NAME,
     /// OTEL_RESOURCE_ATTRIBUTES and --target-info; repeatable.
@@ -97,7 +99,7 @@ pub struct ExportFlags {
         long = "remote-write.interval",
         value_name = "TIME",
         default_value = "15s",
-        value_parser = time
+        value_parser = duration
     )]
     pub write_interval: Duration,
     /// How long a request may take.
@@ -105,7 +107,7 @@ pub struct ExportFlags {
         long = "remote-write.timeout",
         value_name = "TIME",
         default_value = "30s",
-        value_parser = time
+        value_parser = duration
     )]
     pub write_timeout: Duration,
     /// A label of every series that has none of this name, NAME=VALUE; repeatable. Several hosts that
@@ -215,23 +217,6 @@ pub enum Compression {
     Gzip,
     /// Not at all.
     None,
-}
-
-/// Reads a time: a whole number and its unit.
-fn time(text: &str) -> Result<Duration, String> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let each = match unit {
-        "ms" => Some(1),
-        "s" => Some(1000),
-        "m" => Some(60_000),
-        "h" => Some(3_600_000),
-        _ => None,
-    };
-    let millis = number.parse::<u64>().ok().zip(each).and_then(|(n, each)| n.checked_mul(each));
-    millis.filter(|millis| *millis > 0).map(Duration::from_millis).ok_or_else(|| {
-        "a time is a number from 1 on with ms, s, m or h behind it; for example 15s".to_owned()
-    })
 }
 
 /// Whose metrics are sent, as OpenTelemetry calls it.
@@ -394,26 +379,6 @@ impl Source for Arena {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_time_has_a_number_and_a_unit() {
-        for (text, expect) in [
-            ("500ms", Some(500)),
-            ("15s", Some(15_000)),
-            ("2m", Some(120_000)),
-            ("1h", Some(3_600_000)),
-            ("", None),
-            ("15", None),
-            ("s", None),
-            ("0s", None),
-            ("1.5s", None),
-            ("-1s", None),
-            ("1d", None),
-            ("18446744073709551615h", None),
-        ] {
-            assert_eq!(time(text).ok(), expect.map(Duration::from_millis), "{text}");
-        }
-    }
 
     #[test]
     fn a_header_is_a_pair_and_its_value_is_not_said() {

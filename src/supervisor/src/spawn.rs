@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -17,6 +18,7 @@ use thiserror::Error;
 
 use crate::config::{Backing, Config, ListenAddress, random_address};
 use crate::keeper::{Happening, Keeper};
+use crate::outlet::Outlet;
 
 /// How long a keeper may take to open its arena, and to stop.
 const KEEPER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,6 +42,7 @@ pub struct Builder {
     slots: Option<usize>,
     max_series: Option<usize>,
     backing: Backing,
+    outlets: Vec<Arc<dyn Outlet>>,
 }
 
 /// A keeper that runs beside this process, and ends with it.
@@ -107,6 +110,13 @@ impl Builder {
         self
     }
 
+    /// Sends what is served elsewhere too.
+    #[must_use]
+    pub fn outlet(mut self, outlet: Arc<dyn Outlet>) -> Self {
+        self.outlets.push(outlet);
+        self
+    }
+
     /// Forks the keeper, which is no child of this process: its parent's own waiting for children
     /// never sees it. It ends when this process does.
     ///
@@ -120,6 +130,7 @@ impl Builder {
         config.listen = self.listen;
         config.must_listen = true;
         config.backing = self.backing;
+        config.outlets = self.outlets;
         config.slots = self.slots.unwrap_or(config.slots);
         config.max_series = self.max_series.unwrap_or(config.max_series);
         let address = config.control.to_string();

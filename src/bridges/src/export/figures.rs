@@ -16,7 +16,7 @@ const TABLE: &[Figure] = &[
     (
         "tallyboard_export_lag_seconds",
         Type::Gauge,
-        "Age of the oldest snapshot that waits to be sent; 0 when none does.",
+        "Time since the first snapshot that the receiver has not got yet; 0 when it has all.",
         Counts::lag,
     ),
     (
@@ -73,14 +73,14 @@ struct Counts {
     requests: u64,
     requests_failed: u64,
     queue_bytes: u64,
-    /// When the oldest snapshot that waits was taken.
-    oldest_ms: Option<u64>,
+    /// When the first snapshot was taken that the receiver has not got.
+    behind_ms: Option<u64>,
     success_ms: u64,
 }
 
 impl Counts {
     fn lag(&self) -> Value {
-        seconds(self.oldest_ms.map_or(0, |oldest| now_ms().saturating_sub(oldest)))
+        seconds(self.behind_ms.map_or(0, |since| now_ms().saturating_sub(since)))
     }
 }
 
@@ -131,7 +131,7 @@ impl Figures {
     pub(super) fn waiting(&self, queue: &Queue) {
         let mut counts = self.counts();
         counts.queue_bytes = queue.bytes() as u64;
-        counts.oldest_ms = queue.oldest_ms().map(|oldest| u64::try_from(oldest).unwrap_or(0));
+        counts.behind_ms = queue.behind_ms().map(|since| u64::try_from(since).unwrap_or(0));
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {

@@ -18,6 +18,8 @@ pub(super) struct Queue {
     bytes: usize,
     /// The number of the next snapshot.
     next: u64,
+    /// When the first of the snapshots was taken that came after the last one that was sent.
+    behind_ms: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -43,7 +45,7 @@ impl Waiting {
 
 impl Queue {
     pub(super) fn new(most: usize) -> Self {
-        Self { snapshots: VecDeque::new(), most, bytes: 0, next: 0 }
+        Self { snapshots: VecDeque::new(), most, bytes: 0, next: 0, behind_ms: None }
     }
 
     /// Lets a snapshot wait behind the others; gives how many samples were dropped for it.
@@ -58,6 +60,7 @@ impl Queue {
         let waiting = Waiting { number, at_ms, batches, has_begun: false, is_sending: false };
         self.bytes += waiting.bytes();
         self.snapshots.push_back(waiting);
+        self.behind_ms.get_or_insert(at_ms);
         let mut dropped = 0_u64;
         loop {
             let front = self.snapshots.front();
@@ -90,6 +93,7 @@ impl Queue {
         self.bytes -= bytes;
         if is_empty {
             self.snapshots.pop_front();
+            self.behind_ms = self.snapshots.front().map(|front| front.at_ms);
         }
     }
 
@@ -116,9 +120,10 @@ impl Queue {
         self.bytes
     }
 
-    /// When the oldest snapshot that waits was taken.
-    pub(super) fn oldest_ms(&self) -> Option<i64> {
-        self.snapshots.front().map(|front| front.at_ms)
+    /// Since when the receiver has not got what there was: one that has dropped snapshots behind it is
+    /// no nearer for that.
+    pub(super) fn behind_ms(&self) -> Option<i64> {
+        self.behind_ms
     }
 }
 
@@ -146,9 +151,9 @@ mod tests {
         let mut queue = Queue::new(2);
         assert_eq!((queue.push(7, batches(&[1, 2])), queue.push(8, batches(&[4]))), (0, 0));
         assert_eq!(queue.push(9, vec![]), 0);
-        assert_eq!((queue.bytes(), queue.oldest_ms()), (30, Some(7)));
+        assert_eq!((queue.bytes(), queue.behind_ms()), (30, Some(7)));
         assert_eq!(sent(&mut queue), [(0, 1), (0, 2), (1, 4)]);
-        assert_eq!((queue.bytes(), queue.oldest_ms()), (0, None));
+        assert_eq!((queue.bytes(), queue.behind_ms()), (0, None));
     }
 
     #[test]
@@ -156,11 +161,16 @@ mod tests {
         let mut queue = Queue::new(1);
         assert_eq!(queue.push(1, batches(&[1, 2])), 0);
         assert_eq!(queue.push(2, batches(&[4, 8])), 3);
+        assert_eq!(queue.behind_ms(), Some(1));
         let (number, _) = queue.send().expect("something waits");
         queue.taken(number);
         assert_eq!(queue.push(3, batches(&[16])), 0);
         assert_eq!(queue.push(4, batches(&[32])), 16);
-        assert_eq!(sent(&mut queue), [(1, 8), (3, 32)]);
+        assert_eq!(queue.send().map(|(number, batch)| (number, batch.samples)), Some((1, 8)));
+        queue.taken(1);
+        assert_eq!(queue.behind_ms(), Some(4));
+        assert_eq!(sent(&mut queue), [(3, 32)]);
+        assert_eq!(queue.behind_ms(), None);
     }
 
     #[test]
