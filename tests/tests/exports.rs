@@ -302,72 +302,69 @@ fn a_service_without_a_name_is_called_after_its_command() {
     assert_eq!(name.as_deref(), Some("unknown_service:instruments"));
 }
 
+/// Flags, a variable, and what is said of them.
+type Refused = (&'static [&'static str], (&'static str, &'static str), &'static str);
+
+const REFUSED: &[Refused] = &[
+    (
+        &["--otlp.endpoint=collector:4318"],
+        ("", ""),
+        "--otlp.endpoint: the endpoint: expected a URL",
+    ),
+    (
+        &["--otlp.endpoint=env"],
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "nowhere"),
+        "OTEL_EXPORTER_OTLP_ENDPOINT: expected a URL",
+    ),
+    (
+        &["--otlp.endpoint=env"],
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        "OTEL_EXPORTER_OTLP_PROTOCOL: expected http/protobuf",
+    ),
+    (
+        &["--otlp.endpoint=http://c"],
+        ("OTEL_RESOURCE_ATTRIBUTES", "a"),
+        "OTEL_RESOURCE_ATTRIBUTES: expected NAME=VALUE",
+    ),
+    (&["--otlp.endpoint=http://c", "--otlp.header=pass-word"], ("", ""), "a header is NAME=VALUE"),
+    (&["--otlp.endpoint=http://c", "--otlp.interval=15"], ("", ""), "for example 15s"),
+    (&["--otlp.endpoint=https://c", "--otlp.tls.ca=/no/such/file"], ("", ""), "/no/such/file"),
+    (&["--otlp.endpoint=https://c", "--otlp.tls.cert=a.pem"], ("", ""), "--otlp.tls.key"),
+    (&["--otlp.interval=15s"], ("", ""), "--otlp.endpoint"),
+    (
+        &["--remote-write.url=http://me:pass-word@c:port/x"],
+        ("", ""),
+        "--remote-write.url: expected a URL",
+    ),
+    (&["--remote-write.url=http://c", "--remote-write.version=3.0"], ("", ""), "1.0 or 2.0"),
+    (&["--remote-write.url=http://c", "--remote-write.external-label=a"], ("", ""), "NAME=VALUE"),
+    (
+        &["--remote-write.url=http://c", "--remote-write.external-label=a=1,a=2"],
+        ("", ""),
+        "given once",
+    ),
+    (
+        &[
+            "--remote-write.url=http://c",
+            "--remote-write.username=a",
+            "--remote-write.password-file=/no/such/file",
+        ],
+        ("", ""),
+        "--remote-write.password-file /no/such/file",
+    ),
+    (
+        &["--remote-write.url=http://c", "--remote-write.username=a"],
+        ("", ""),
+        "--remote-write.password-file",
+    ),
+];
+
 #[test]
 fn what_cannot_be_sent_anywhere_is_refused_before_anything_starts() {
     let _watchdog = Watchdog::new("what_cannot_be_sent_anywhere_is_refused_before_anything_starts");
-    for (flags, variable, expect) in [
-        (
-            &["--otlp.endpoint=collector:4318"][..],
-            ("", ""),
-            "--otlp.endpoint: the endpoint: expected a URL",
-        ),
-        (
-            &["--otlp.endpoint=env"],
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", "nowhere"),
-            "OTEL_EXPORTER_OTLP_ENDPOINT: expected a URL",
-        ),
-        (
-            &["--otlp.endpoint=env"],
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
-            "OTEL_EXPORTER_OTLP_PROTOCOL: expected http/protobuf",
-        ),
-        (
-            &["--otlp.endpoint=http://c"],
-            ("OTEL_RESOURCE_ATTRIBUTES", "a"),
-            "OTEL_RESOURCE_ATTRIBUTES: expected NAME=VALUE",
-        ),
-        (
-            &["--otlp.endpoint=http://c", "--otlp.header=pass-word"],
-            ("", ""),
-            "a header is NAME=VALUE",
-        ),
-        (&["--otlp.endpoint=http://c", "--otlp.interval=15"], ("", ""), "for example 15s"),
-        (&["--otlp.endpoint=https://c", "--otlp.tls.ca=/no/such/file"], ("", ""), "/no/such/file"),
-        (&["--otlp.endpoint=https://c", "--otlp.tls.cert=a.pem"], ("", ""), "--otlp.tls.key"),
-        (&["--otlp.interval=15s"], ("", ""), "--otlp.endpoint"),
-        (
-            &["--remote-write.url=http://me:pass-word@c:port/x"],
-            ("", ""),
-            "--remote-write.url: expected a URL",
-        ),
-        (&["--remote-write.url=http://c", "--remote-write.version=3.0"], ("", ""), "1.0 or 2.0"),
-        (
-            &["--remote-write.url=http://c", "--remote-write.external-label=a"],
-            ("", ""),
-            "NAME=VALUE",
-        ),
-        (
-            &["--remote-write.url=http://c", "--remote-write.external-label=a=1,a=2"],
-            ("", ""),
-            "given once",
-        ),
-        (
-            &[
-                "--remote-write.url=http://c",
-                "--remote-write.username=a",
-                "--remote-write.password-file=/no/such/file",
-            ],
-            ("", ""),
-            "--remote-write.password-file /no/such/file",
-        ),
-        (
-            &["--remote-write.url=http://c", "--remote-write.username=a"],
-            ("", ""),
-            "--remote-write.password-file",
-        ),
-    ] {
+    for (flags, variable, expect) in REFUSED {
         let mut command = Command::new(tallyboard());
-        command.args(["exec", "--web.listen-address=127.0.0.1:0"]).args(flags);
+        command.args(["exec", "--web.listen-address=127.0.0.1:0"]).args(*flags);
         command.args(["--", "echo", "started"]).env_remove("TALLYBOARD");
         if !variable.0.is_empty() {
             command.env(variable.0, variable.1);

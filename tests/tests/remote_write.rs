@@ -3,12 +3,14 @@
 
 #![forbid(unsafe_code)]
 
-use std::net::SocketAddr;
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::Command;
 
 use tallyboard_segment::process::unix_ms;
-use tallyboard_tests::child::{Watchdog, free_address, until};
-use tallyboard_tests::prometheus::{Prometheus, Samples};
+use tallyboard_tests::child::{Running, Watchdog, free_address, until};
+use tallyboard_tests::prometheus::{Directory, Prometheus, Samples};
 use tallyboard_tests::service::{Service, Shown, expect_exemplars};
 
 const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");
@@ -154,4 +156,89 @@ fn the_last_values_of_a_service_that_stops_are_written() {
     let ended = service.stop();
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!(known(&prometheus).numbers, expected);
+}
+
+/// Makes an authority, and certificates of it for a server on 127.0.0.1 and for a client, with their
+/// keys: `NAME.pem` and `NAME.key`.
+fn certificates(directory: &Path) {
+    let script = "set -e
+        key() { openssl ecparam -name prime256v1 -genkey -noout -out $1.key; }
+        key ca; key server; key client; key other
+        openssl req -x509 -new -key ca.key -subj '/CN=test authority' -out ca.pem
+        openssl req -x509 -new -key other.key -subj '/CN=another authority' -out other.pem
+        echo 'subjectAltName=IP:127.0.0.1' >server.ext
+        echo 'extendedKeyUsage=clientAuth' >client.ext
+        for name in server client; do
+            openssl req -new -key $name.key -subj /CN=$name -out $name.csr
+            openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial \\
+                -extfile $name.ext -out $name.pem
+        done";
+    let made = Command::new("sh").args(["-c", script]).current_dir(directory).output();
+    let made = made.expect("a shell runs");
+    assert!(made.status.success(), "expected openssl to make certificates, found {made:?}");
+}
+
+/// How Prometheus is reached: with a certificate that it trusts, and a password.
+const SECURED: &str = "tls_server_config:
+  cert_file: server.pem
+  key_file: server.key
+  client_auth_type: RequireAndVerifyClientCert
+  client_ca_file: ca.pem
+basic_auth_users:
+  me: $2b$04$aaaaaaaaaaaaaaaaaaaaaOCkZMol40ualqd/rmQjbPoeqGtJo3QjK
+";
+
+#[test]
+fn who_writes_shows_a_certificate_and_a_password_and_wants_to_see_one_that_it_trusts() {
+    let _watchdog = Watchdog::new("who_writes_shows_a_certificate_and_a_password");
+    let directory = Directory::new("secured");
+    let file = |name: &str| directory.path().join(name).display().to_string();
+    certificates(directory.path());
+    fs::write(file("web.yml"), SECURED).expect("the configuration is written");
+    fs::write(file("prometheus.yml"), "global: {}\n").expect("the configuration is written");
+    fs::write(file("good"), "pass-word\n").expect("the password is written");
+    fs::write(file("bad"), "pass-phrase").expect("the password is written");
+    let address = free_address();
+    let mut command = Command::new("prometheus");
+    command.arg(format!("--config.file={}", file("prometheus.yml")));
+    command.arg(format!("--storage.tsdb.path={}", file("data")));
+    command.arg(format!("--web.config.file={}", file("web.yml")));
+    command.arg(format!("--web.listen-address={address}")).arg(RECEIVER);
+    let mut prometheus = Running::start(&mut command);
+    until(|| {
+        assert!(prometheus.is_running(), "expected Prometheus on {address}");
+        TcpStream::connect(address).ok()
+    });
+    // Which authority is trusted, whose certificate is shown, which password; and what comes of it.
+    for (number, (ca, client, password, expect)) in [
+        ("ca", Some("client"), "good", None),
+        ("other", Some("client"), "good", Some("UnknownIssuer")),
+        ("ca", None, "good", Some("gave no HTTP answer")),
+        ("ca", Some("client"), "bad", Some("answered 401")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut flags = vec![
+            format!("--remote-write.url=https://{address}/api/v1/write"),
+            "--remote-write.interval=250ms".to_owned(),
+            "--remote-write.username=me".to_owned(),
+            format!("--remote-write.password-file={}", file(password)),
+            format!("--remote-write.tls.ca={}", file(&format!("{ca}.pem"))),
+        ];
+        if let Some(client) = client {
+            flags.push(format!("--remote-write.tls.cert={}", file(&format!("{client}.pem"))));
+            flags.push(format!("--remote-write.tls.key={}", file(&format!("{client}.key"))));
+        }
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let service = Service::start_with(&format!("secured-{number}"), INSTRUMENTS, &flags, &[]);
+        let figure = if expect.is_some() { "requests_failed_total" } else { "samples_sent_total" };
+        let figure = format!("tallyboard_export_{figure}");
+        until(|| (service.own(&figure, TARGET) > 0.0).then_some(()));
+        let is_good = service.own("tallyboard_export_samples_sent_total", TARGET) > 0.0;
+        assert_eq!(is_good, expect.is_none(), "{expect:?}");
+        let log = service.stop().stderr;
+        assert!(log.contains(expect.unwrap_or_default()), "{expect:?}: {log}");
+        assert!(!log.contains("pass-"), "{log}");
+    }
 }
