@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use hyper::{Method, StatusCode, Uri};
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use thiserror::Error;
 use tokio_rustls::rustls::ClientConfig;
 
@@ -21,6 +22,18 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const MOST_BYTES: usize = 20 << 20;
 /// How much of what a receiver answered is in an error.
 const MOST_SAID: usize = 500;
+/// What a URL cannot have, and many a header `Location` has all the same.
+const NOT_IN_URLS: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 /// How often a redirect is followed.
 const MOST_REDIRECTS: usize = 10;
 
@@ -377,8 +390,10 @@ impl Receiver {
                 return Ok(answer_of(&answered));
             }
             let is_redirect = matches!(status, 301 | 302 | 303 | 307 | 308);
-            let location = answered.headers.get(LOCATION).and_then(|to| to.to_str().ok());
-            match location.filter(|_| is_redirect && self.follows_redirects) {
+            let location = answered.headers.get(LOCATION);
+            let location =
+                location.map(|to| percent_encode(to.as_bytes(), NOT_IN_URLS).to_string());
+            match location.as_deref().filter(|_| is_redirect && self.follows_redirects) {
                 Some(location) => at = at.redirected(location)?,
                 None => return Err(at.refusal(&answer_of(&answered))),
             }
@@ -478,9 +493,13 @@ impl Receiver {
                 format!("{scheme}://{authority}{parent}/{location}")
             }
         };
-        let to = Self::new(&url).map_err(|error| SendError::Exchange {
-            receiver: self.to_string(),
-            why: format!("a redirect that leads nowhere: {error}"),
+        let to = Self::new(&url).map_err(|error| {
+            let why = match error {
+                ReceiverError::Url { why, .. } => why,
+                other => other.to_string(),
+            };
+            let why = format!("a redirect to {}: {why}", without_credentials(location));
+            SendError::Exchange { receiver: self.to_string(), why }
         })?;
         let target = to.target;
         let is_same = (&target.host, target.port, target.is_secure)
