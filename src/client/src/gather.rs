@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use tallyboard_exposition::cells::{
     has_created, is_beside_native, labels_of, lines, type_of, values,
 };
+use tallyboard_exposition::format::Format;
 use tallyboard_exposition::native::Counted;
 use tallyboard_exposition::negotiation::negotiate;
+use tallyboard_exposition::parse::{Options, parse};
 use tallyboard_exposition::sample::{Exemplar, FamilySamples, Sample, Timestamp, Value};
 use tallyboard_proto::control::{MAX_MESSAGE_BYTES, Reply, Request, decode, encode};
 use tallyboard_proto::exemplar;
@@ -23,6 +25,10 @@ use crate::state::State;
 
 /// How long an exposition of the whole service may take.
 const EXPOSITION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the supervisor is asked for where all there is is wanted: the one format that has exemplars,
+/// start timestamps, native histograms and types, with names as they are.
+const EVERYTHING: &str = "application/openmetrics-text;version=2.0.0;escaping=allow-utf-8";
 
 /// An exposition: its content type, and its bytes.
 pub type Exposition = (String, Vec<u8>);
@@ -61,6 +67,31 @@ impl Registry {
             None => Ok(self.exposition_of_process(accept, names)),
             Some(address) => ask(&address?, accept, names),
         }
+    }
+
+    /// The metrics of the whole service as families, or of this process when the registry has no
+    /// supervisor: what a bridge takes. The supervisor is waited for, up to ten seconds.
+    ///
+    /// ```
+    /// use tallyboard::{Counter, Registry};
+    ///
+    /// Counter::new("shop_orders_total", "Orders.")?.inc();
+    /// let families = Registry::shared().families()?;
+    /// assert!(families.iter().any(|family| family.name == "shop_orders"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`exposition`](Self::exposition).
+    pub fn families(&'static self) -> Result<Vec<FamilySamples>, AttachError> {
+        let Some(address) = self.address() else { return Ok(self.gather()) };
+        let address = address?;
+        let (_, page) = ask(&address, EVERYTHING, &[])?;
+        let families = parse(&page, Format::OpenMetrics200, &Options::default());
+        families.map_err(|error| {
+            let (timeout, source) = (EXPOSITION_TIMEOUT, std::io::Error::other(error));
+            AttachError::Answer { address, timeout, source }
+        })
     }
 
     /// The metrics of this process alone, in the format that fits a header `Accept`.

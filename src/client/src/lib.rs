@@ -51,6 +51,8 @@ mod native;
 mod outcome;
 mod process;
 mod progress;
+#[cfg(feature = "push")]
+pub mod push;
 #[doc(hidden)]
 pub mod raw;
 mod registry;
