@@ -7,7 +7,7 @@
 //! | [`http`] | a GET request and its answer |
 //! | [`page`] | the samples of a page in the Prometheus text format |
 //! | [`prometheus`] | a real Prometheus, and what it knows |
-//! | [`receivers`] | programs that are sent something, and directories for their files |
+//! | [`receivers`] | programs that are sent something, servers that behave badly, and directories |
 //! | [`scripted`] | receivers that answer as a test says |
 //! | [`serve`] | servers of pages, and between readers and their targets |
 //! | [`service`] | an arena, workers that count with every instrument, and what they have counted |
@@ -27,7 +27,7 @@ pub mod scripted;
 pub mod serve;
 pub mod service;
 
-/// The examples of the project's README, which must run. One of them serves.
-#[cfg(all(doctest, feature = "serve"))]
+/// The examples of the project's README, which must run. One of them serves, another one pushes.
+#[cfg(all(doctest, feature = "serve", feature = "push"))]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
