@@ -57,6 +57,11 @@ impl Page {
         samples.map(|((_, labels), value)| (labels, *value))
     }
 
+    /// All samples, with their names.
+    pub fn samples(&self) -> impl Iterator<Item = (&str, &Labels, f64)> {
+        self.samples.iter().map(|((name, labels), value)| (name.as_str(), labels, *value))
+    }
+
     /// The type of a family, by the name that its `# TYPE` line has.
     #[must_use]
     pub fn type_of(&self, name: &str) -> Option<&str> {
