@@ -141,7 +141,10 @@ fn every_signal_reaches_the_command() {
     let _watchdog = watchdog("every_signal_reaches_the_command");
     let script = "for s in INT QUIT HUP USR1 USR2 WINCH TTIN TTOU; do trap \"echo $s\" $s; done; \
         trap 'exit 3' TERM; echo up; while :; do sleep 0.01; done";
-    let mut child = tallyboard(&exec(&ANYWHERE, &["sh", "-c", script])).spawn().unwrap();
+    // Who runs tests in the background may have them ignore SIGINT and SIGQUIT, and a shell cannot
+    // trap what was ignored when it began.
+    let command = ["env", "--default-signal", "sh", "-c", script];
+    let mut child = tallyboard(&exec(&ANYWHERE, &command)).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     line_with(&mut out, "up");
     for number in [
