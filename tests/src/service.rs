@@ -109,6 +109,18 @@ impl Service {
         self.page().value(name, &[label]).unwrap_or_else(|| panic!("expected {name}, found none"))
     }
 
+    /// Waits until a receiver of this kind, which is not there, has missed half a minute of what the
+    /// supervisor has, and scrapes all the while.
+    ///
+    /// # Panics
+    /// When the page cannot be read, or something was sent or given up.
+    pub fn until_missed(&self, target: &str) {
+        let own = |name: &str| self.own(&format!("tallyboard_export_{name}"), ("target", target));
+        until(|| (own("lag_seconds") >= 30.0).then_some(()));
+        assert!(own("requests_failed_total") >= 3.0 && own("queue_bytes") > 0.0);
+        assert_eq!((own("samples_sent_total"), own("samples_failed_total")), (0.0, 0.0));
+    }
+
     /// When the series of its families began whose names begin with `work_`, in milliseconds since
     /// 1970: by family and labels.
     ///

@@ -24,12 +24,14 @@ fn prometheus(features: &str) -> Prometheus {
 
 /// A service that writes there four times a second.
 fn service(name: &str, to: SocketAddr, more: &[&str]) -> Service {
-    service_at(name, to, &[&["--remote-write.interval=250ms"], more].concat())
+    service_at(name, to, "250ms", more)
 }
 
-fn service_at(name: &str, to: SocketAddr, more: &[&str]) -> Service {
+fn service_at(name: &str, to: SocketAddr, interval: &str, more: &[&str]) -> Service {
     let url = format!("--remote-write.url=http://{to}/api/v1/write");
-    let mut flags = vec![&*url, "--remote-write.external-label=job=service,instance=here"];
+    let interval = format!("--remote-write.interval={interval}");
+    let mut flags =
+        vec![&*url, &*interval, "--remote-write.external-label=job=service,instance=here"];
     flags.extend(more);
     Service::start_with(name, INSTRUMENTS, &flags, &[])
 }
@@ -81,24 +83,21 @@ fn prometheus_knows_what_was_counted_whoever_dies() {
 fn what_was_counted_while_prometheus_was_away_is_written_later() {
     let _watchdog = Watchdog::new("what_was_counted_while_prometheus_was_away_is_written_later");
     let address = free_address();
-    let mut service = service("away", address, &[]);
+    let mut service = service_at("away", address, "2s", &[]);
     service.work(&[0.5, 2.5]);
-    // The page is there all the while.
-    until(|| {
-        let failed = service.own("tallyboard_export_requests_failed_total", TARGET);
-        (failed >= 3.0).then_some(())
-    });
-    assert!(service.own("tallyboard_export_queue_bytes", TARGET) > 0.0);
-    assert!(service.own("tallyboard_export_lag_seconds", TARGET) > 0.0);
-    assert_eq!(service.own("tallyboard_export_samples_sent_total", TARGET), 0.0);
+    service.until_missed("remote_write");
     let before = unix_ms() as f64 / 1000.0;
     let program = Path::new("prometheus");
     let prometheus = Prometheus::start_at(program, &[RECEIVER], address);
     service.until_known(Shown::Classic, || known(&prometheus));
-    let written = prometheus.query("work_done_total[1h]");
-    let first = written[0]["values"][0][0].as_f64().expect("a time");
-    assert!(first < before, "{first} is not before {before}: {written:?}");
     until(|| (service.own("tallyboard_export_lag_seconds", TARGET) == 0.0).then_some(()));
+    // All of that half minute, unless it took longer between two.
+    let written = prometheus.query("work_done_total[1h]");
+    let values = written[0]["values"].as_array().expect("values");
+    let missed = values.iter().filter(|value| value[0].as_f64().is_some_and(|at| at < before));
+    let missed = missed.count();
+    assert!((10..=16).contains(&missed), "{missed} of {written:?}");
+    assert_eq!(service.own("tallyboard_export_samples_dropped_total", TARGET), 0.0);
 
     // It goes away, and another one with nothing in it comes.
     let address = prometheus.address();
@@ -149,8 +148,7 @@ fn the_last_values_of_a_service_that_stops_are_written() {
     let _watchdog = Watchdog::new("the_last_values_of_a_service_that_stops_are_written");
     let prometheus = prometheus("exemplar-storage");
     // The first export is at the start, and the second one would be in an hour.
-    let hour = ["--remote-write.interval=1h"];
-    let mut service = service_at("stops", prometheus.address(), &hour);
+    let mut service = service_at("stops", prometheus.address(), "1h", &[]);
     service.work(&[0.5, 2.5]);
     let expected = service.expected(Shown::Classic);
     let ended = service.stop();

@@ -115,26 +115,20 @@ fn play(service: &mut Service, check: impl Fn(&Service)) {
     check(service);
 }
 
-/// Waits until a receiver that is not there has been missed so often, and scrapes meanwhile.
-fn miss(service: &Service, target: &str) {
-    until(|| {
-        let failed = service.own("tallyboard_export_requests_failed_total", ("target", target));
-        (failed >= 3.0).then_some(())
-    });
-}
-
 #[test]
 fn what_is_written_is_what_was_counted() {
     let _watchdog = Watchdog::new("what_is_written_is_what_was_counted");
+    let target = ("target", "remote_write");
     let address = free_address();
     let url = format!("--remote-write.url=http://{address}/api/v1/write");
     let flags = [
         &*url,
-        "--remote-write.interval=250ms",
+        "--remote-write.interval=2s",
         "--remote-write.external-label=job=service,instance=here",
     ];
     let mut service = Service::start_with("victoria-write", INSTRUMENTS, &flags, &[]);
-    miss(&service, "remote_write");
+    service.work(&[1.5]);
+    service.until_missed("remote_write");
     let victoria = VictoriaMetrics::start_at(address);
     play(&mut service, |service| {
         service.until_known(Shown::Classic, || Samples {
@@ -143,6 +137,12 @@ fn what_is_written_is_what_was_counted() {
         });
     });
     victoria.expect_no_decrease();
+    // All of the half minute when it was not there, unless it took longer between two.
+    let series = victoria.series();
+    let done = series.iter().find(|(name, ..)| name == "work_done_total").expect("a series");
+    let missed = done.2.iter().filter(|value| **value == Some(1.0)).count();
+    assert!(missed >= 10, "{missed} of {done:?}");
+    assert_eq!(service.own("tallyboard_export_samples_dropped_total", target), 0.0);
     let metadata = victoria.metadata("work_spent_seconds_total");
     assert!(metadata.contains("counter") && metadata.contains("Time spent."), "{metadata}");
 }
@@ -196,7 +196,7 @@ fn what_is_exported_by_otlp_is_what_was_counted() {
     let endpoint = format!("--otlp.endpoint=http://{address}/opentelemetry");
     let flags = [&*endpoint, "--otlp.interval=250ms", "--otlp.compression=gzip"];
     let mut service = Service::start_with("victoria-otlp", INSTRUMENTS, &flags, &[]);
-    miss(&service, "otlp");
+    service.until_missed("otlp");
     let victoria = VictoriaMetrics::start_at(address);
     play(&mut service, |service| {
         let mut last = String::new();
