@@ -27,6 +27,7 @@ pub use lines::{LeftOut, Lines, MOST_LINE_BYTES};
 pub use regular::{Counts, Regular, Started, Status};
 
 use crate::blocking::{self, BlockingError};
+use crate::connect::connect;
 use crate::receiver::{DEFAULT_TIMEOUT, one_line};
 
 /// How many bytes wait for a receiver that is away, unless something else is said: an hour of a
@@ -307,15 +308,12 @@ impl Graphite {
     /// Sends lines over a connection of their own, and waits until the receiver has read them.
     async fn send(&self, text: &str) -> Result<(), GraphiteError> {
         let deadline = Instant::now() + self.timeout.min(A_YEAR);
-        let late = |what| {
-            let (receiver, limit) = (self.to_string(), self.timeout);
-            move |_| GraphiteError::Timeout { receiver, what, limit }
-        };
-        let connected = TcpStream::connect((&*self.host, self.port));
+        let late = |what| move |_| self.late(what);
+        let connected = connect(&self.host, self.port, self.timeout.min(A_YEAR));
         let connected = timeout_at(deadline, connected).await.map_err(late("was not reached"))?;
-        let mut stream = connected.map_err(|error| GraphiteError::Connect {
-            receiver: self.to_string(),
-            why: error.to_string(),
+        let mut stream = connected.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => self.late("was not reached"),
+            _ => GraphiteError::Connect { receiver: self.to_string(), why: error.to_string() },
         })?;
         let written = timeout_at(deadline, self.write(&mut stream, text)).await;
         written.map_err(late("did not take all lines"))??;
@@ -361,6 +359,10 @@ impl Graphite {
             Ok(None) => Ok(()),
             Ok(Some(error)) | Err(error) => Err(self.broken(&error.to_string())),
         }
+    }
+
+    fn late(&self, what: &'static str) -> GraphiteError {
+        GraphiteError::Timeout { receiver: self.to_string(), what, limit: self.timeout }
     }
 
     fn broken(&self, why: &str) -> GraphiteError {

@@ -1,6 +1,7 @@
 //! One request over a connection of its own, within limits.
 
 use std::future::Future;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -17,6 +18,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
+
+use crate::connect;
 
 /// Where a request goes.
 #[derive(Clone, Debug)]
@@ -67,14 +70,16 @@ pub(crate) async fn send(
     let mut request = Request::builder()
         .method(method)
         .uri(&target.path)
-        .header(hyper::header::HOST, &target.authority)
+        .header(HOST, &target.authority)
         .body(Full::new(body))
         .map_err(|error| wrong(&error))?;
+    // Each once: of two with one name the later one is sent.
     for (name, value) in headers {
-        request.headers_mut().append(name, value.clone());
+        request.headers_mut().insert(name, value.clone());
     }
     let whole = async {
-        let connected = within("connection", limits.connect, connect(target, tls)).await?;
+        let limit = limits.connect.min(limits.whole);
+        let connected = within("connection", limit, connect(target, tls, limit)).await?;
         match connected {
             Connected::Plain(stream) => exchange(stream, request, limits.bytes).await,
             Connected::Secure(stream) => exchange(*stream, request, limits.bytes).await,
@@ -96,9 +101,17 @@ enum Connected {
     Secure(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
 
-async fn connect(target: &Target, tls: Option<&Arc<ClientConfig>>) -> Result<Connected, Failure> {
-    let failed = |error: std::io::Error| Failure::Connect(chain(&error));
-    let stream = TcpStream::connect((&*target.host, target.port)).await.map_err(failed)?;
+async fn connect(
+    target: &Target,
+    tls: Option<&Arc<ClientConfig>>,
+    limit: Duration,
+) -> Result<Connected, Failure> {
+    let failed = |error: io::Error| Failure::Connect(chain(&error));
+    let stream = connect::connect(&target.host, target.port, limit).await;
+    let stream = stream.map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => Failure::Timeout("connection", limit),
+        _ => failed(error),
+    })?;
     // The request is written at once; a system that refuses only delays it.
     let _ = stream.set_nodelay(true);
     let Some(config) = tls.filter(|_| target.is_secure) else {

@@ -26,6 +26,7 @@
 
 pub mod backoff;
 pub mod blocking;
+mod connect;
 pub mod export;
 pub mod graphite;
 mod http;

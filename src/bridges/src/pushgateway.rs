@@ -26,7 +26,7 @@ use tokio::time::timeout;
 
 use crate::blocking::{self, BlockingError};
 use crate::page::{CONTENT_TYPE, page};
-use crate::receiver::{Receiver, ReceiverError, SendError};
+use crate::receiver::{Receiver, ReceiverError, SendError, shown};
 
 /// What stands in a path as it is.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
@@ -291,7 +291,7 @@ impl Pushgateway {
         let own = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let headers = receiver.header_texts().chain(own).collect();
         let (url, limit) = (receiver.to_string(), receiver.limit());
-        let request = PushRequest { method, url: url.clone(), headers, body, timeout: limit };
+        let request = PushRequest { method, url: receiver.url(), headers, body, timeout: limit };
         match timeout(limit, handler(request)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(source)) => Err(PushError::Handler { gateway: url, source }),
@@ -312,7 +312,7 @@ impl Pushgateway {
 }
 
 impl fmt::Display for Pushgateway {
-    /// The URL of the group, without credentials.
+    /// The URL of the group, without credentials and query.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.receiver.at(&self.path()).fmt(out)
     }
@@ -328,11 +328,12 @@ impl fmt::Debug for Pushgateway {
 }
 
 impl fmt::Debug for PushRequest {
-    /// Without the values of headers, some of which are secrets, and without the body.
+    /// Without the query of the URL and the values of headers, some of which are secrets, and without
+    /// the body.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.headers.iter().map(|(name, _)| &**name).collect();
         let mut out = out.debug_struct("PushRequest");
-        out.field("method", &self.method).field("url", &self.url).field("headers", &names);
+        out.field("method", &self.method).field("url", &shown(&self.url)).field("headers", &names);
         out.field("body_bytes", &self.body.len()).field("timeout", &self.timeout).finish()
     }
 }

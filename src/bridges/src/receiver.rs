@@ -99,18 +99,16 @@ pub enum ReceiverError {
     /// The URL is none that can be used.
     #[error("expected a URL like http://HOST:PORT/PATH, found {found}: {why}; correct it")]
     Url {
-        /// The URL, without credentials.
+        /// The URL, without credentials and query.
         found: String,
         /// What is wrong with it.
         why: String,
     },
     /// A header is none.
-    #[error(
-        "expected a header of visible ASCII, found one called {name:?} that has others; correct it"
-    )]
+    #[error("expected a header NAME with a value of visible ASCII, found {found}; correct it")]
     Header {
-        /// Its name.
-        name: String,
+        /// Its name, if that is one: what is none may be a secret.
+        found: String,
     },
 }
 
@@ -221,12 +219,7 @@ impl Receiver {
     /// # Errors
     /// [`ReceiverError::Url`] says what is wrong with it.
     pub fn new(url: &str) -> Result<Self, ReceiverError> {
-        // What is no URL may have an @ anywhere in its password.
-        let shown = match url.rsplit_once('@') {
-            Some((_, address)) => address.to_owned(),
-            None => url.to_owned(),
-        };
-        let wrong = |why: &str| ReceiverError::Url { found: shown.clone(), why: why.to_owned() };
+        let wrong = |why: &str| ReceiverError::Url { found: bare(url), why: why.to_owned() };
         let uri: Uri = url.parse().map_err(|error| wrong(&format!("{error}")))?;
         let is_secure = match uri.scheme_str() {
             Some("http") => false,
@@ -256,7 +249,7 @@ impl Receiver {
             target: Target { is_secure, host, port, authority, path },
             headers: vec![(USER_AGENT, HeaderValue::from_static(AGENT))],
             authorization: None,
-            limits: Limits { connect: DEFAULT_TIMEOUT, whole: DEFAULT_TIMEOUT, bytes: MOST_BYTES },
+            limits: Limits { connect: Duration::MAX, whole: DEFAULT_TIMEOUT, bytes: MOST_BYTES },
             follows_redirects: false,
             tls: Tls::default(),
             loaded: Arc::default(),
@@ -288,8 +281,8 @@ impl Receiver {
     /// [`ReceiverError::Header`] for a token that cannot stand in a header.
     pub fn bearer(mut self, token: &Secret) -> Result<Self, ReceiverError> {
         let value = sensitive(&format!("Bearer {}", token.reveal()));
-        let name = AUTHORIZATION.to_string();
-        self.authorization = Some(value.ok_or(ReceiverError::Header { name })?);
+        let wrong = || ReceiverError::Header { found: "other letters in a token".to_owned() };
+        self.authorization = Some(value.ok_or_else(wrong)?);
         Ok(self)
     }
 
@@ -299,9 +292,11 @@ impl Receiver {
     /// # Errors
     /// [`ReceiverError::Header`] for what cannot be a header.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, ReceiverError> {
-        let wrong = || ReceiverError::Header { name: name.to_owned() };
-        let value = sensitive(value).ok_or_else(wrong)?;
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
+        let wrong = |found| ReceiverError::Header { found };
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| wrong("a name that is none".to_owned()))?;
+        let letters = || wrong(format!("other letters in that of {name:?}"));
+        let value = sensitive(value).ok_or_else(letters)?;
         if name == AUTHORIZATION {
             self.authorization = Some(value);
             return Ok(self);
@@ -315,11 +310,10 @@ impl Receiver {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.limits.whole = timeout;
-        self.limits.connect = self.limits.connect.min(timeout);
         self
     }
 
-    /// How long connecting may take, of which the exchange as a whole has the other limit.
+    /// How long connecting may take, where that is less than the exchange as a whole may.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.limits.connect = timeout;
@@ -333,8 +327,8 @@ impl Receiver {
         self
     }
 
-    /// Follows redirects with the same method and body, ten at most. Credentials go to the first
-    /// receiver alone.
+    /// Follows redirects with the same method and body, ten at most. Credentials and headers go to
+    /// the first receiver alone.
     #[must_use]
     pub fn follow_redirects(mut self) -> Self {
         self.follows_redirects = true;
@@ -460,6 +454,13 @@ impl Receiver {
         self.own_headers().map(move |(name, value)| (name.to_string(), text(value)))
     }
 
+    /// Its URL, without credentials.
+    pub(crate) fn url(&self) -> String {
+        let Target { is_secure, authority, path, .. } = &self.target;
+        let path = if path == "/" { "" } else { path };
+        format!("http{}://{authority}{path}", if *is_secure { "s" } else { "" })
+    }
+
     /// How long an exchange may take.
     pub(crate) fn limit(&self) -> Duration {
         self.limits.whole
@@ -495,17 +496,19 @@ impl Receiver {
         };
         let to = Self::new(&url).map_err(|error| {
             let why = match error {
-                ReceiverError::Url { why, .. } => why,
+                ReceiverError::Url { found, why } => format!("a redirect to {found}: {why}"),
                 other => other.to_string(),
             };
-            let why = format!("a redirect to {}: {why}", without_credentials(location));
             SendError::Exchange { receiver: self.to_string(), why }
         })?;
-        let target = to.target;
+        let target = to.target.clone();
         let is_same = (&target.host, target.port, target.is_secure)
             == (&self.target.host, self.target.port, self.target.is_secure);
-        let authorization = self.authorization.clone().filter(|_| is_same);
-        Ok(Self { target, authorization, ..self.clone() })
+        if is_same {
+            return Ok(Self { target, ..self.clone() });
+        }
+        // Any header may be a token.
+        Ok(Self { target, authorization: None, headers: to.headers, ..self.clone() })
     }
 
     /// What an answer of another status than 200 to 299 is as an error.
@@ -514,7 +517,11 @@ impl Receiver {
         let to = answer.header("location").filter(|_| (300..400).contains(&answer.status));
         let to = to.map(|to| {
             let do_what = "give that address, or allow redirects";
-            format!("a redirect to {}; {do_what}", without_credentials(to))
+            let to = match to.contains("://") {
+                true => shown(to),
+                false => without_query(to),
+            };
+            format!("a redirect to {}; {do_what}", one_line(to.as_bytes()))
         });
         let status = StatusCode::from_u16(answer.status).ok();
         let reason = status.and_then(|status| status.canonical_reason()).unwrap_or("no reason");
@@ -532,11 +539,9 @@ impl Receiver {
 }
 
 impl fmt::Display for Receiver {
-    /// Its URL, without credentials.
+    /// Its URL, without credentials, and without its query, which often has a token in it.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Target { is_secure, authority, path, .. } = &self.target;
-        let path = if path == "/" { "" } else { path };
-        write!(out, "http{}://{authority}{path}", if *is_secure { "s" } else { "" })
+        out.write_str(&without_query(&self.url()))
     }
 }
 
@@ -564,14 +569,35 @@ pub(crate) fn one_line(body: &[u8]) -> String {
     words.join(" ").chars().filter(|c| !c.is_control()).take(MOST_SAID).collect()
 }
 
-/// A URL without what stands before its `@`.
-pub(crate) fn without_credentials(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, address)| address);
-    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
-    format!("{scheme}{authority}{path}")
+/// A URL as it may be written down: without credentials, and without its query, which often has a
+/// token in it.
+#[must_use]
+pub fn shown(url: &str) -> String {
+    match Receiver::new(url) {
+        Ok(receiver) => receiver.to_string(),
+        Err(_) => bare(url),
+    }
+}
+
+/// What may be shown of what is no URL, which may have an @ anywhere in its password.
+fn bare(url: &str) -> String {
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    match url.rsplit_once('@') {
+        Some((_, address))
+            if !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphabetic()) =>
+        {
+            without_query(&format!("{scheme}://{address}"))
+        }
+        Some((_, address)) => without_query(address),
+        None => without_query(url),
+    }
+}
+
+fn without_query(url: &str) -> String {
+    match url.find(['?', '#']) {
+        Some(end) => format!("{}?…", &url[..end]),
+        None => url.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -583,7 +609,7 @@ mod tests {
         for (url, expect) in [
             ("http://gateway:9091", Some("http://gateway:9091")),
             ("http://gateway:9091/", Some("http://gateway:9091")),
-            ("https://u:p@gateway/base/?tenant=1", Some("https://gateway/base/?tenant=1")),
+            ("https://u:p@gateway/base/?tenant=1", Some("https://gateway/base/?…")),
             ("http://a/x/", Some("http://a/x/")),
             ("http://[::1]:9091/x", Some("http://[::1]:9091/x")),
             ("http://[::1]/x", Some("http://[::1]/x")),
@@ -600,15 +626,25 @@ mod tests {
         }
         let error = Receiver::new("ftp://user:secret@gateway/").expect_err("another scheme");
         assert!(!error.to_string().contains("secret"), "{error}");
-        for url in ["http://u:secret/x@gateway/", "u:secret@gateway", "http://u:secret @gateway"] {
+        for url in [
+            "http://u:secret/x@gateway/",
+            "http://u:sec#ret@gateway/",
+            "u:secret@gateway",
+            "http://u:secret @gateway",
+            "http://u:secret://x @gateway",
+            "http://gateway:port/?secret",
+        ] {
             let error = Receiver::new(url).expect_err("no URL").to_string();
-            assert!(error.contains("gateway") && !error.contains("secret"), "{error}");
+            let is_hidden = ["secret", "sec#", "ret@"].iter().all(|part| !error.contains(part));
+            assert!(error.contains("gateway") && is_hidden, "{error}");
+            assert!(!shown(url).contains("sec"), "{}", shown(url));
         }
+        assert_eq!(shown("http://u:p@gateway/x@y?a=b@c"), "http://gateway/x@y?…");
     }
 
     #[test]
     fn a_path_is_put_behind_that_of_the_receiver_and_before_its_query() {
-        let at = |url: &str| Receiver::new(url).expect("a URL").at("/v1/x").to_string();
+        let at = |url: &str| Receiver::new(url).expect("a URL").at("/v1/x").url();
         assert_eq!(at("http://a"), "http://a/v1/x");
         assert_eq!(at("http://a/b/"), "http://a/b/v1/x");
         assert_eq!(at("http://a/b/?c=d"), "http://a/b/v1/x?c=d");
@@ -628,6 +664,7 @@ mod tests {
     #[test]
     fn a_redirect_leads_to_another_url_or_path_and_takes_no_credentials_elsewhere() {
         let from = Receiver::new("http://user:pass@a:1/b/c?d=e").expect("a URL");
+        let from = from.header("x-token", "t").expect("a header");
         for (location, expect, keeps) in [
             ("http://a:1/x", "http://a:1/x", true),
             ("https://a:1/x", "https://a:1/x", false),
@@ -637,7 +674,9 @@ mod tests {
             ("/b/c/", "http://a:1/b/c/", true),
         ] {
             let to = from.redirected(location).expect("a URL");
-            assert_eq!((to.to_string().as_str(), to.authorization.is_some()), (expect, keeps));
+            assert_eq!((&*to.url(), to.authorization.is_some()), (expect, keeps));
+            let has_token = to.headers.iter().any(|(name, _)| name == "x-token");
+            assert_eq!((has_token, to.headers.len() > 1), (keeps, keeps));
         }
         assert!(from.redirected("ftp://a/").is_err());
     }

@@ -90,7 +90,7 @@ impl<const MOST: usize> Target for Scripted<MOST> {
     fn encode(&self, families: &[FamilySamples], at_ms: i64) -> Vec<Batch> {
         self.moments.borrow_mut().push(at_ms);
         let body = |part| Bytes::from(format!("{}{part}", families[0].name));
-        ["a", "b"].map(|part| Batch { body: body(part), samples: 10 }).into()
+        ["a", "b"].map(|part| Batch { body: body(part), samples: 10, is_optional: false }).into()
     }
 
     async fn send(&self, batch: &Batch) -> Outcome {
@@ -211,6 +211,12 @@ async fn what_may_never_be_taken_is_given_up_after_a_few_times() {
         (value(&figures, "samples_failed"), value(&figures, "samples_dropped")),
         (10.0, 0.0)
     );
+    // Those that nobody could answer say nothing of it.
+    let (fail, doubt) = (Does::Fail(None), Does::Doubt);
+    let target = Scripted::<40>::new(&[fail, fail, fail, fail, doubt, fail, doubt], 8);
+    let figures = export(&target, 3600 * SECOND).await;
+    assert_eq!(target.bodies()[..8], ["1a", "1a", "1a", "1a", "1a", "1a", "1a", "1a"]);
+    assert_eq!(value(&figures, "samples_failed"), 0.0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,6 +226,43 @@ async fn a_receiver_that_wants_another_form_gets_a_new_snapshot_at_once() {
     assert_eq!(target.bodies()[..3], ["1a", "2a", "2b"]);
     assert!(target.seconds()[2] < 1.0);
     assert_eq!(value(&figures, "samples_dropped"), 20.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_wants_it_at_the_end_gets_a_last_snapshot_all_the_same() {
+    let target = Scripted::<40>::new(&[Does::Take, Does::Take, Does::WantOther], 2);
+    export(&target, 3600 * SECOND).await;
+    assert_eq!(target.bodies(), ["1a", "1b", "2a", "3a", "3b"]);
+    let target =
+        Scripted::<40>::new(&[Does::Take, Does::Take, Does::WantOther, Does::WantOther], 2);
+    export(&target, 3600 * SECOND).await;
+    assert_eq!(target.bodies(), ["1a", "1b", "2a", "3a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_refuses_everything_falls_behind() {
+    let target = Scripted::<1>::new(&[Does::Refuse, Does::LeaveOut(10), Does::Refuse], 3);
+    let figures = export(&target, 15 * SECOND).await;
+    assert_eq!(target.bodies()[..4], ["1a", "1b", "2a", "2b"]);
+    assert_eq!(value(&figures, "requests_failed"), 3.0);
+    // The last one was taken.
+    assert_eq!(value(&figures, "lag_seconds"), 0.0);
+    let target =
+        Scripted::<1>::new(&[Does::Refuse, Does::LeaveOut(10), Does::Refuse, Does::Refuse], 0);
+    let figures = Figures::new("scripted");
+    run(One(true), &target, SECOND, &figures, (pending(), SECOND)).await;
+    assert_eq!(value(&figures, "last_success_timestamp_seconds"), 0.0);
+    std::thread::sleep(Duration::from_millis(2));
+    assert!(value(&figures, "lag_seconds") > 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_of_which_the_rest_is_never_taken_does_not_stand_in_the_way_for_ever() {
+    let target = Scripted::<1>::new(&[&[Does::Take][..], &[Does::Fail(Some(15)); 20]].concat(), 22);
+    export(&target, 15 * SECOND).await;
+    let bodies = target.bodies();
+    let first = bodies.iter().filter(|body| *body == "1b").count();
+    assert!((7..=10).contains(&first) && bodies[21] != "1b", "{bodies:?}");
 }
 
 #[tokio::test(start_paused = true)]

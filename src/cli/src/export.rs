@@ -263,11 +263,20 @@ impl ExportFlags {
         for header in &self.otlp_headers {
             receiver = header.add_to(receiver).context("--otlp.header")?;
         }
-        if let Some(timeout) = self.otlp_timeout {
-            receiver = receiver.timeout(timeout);
-        }
-        let files = [&self.otlp_ca, &self.otlp_cert, &self.otlp_key];
-        let receiver = receiver.tls(tls(environment.tls()?, files));
+        // A variable is not looked at where a flag comes instead.
+        let timeout = match self.otlp_timeout {
+            Some(timeout) => timeout,
+            None => environment.timeout()?,
+        };
+        let ca = match &self.otlp_ca {
+            Some(ca) => Some(ca.clone()),
+            None => environment.authority()?,
+        };
+        let identity = match self.otlp_cert.clone().zip(self.otlp_key.clone()) {
+            Some(identity) => Some(identity),
+            None => environment.identity()?,
+        };
+        let receiver = receiver.timeout(timeout).tls(tls(ca, identity));
         receiver.prepare()?;
         let mut otlp = Otlp::new(receiver);
         for Attribute { name, value } in &self.otlp_attributes {
@@ -301,8 +310,8 @@ impl ExportFlags {
         for header in &self.write_headers {
             receiver = header.add_to(receiver).context("--remote-write.header")?;
         }
-        let files = [&self.write_ca, &self.write_cert, &self.write_key];
-        let receiver = receiver.tls(tls(Tls::default(), files));
+        let identity = self.write_cert.clone().zip(self.write_key.clone());
+        let receiver = receiver.tls(tls(self.write_ca.clone(), identity));
         receiver.prepare()?;
         let labels = Labels::new(self.write_labels.clone());
         let labels = labels.context("--remote-write.external-label")?;
@@ -315,17 +324,12 @@ impl ExportFlags {
     }
 }
 
-/// Takes the files that flags name before those that are named already: authority, certificate and
-/// key.
-fn tls(mut tls: Tls, [ca, cert, key]: [&Option<PathBuf>; 3]) -> Tls {
-    if let Some(ca) = ca {
-        tls = tls.trust(ca);
-    }
-    match (cert, key) {
-        (Some(cert), Some(key)) => tls.identity(cert, key),
-        // The one without the other is refused with the flags.
-        _ => tls,
-    }
+/// Whom to trust, and the certificate to show with its key. The one without the other is refused with
+/// the flags.
+fn tls(ca: Option<PathBuf>, identity: Option<(PathBuf, PathBuf)>) -> Tls {
+    let tls = Tls::default();
+    let tls = ca.into_iter().fold(tls, Tls::trust);
+    identity.into_iter().fold(tls, |tls, (certificate, key)| tls.identity(certificate, key))
 }
 
 /// An outlet of the supervisor that is an export of the bridges.
@@ -388,7 +392,9 @@ mod tests {
             header.add_to(Receiver::new("http://localhost").expect("a URL"))
         };
         add("x-token=se=cret").expect("a header");
-        for bad in ["secret", "=secret", "", "a b=secret", "a=secret\n"] {
+        for bad in
+            ["secret", "=secret", "", "a b=secret", "a=secret\n", "Authorization: Basic secret=="]
+        {
             let error = crate::text_of(&add(bad).expect_err("no header"));
             assert!(!error.contains("secret"), "{error}");
         }

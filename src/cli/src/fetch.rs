@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use tallyboard_bridges::{Receiver, blocking};
+use tallyboard_bridges::{Receiver, blocking, receiver};
 
 /// Longest document that is read.
 const MOST_BYTES: usize = 1 << 30;
@@ -32,9 +32,9 @@ pub fn read(source: &str) -> Result<Vec<u8>> {
 
 /// What a source is called where it is written down: a URL without its credentials.
 pub fn shown(source: &str) -> String {
-    match source.split_once("://").map(|(scheme, rest)| (scheme, rest.rsplit_once('@'))) {
-        Some((scheme, Some((_, rest)))) => format!("{scheme}://{rest}"),
-        _ => source.to_owned(),
+    match source.contains("://") {
+        true => receiver::shown(source),
+        false => source.to_owned(),
     }
 }
 

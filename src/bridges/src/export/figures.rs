@@ -16,7 +16,7 @@ const TABLE: &[Figure] = &[
     (
         "tallyboard_export_lag_seconds",
         Type::Gauge,
-        "Time since the first snapshot that the receiver has not got yet; 0 when it has all.",
+        "Time since the first snapshot that the receiver has not taken; 0 when it has taken the last.",
         Counts::lag,
     ),
     (
@@ -73,7 +73,7 @@ struct Counts {
     requests: u64,
     requests_failed: u64,
     queue_bytes: u64,
-    /// When the first snapshot was taken that the receiver has not got.
+    /// When the first snapshot was made that the receiver has not taken.
     behind_ms: Option<u64>,
     success_ms: u64,
 }
@@ -109,7 +109,9 @@ impl Figures {
         let mut counts = self.counts();
         counts.sent = counts.sent.saturating_add(sent);
         counts.failed = counts.failed.saturating_add(left_out);
-        counts.success_ms = now_ms();
+        if sent > 0 {
+            counts.success_ms = now_ms();
+        }
     }
 
     pub(super) fn failed(&self, samples: u64) {

@@ -35,7 +35,7 @@ use crate::{Backoff, SendError};
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// Longest pause that a receiver may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// How often what is [`Outcome::Doubtful`] is sent.
+/// How often a batch is answered with [`Outcome::Doubtful`] before it is given up.
 const MOST_DOUBTFUL: u32 = 5;
 /// Most samples of a request.
 pub const MOST_SAMPLES: usize = 2000;
@@ -70,6 +70,8 @@ pub struct Batch {
     pub body: Bytes,
     /// How many samples are in it.
     pub samples: u64,
+    /// Whether the receiver may be one that reads all the others and never such a one.
+    pub is_optional: bool,
 }
 
 /// What came of a request.
@@ -137,7 +139,25 @@ struct Export<'a, T> {
 enum Next {
     Go,
     Wait(Duration),
-    Stop,
+    Anew,
+}
+
+/// How what is sent has fared until now.
+struct Attempts {
+    backoff: Backoff,
+    /// How many of the batch in front were doubtful.
+    doubts: u32,
+}
+
+impl Attempts {
+    fn new() -> Self {
+        Self { backoff: Backoff::new(PAUSES.0, PAUSES.1), doubts: 0 }
+    }
+
+    fn ended(&mut self) {
+        self.backoff.succeeded();
+        self.doubts = 0;
+    }
 }
 
 impl<T: Target> Export<'_, T> {
@@ -170,31 +190,49 @@ impl<T: Target> Export<'_, T> {
 
     /// Sends what waits, in order, for ever.
     async fn deliver(&self) -> Infallible {
-        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        let mut attempts = Attempts::new();
+        let mut before = None;
         loop {
             let Some((number, batch)) = self.front() else {
                 self.is_filled.notified().await;
                 continue;
             };
+            // Another one may have taken the place of the last one.
+            if before.replace(number) != Some(number) {
+                attempts.doubts = 0;
+            }
             let outcome = self.target.send(&batch).await;
-            if let Next::Wait(pause) = self.settle(number, &batch, outcome, &mut backoff) {
+            if let Next::Wait(pause) = self.settle(number, &batch, outcome, &mut attempts) {
                 sleep(pause).await;
             }
         }
     }
 
-    /// Takes a last snapshot and sends all that waits, once.
+    /// Takes a last snapshot and sends all that waits, once; where the receiver wants it in another
+    /// form, once again.
     async fn finish(&self, source: &mut impl Source) {
-        if let Some(families) = source.snapshot().await {
-            self.take(&families);
-        }
-        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
-        while let Some((number, batch)) = self.front() {
-            let outcome = self.target.send(&batch).await;
-            if !matches!(self.settle(number, &batch, outcome, &mut backoff), Next::Go) {
+        for _ in 0..2 {
+            if let Some(families) = source.snapshot().await {
+                self.take(&families);
+            }
+            if !self.send_all().await {
                 return;
             }
         }
+    }
+
+    /// Sends all that waits, until something is not taken; whether it is wanted in another form.
+    async fn send_all(&self) -> bool {
+        let mut attempts = Attempts::new();
+        while let Some((number, batch)) = self.front() {
+            let outcome = self.target.send(&batch).await;
+            match self.settle(number, &batch, outcome, &mut attempts) {
+                Next::Go => {}
+                Next::Wait(_) => return false,
+                Next::Anew => return true,
+            }
+        }
+        false
     }
 
     fn front(&self) -> Option<(u64, Rc<Batch>)> {
@@ -202,13 +240,23 @@ impl<T: Target> Export<'_, T> {
     }
 
     /// Counts what came of a request, and says what is to be done next.
-    fn settle(&self, number: u64, batch: &Batch, outcome: Outcome, backoff: &mut Backoff) -> Next {
-        self.figures.request(!matches!(outcome, Outcome::Taken { .. }));
+    fn settle(
+        &self,
+        number: u64,
+        batch: &Batch,
+        outcome: Outcome,
+        attempts: &mut Attempts,
+    ) -> Next {
+        let taken = match &outcome {
+            Outcome::Taken { left_out, .. } => batch.samples.saturating_sub(*left_out),
+            _ => 0,
+        };
+        self.figures.request(taken == 0);
         let mut queue = self.queue.borrow_mut();
         let next = match outcome {
             Outcome::Taken { left_out, said } => {
-                queue.taken(number);
-                self.figures.taken(batch.samples.saturating_sub(left_out), left_out);
+                queue.ended(number, taken > 0);
+                self.figures.taken(taken, left_out);
                 if let Some(said) = said {
                     tracing::warn!(
                         to = T::KIND,
@@ -217,23 +265,25 @@ impl<T: Target> Export<'_, T> {
                         "the receiver has left out something"
                     );
                 }
-                if backoff.failures() > 0 {
+                if attempts.backoff.failures() > 0 {
                     tracing::info!(to = T::KIND, "the receiver takes samples again");
                 }
-                backoff.succeeded();
+                attempts.ended();
                 Next::Go
             }
-            Outcome::Doubtful(error) if backoff.failures() + 1 >= MOST_DOUBTFUL => {
+            Outcome::Doubtful(error) if attempts.doubts + 1 >= MOST_DOUBTFUL => {
                 self.give_up(&mut queue, number, batch, &error);
-                backoff.succeeded();
+                attempts.ended();
                 Next::Go
             }
             Outcome::Never(error) => {
                 self.give_up(&mut queue, number, batch, &error);
+                attempts.ended();
                 Next::Go
             }
-            Outcome::Later(error) | Outcome::Doubtful(error) => {
-                let pause = backoff.failed(None);
+            Outcome::Later(ref error) | Outcome::Doubtful(ref error) => {
+                attempts.doubts += u32::from(matches!(outcome, Outcome::Doubtful(_)));
+                let pause = attempts.backoff.failed(None);
                 let pause = error.retry_after().map_or(pause, |after| after.max(pause));
                 let pause = pause.min(LONGEST_PAUSE);
                 queue.put_back(number);
@@ -245,7 +295,7 @@ impl<T: Target> Export<'_, T> {
                 self.figures.dropped(dropped);
                 tracing::warn!(to = T::KIND, %error, "encoding in another form from now on");
                 self.is_wanted.notify_one();
-                Next::Stop
+                Next::Anew
             }
         };
         self.figures.waiting(&queue);
@@ -253,7 +303,7 @@ impl<T: Target> Export<'_, T> {
     }
 
     fn give_up(&self, queue: &mut Queue, number: u64, batch: &Batch, error: &SendError) {
-        queue.taken(number);
+        queue.ended(number, false);
         self.figures.failed(batch.samples);
         tracing::error!(to = T::KIND, %error, samples = batch.samples, "the receiver has refused samples");
     }

@@ -8,9 +8,12 @@ use super::Batch;
 /// Most bytes that wait, unless they are all of one snapshot.
 const MOST_BYTES: usize = 64 << 20;
 
+/// How many snapshots one may see dropped for its sake whose rest is not taken.
+const MOST_PASSED: u32 = 8;
+
 /// Snapshots that wait to be sent. Where there is no room, the oldest is dropped, unless a part of it
 /// is under way or was taken: else a slow receiver would get the first part of each, and never the
-/// rest.
+/// rest. One that gets no further does not stand in the way for ever.
 #[derive(Debug)]
 pub(super) struct Queue {
     snapshots: VecDeque<Waiting>,
@@ -18,7 +21,7 @@ pub(super) struct Queue {
     bytes: usize,
     /// The number of the next snapshot.
     next: u64,
-    /// When the first of the snapshots was taken that came after the last one that was sent.
+    /// When the first of the snapshots was made that came after the last one that was taken.
     behind_ms: Option<i64>,
 }
 
@@ -27,13 +30,21 @@ struct Waiting {
     number: u64,
     at_ms: i64,
     batches: VecDeque<Rc<Batch>>,
-    /// Whether a part of it was taken.
+    /// Whether a part of it was taken or refused.
     has_begun: bool,
+    /// Whether a part of it was taken.
+    has_arrived: bool,
+    /// How many snapshots were dropped for its sake since the last part of it was.
+    passed: u32,
     /// Whether the first of its batches is under way.
     is_sending: bool,
 }
 
 impl Waiting {
+    fn is_kept(&self) -> bool {
+        self.is_sending || (self.has_begun && self.passed < MOST_PASSED)
+    }
+
     fn bytes(&self) -> usize {
         self.batches.iter().map(|batch| batch.body.len()).sum()
     }
@@ -57,14 +68,21 @@ impl Queue {
         }
         let number = self.next;
         self.next += 1;
-        let waiting = Waiting { number, at_ms, batches, has_begun: false, is_sending: false };
+        let waiting = Waiting {
+            number,
+            at_ms,
+            batches,
+            has_begun: false,
+            has_arrived: false,
+            passed: 0,
+            is_sending: false,
+        };
         self.bytes += waiting.bytes();
         self.snapshots.push_back(waiting);
         self.behind_ms.get_or_insert(at_ms);
         let mut dropped = 0_u64;
         loop {
-            let front = self.snapshots.front();
-            let kept = front.is_some_and(|front| front.has_begun || front.is_sending);
+            let kept = self.snapshots.front().is_some_and(Waiting::is_kept);
             let has_room = self.snapshots.len() - usize::from(kept) <= self.most;
             let is_only = self.snapshots.len() <= 1 + usize::from(kept);
             if is_only || (has_room && self.bytes <= MOST_BYTES) {
@@ -73,6 +91,9 @@ impl Queue {
             if let Some(oldest) = self.snapshots.remove(usize::from(kept)) {
                 self.bytes -= oldest.bytes();
                 dropped = dropped.saturating_add(oldest.samples());
+            }
+            if let Some(front) = self.snapshots.front_mut().filter(|_| kept) {
+                front.passed += 1;
             }
         }
     }
@@ -84,16 +105,20 @@ impl Queue {
         Some((front.number, Rc::clone(front.batches.front()?)))
     }
 
-    /// What was under way, of the snapshot of this number, has come to an end.
-    pub(super) fn taken(&mut self, number: u64) {
+    /// What was under way, of the snapshot of this number, was taken by the receiver or refused.
+    pub(super) fn ended(&mut self, number: u64, is_taken: bool) {
         let Some(front) = self.of(number) else { return };
-        (front.is_sending, front.has_begun) = (false, true);
+        (front.is_sending, front.has_begun, front.passed) = (false, true, 0);
+        front.has_arrived |= is_taken;
+        let has_arrived = front.has_arrived;
         let bytes = front.batches.pop_front().map_or(0, |batch| batch.body.len());
         let is_empty = front.batches.is_empty();
         self.bytes -= bytes;
         if is_empty {
             self.snapshots.pop_front();
-            self.behind_ms = self.snapshots.front().map(|front| front.at_ms);
+            if has_arrived {
+                self.behind_ms = self.snapshots.front().map(|front| front.at_ms);
+            }
         }
     }
 
@@ -120,8 +145,8 @@ impl Queue {
         self.bytes
     }
 
-    /// Since when the receiver has not got what there was: one that has dropped snapshots behind it is
-    /// no nearer for that.
+    /// Since when the receiver has not taken what there was: one that has refused snapshots, or has
+    /// dropped ones behind it, is no nearer for that.
     pub(super) fn behind_ms(&self) -> Option<i64> {
         self.behind_ms
     }
@@ -132,16 +157,19 @@ mod tests {
     use super::*;
     use bytes::Bytes;
 
+    fn batch(bytes: usize, samples: u64) -> Batch {
+        Batch { body: Bytes::from(vec![0; bytes]), samples, is_optional: false }
+    }
+
     fn batches(samples: &[u64]) -> Vec<Batch> {
-        let batch = |&samples: &u64| Batch { body: Bytes::from(vec![0; 10]), samples };
-        samples.iter().map(batch).collect()
+        samples.iter().map(|samples| batch(10, *samples)).collect()
     }
 
     fn sent(queue: &mut Queue) -> Vec<(u64, u64)> {
         let mut all = Vec::new();
         while let Some((number, batch)) = queue.send() {
             all.push((number, batch.samples));
-            queue.taken(number);
+            queue.ended(number, true);
         }
         all
     }
@@ -163,11 +191,11 @@ mod tests {
         assert_eq!(queue.push(2, batches(&[4, 8])), 3);
         assert_eq!(queue.behind_ms(), Some(1));
         let (number, _) = queue.send().expect("something waits");
-        queue.taken(number);
+        queue.ended(number, true);
         assert_eq!(queue.push(3, batches(&[16])), 0);
         assert_eq!(queue.push(4, batches(&[32])), 16);
         assert_eq!(queue.send().map(|(number, batch)| (number, batch.samples)), Some((1, 8)));
-        queue.taken(1);
+        queue.ended(1, true);
         assert_eq!(queue.behind_ms(), Some(4));
         assert_eq!(sent(&mut queue), [(3, 32)]);
         assert_eq!(queue.behind_ms(), None);
@@ -183,13 +211,49 @@ mod tests {
         queue.put_back(number);
         assert_eq!(queue.push(4, batches(&[16])), 11);
         // What was dropped cannot come to an end.
-        queue.taken(number);
+        queue.ended(number, true);
         assert_eq!((queue.clear(), queue.bytes()), (16, 0));
     }
 
     #[test]
+    fn one_that_gets_no_further_is_dropped_in_the_end() {
+        let mut queue = Queue::new(1);
+        assert_eq!(queue.push(0, batches(&[1, 2, 4])), 0);
+        let end_first = |queue: &mut Queue| {
+            let (number, _) = queue.send().expect("something waits");
+            queue.ended(number, true);
+        };
+        end_first(&mut queue);
+        assert_eq!(queue.push(1, batches(&[8])), 0);
+        let push = |queue: &mut Queue, at: i64| queue.push(at, batches(&[8]));
+        for at in 2..=i64::from(MOST_PASSED) {
+            assert_eq!(push(&mut queue, at), 8);
+        }
+        // A part of it that is taken is a step on.
+        end_first(&mut queue);
+        for at in 1..i64::from(MOST_PASSED) {
+            assert_eq!(push(&mut queue, 100 + at), 8);
+        }
+        assert_eq!(push(&mut queue, 200), 4 + 8);
+        assert_eq!(sent(&mut queue).len(), 1);
+    }
+
+    #[test]
+    fn a_snapshot_of_which_nothing_was_taken_leaves_the_receiver_behind() {
+        let mut queue = Queue::new(2);
+        assert_eq!((queue.push(7, batches(&[1, 2])), queue.push(8, batches(&[4, 8]))), (0, 0));
+        for (is_taken, expect) in
+            [(false, Some(7)), (false, Some(7)), (false, Some(7)), (true, None)]
+        {
+            let (number, _) = queue.send().expect("something waits");
+            queue.ended(number, is_taken);
+            assert_eq!(queue.behind_ms(), expect);
+        }
+    }
+
+    #[test]
     fn bytes_are_bounded_but_for_the_newest_snapshot() {
-        let large = || vec![Batch { body: Bytes::from(vec![0; MOST_BYTES]), samples: 1 }];
+        let large = || vec![batch(MOST_BYTES, 1)];
         let mut queue = Queue::new(10);
         assert_eq!((queue.push(1, large()), queue.push(2, large())), (0, 1));
         assert_eq!(queue.bytes(), MOST_BYTES);

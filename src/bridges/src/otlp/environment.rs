@@ -9,13 +9,13 @@
 use std::borrow::Cow;
 use std::env;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
-use crate::receiver::{Receiver, ReceiverError, without_credentials};
-use crate::tls::Tls;
+use crate::receiver::{Receiver, ReceiverError, shown};
 
 /// Where OpenTelemetry's own exporters send to when nothing is said.
 const DEFAULT_ENDPOINT: &str = "http://localhost:4318";
@@ -87,12 +87,15 @@ impl Environment {
                 self.endpoint()?
             }
         };
-        let receiver = self.headers()?.into_iter().try_fold(receiver, |receiver, header| {
+        self.headers()?.into_iter().try_fold(receiver, |receiver, header| {
             let Header { from, name, value } = header;
-            let wrong = |_| from.error("headers as NAME=VALUE", &format!("{name:?}"));
+            let found = |error| match error {
+                ReceiverError::Header { found } => found,
+                other => other.to_string(),
+            };
+            let wrong = |error| from.error("headers as NAME=VALUE", &found(error));
             receiver.header(&name, &value).map_err(wrong)
-        })?;
-        Ok(receiver.timeout(self.timeout()?))
+        })
     }
 
     fn endpoint(&self) -> Result<Receiver, EnvironmentError> {
@@ -169,20 +172,26 @@ impl Environment {
         }
     }
 
-    /// Whom to trust, and whom to be, where something was said of it.
+    /// The file with the certificates to trust, where something was said of it.
     ///
     /// # Errors
-    /// [`EnvironmentError`] for a certificate of its own without its key, or the other way round.
-    pub fn tls(&self) -> Result<Tls, EnvironmentError> {
-        let mut tls = Tls::default();
-        if let Some(authority) = self.find_for_metrics("CERTIFICATE")? {
-            tls = tls.trust(authority.value);
-        }
+    /// [`EnvironmentError`] for what is no text.
+    pub fn authority(&self) -> Result<Option<PathBuf>, EnvironmentError> {
+        Ok(self.find_for_metrics("CERTIFICATE")?.map(|found| found.value.into()))
+    }
+
+    /// The files with the certificate to show and its key, where something was said of them.
+    ///
+    /// # Errors
+    /// [`EnvironmentError`] for a certificate without its key, or the other way round.
+    pub fn identity(&self) -> Result<Option<(PathBuf, PathBuf)>, EnvironmentError> {
         let certificate = self.find_for_metrics("CLIENT_CERTIFICATE")?;
         let key = self.find_for_metrics("CLIENT_KEY")?;
         match (certificate, key) {
-            (None, None) => Ok(tls),
-            (Some(certificate), Some(key)) => Ok(tls.identity(certificate.value, key.value)),
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => {
+                Ok(Some((certificate.value.into(), key.value.into())))
+            }
             (Some(certificate), None) => Err(certificate.error("a client key beside it", "none")),
             (None, Some(key)) => Err(key.error("a client certificate beside it", "none")),
         }
@@ -265,7 +274,7 @@ fn url_error(variable: &str, url: &str, error: &ReceiverError) -> EnvironmentErr
     EnvironmentError {
         variable: variable.to_owned(),
         expected: "a URL like http://HOST:PORT/PATH".to_owned(),
-        found: format!("{:?} ({why})", without_credentials(url)),
+        found: format!("{:?} ({why})", shown(url)),
     }
 }
 
@@ -298,8 +307,9 @@ mod tests {
 
     /// Where it sends to, or the error.
     fn leads(environment: Environment, base: Option<&str>) -> String {
-        match environment.receiver(base) {
-            Ok(receiver) => receiver.to_string(),
+        let receiver = environment.receiver(base);
+        match receiver.and_then(|receiver| Ok(receiver.timeout(environment.timeout()?))) {
+            Ok(receiver) => receiver.url(),
             Err(error) => error.to_string(),
         }
     }
@@ -355,7 +365,19 @@ mod tests {
             ),
             (
                 environment! { "OTEL_EXPORTER_OTLP_METRICS_HEADERS" => "a b=secret" },
-                "OTEL_EXPORTER_OTLP_METRICS_HEADERS: expected headers as NAME=VALUE, found \"a b\"",
+                "OTEL_EXPORTER_OTLP_METRICS_HEADERS: expected headers as NAME=VALUE, found a name that is none",
+            ),
+            (
+                environment! { "OTEL_EXPORTER_OTLP_HEADERS" => "Authorization: Basic secret==" },
+                "OTEL_EXPORTER_OTLP_HEADERS: expected headers as NAME=VALUE, found a name that is none",
+            ),
+            (
+                environment! { "OTEL_EXPORTER_OTLP_HEADERS" => "a=secret%0A" },
+                "OTEL_EXPORTER_OTLP_HEADERS: expected headers as NAME=VALUE, found other letters in that of \"a\"",
+            ),
+            (
+                environment! { "OTEL_EXPORTER_OTLP_ENDPOINT" => "https://u:secret#secret@c:x/" },
+                "found \"https://c:x/\"",
             ),
             (environment! { "OTEL_EXPORTER_OTLP_TIMEOUT" => "5s" }, "a number of milliseconds"),
             (environment! { "OTEL_EXPORTER_OTLP_TIMEOUT" => "-1" }, "a number of milliseconds"),
@@ -415,7 +437,7 @@ mod tests {
         let other = environment! { "OTEL_EXPORTER_OTLP_COMPRESSION" => "zstd" };
         assert!(other.is_compressed().expect_err("no coding").to_string().contains("gzip or none"));
         let half = environment! { "OTEL_EXPORTER_OTLP_CLIENT_KEY" => "key.pem" };
-        let error = half.tls().expect_err("a half").to_string();
+        let error = half.identity().expect_err("a half").to_string();
         assert!(error.starts_with("OTEL_EXPORTER_OTLP_CLIENT_KEY: expected a client certificate"));
     }
 

@@ -27,12 +27,17 @@ pub(super) fn point(sample: &Sample) -> Option<ExponentialHistogramDataPoint> {
             .for_each(|side| side.iter_mut().for_each(|(index, _)| *index = half(*index)));
         scale -= 1;
     }
+    whole(sample.value)?;
+    let zero_count = whole(native.zero_count)?;
+    let counts = sides.iter().flatten().map(|(_, count)| *count);
+    // An observation that is no number is in no bucket, and the count must be that of the buckets.
+    let count = counts.fold(zero_count, u64::saturating_add);
     let [positive, negative] = sides.map(|side| dense(&side));
     Some(ExponentialHistogramDataPoint {
-        count: whole(sample.value)?,
+        count,
         sum: Some(native.sum),
         scale,
-        zero_count: whole(native.zero_count)?,
+        zero_count,
         positive: Some(positive?),
         negative: Some(negative?),
         zero_threshold: native.zero_threshold,
@@ -97,6 +102,8 @@ mod tests {
         let found = point_of(schema, buckets(spans, counts)).expect("a histogram");
         let positive = found.positive.expect("buckets");
         assert_eq!((found.scale, positive.offset, &positive.bucket_counts[..]), expect);
+        // Whatever the sample says of those that are in no bucket.
+        assert_eq!(found.count, counts.iter().sum::<u64>());
     }
 
     #[test]

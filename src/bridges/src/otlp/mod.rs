@@ -207,7 +207,8 @@ impl Batches {
         let resource_metrics = vec![ResourceMetrics { resource, scope_metrics }];
         let body = Request { resource_metrics }.encode_to_vec();
         let body = if self.is_compressed { compressed(&body) } else { body };
-        self.full.push(Batch { body: Bytes::from(body), samples: self.points as u64 });
+        let samples = self.points as u64;
+        self.full.push(Batch { body: Bytes::from(body), samples, is_optional: false });
         (self.points, self.bytes) = (0, 0);
     }
 

@@ -223,10 +223,11 @@ impl<'a> Reader<'a, '_> {
         own.map_or(self.at, nanos)
     }
 
-    /// Since when the series counts: as its family says, or else since it was seen first.
+    /// Since when the series counts: as its family says, or else since it was seen first. A start
+    /// behind the time of the point is of another clock, and says nothing.
     fn start(&mut self, sample: &Sample, value: f64) -> u64 {
-        match start(self.samples) {
-            Some(start) => nanos(start),
+        match start(self.samples).map(nanos).filter(|start| *start <= self.time()) {
+            Some(start) => start,
             None => self.starts.of(self.family, sample, value, self.time()),
         }
     }

@@ -158,9 +158,9 @@ impl RemoteWrite {
                 Outcome::Never(SendError::Misread { receiver, why })
             }
             _ if is_success => self.taken(batch, answer, written),
-            (_, 429 | 502 | 503 | 504) => Outcome::Later(self.receiver.refusal(answer)),
-            // Prometheus says 500 to what it will never take as well.
-            (_, 500..) => Outcome::Doubtful(self.receiver.refusal(answer)),
+            // A Prometheus that has native histograms switched off answers them with 500.
+            (_, 500) if batch.is_optional => Outcome::Doubtful(self.receiver.refusal(answer)),
+            (_, 429 | 500..) => Outcome::Later(self.receiver.refusal(answer)),
             _ => Outcome::Never(self.receiver.refusal(answer)),
         }
     }
@@ -197,7 +197,8 @@ impl Target for RemoteWrite {
         });
         known.end_snapshot(at_ms, &mut push);
         let mut all = numbers.end();
-        all.extend(natives.end());
+        let natives = natives.end();
+        all.extend(natives.into_iter().map(|batch| Batch { is_optional: true, ..batch }));
         all
     }
 

@@ -76,7 +76,7 @@ impl Requests {
         self.bytes = 0;
         // What cannot be compressed is longer than 4 GiB.
         if let Ok(body) = snap::raw::Encoder::new().compress_vec(&body) {
-            self.full.push(Batch { body: Bytes::from(body), samples });
+            self.full.push(Batch { body: Bytes::from(body), samples, is_optional: false });
         }
     }
 
