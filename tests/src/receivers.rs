@@ -80,6 +80,8 @@ pub enum Fault {
     IsSilent,
     /// It reads, says this, and hangs up.
     Says(&'static str),
+    /// It says this before it has read much, and hangs up on the rest.
+    Interrupts(&'static str),
     /// It reads, says the first, and then the second for ever.
     SaysForEver(&'static str, &'static str),
     /// It reads, says the first, and then the second for ever, slowly.
@@ -155,10 +157,15 @@ fn serve(
         return None;
     }
     // What cannot be read or written is the other side's matter.
+    if let Fault::Interrupts(says) = fault {
+        stream.read_exact(&mut [0; 100]).ok()?;
+        stream.write_all(says.as_bytes()).ok()?;
+        return None;
+    }
     read_request(&mut stream)?;
     asked.fetch_add(1, Ordering::Relaxed);
     let (first, then, pause) = match fault {
-        Fault::HangsUp => return None,
+        Fault::HangsUp | Fault::Interrupts(_) => return None,
         Fault::IsSilent => return Some(stream),
         Fault::Says(first) => (first, "", Duration::ZERO),
         Fault::SaysForEver(first, then) => (first, then, Duration::ZERO),

@@ -2,17 +2,19 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -20,6 +22,10 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::connect;
+
+/// How much is read of why a request was refused, and how long that is waited for.
+const MOST_REASON: usize = 1 << 14;
+const LONGEST_REASON: Duration = Duration::from_secs(1);
 
 /// Where a request goes.
 #[derive(Clone, Debug)]
@@ -54,6 +60,7 @@ pub(crate) struct Limits {
 #[derive(Debug)]
 pub(crate) enum Failure {
     Connect(String),
+    Handshake(String),
     Timeout(&'static str, Duration),
     Exchange(String),
 }
@@ -106,11 +113,10 @@ async fn connect(
     tls: Option<&Arc<ClientConfig>>,
     limit: Duration,
 ) -> Result<Connected, Failure> {
-    let failed = |error: io::Error| Failure::Connect(chain(&error));
     let stream = connect::connect(&target.host, target.port, limit).await;
     let stream = stream.map_err(|error| match error.kind() {
         io::ErrorKind::TimedOut => Failure::Timeout("connection", limit),
-        _ => failed(error),
+        _ => Failure::Connect(chain(&error)),
     })?;
     // The request is written at once; a system that refuses only delays it.
     let _ = stream.set_nodelay(true);
@@ -118,9 +124,10 @@ async fn connect(
         return Ok(Connected::Plain(stream));
     };
     let name = ServerName::try_from(target.host.clone());
-    let name = name.map_err(|error| Failure::Connect(error.to_string()))?;
+    let name = name.map_err(|error| Failure::Handshake(error.to_string()))?;
     let connector = TlsConnector::from(Arc::clone(config));
-    let stream = connector.connect(name, stream).await.map_err(failed)?;
+    let stream = connector.connect(name, stream).await;
+    let stream = stream.map_err(|error| Failure::Handshake(chain(&error)))?;
     Ok(Connected::Secure(Box::new(stream)))
 }
 
@@ -133,12 +140,18 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let failed = |error: hyper::Error| Failure::Exchange(chain(&error));
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    let stream = TokioIo::new(Patient::new(stream));
+    let (mut sender, connection) = http1::handshake(stream).await.map_err(failed)?;
     let mut answer = pin!(async {
         let (head, body) = sender.send_request(request).await.map_err(failed)?.into_parts();
-        let body = Limited::new(body, most_bytes).collect().await;
-        let body = body.map_err(|error| Failure::Exchange(chain(&*error)))?.to_bytes();
-        Ok(Answered { status: head.status, headers: head.headers, body })
+        let (status, headers) = (head.status, head.headers);
+        let body = if status.is_success() {
+            let body = Limited::new(body, most_bytes).collect().await;
+            body.map_err(|error| Failure::Exchange(chain(&*error)))?.to_bytes()
+        } else {
+            reason(body).await
+        };
+        Ok(Answered { status, headers, body })
     });
     // This task drives the connection, so that whatever ends the task ends it as well.
     tokio::select! {
@@ -149,6 +162,90 @@ where
             (Err(_), Err(error)) => Err(failed(error)),
             (answer, _) => answer,
         },
+    }
+}
+
+/// What comes soon of the body that says why a request was refused: that it was is known without it.
+async fn reason(mut body: Incoming) -> Bytes {
+    let mut read = BytesMut::new();
+    let all = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            if let Some(data) = frame.data_ref() {
+                read.extend_from_slice(data);
+            }
+            if read.len() >= MOST_REASON {
+                break;
+            }
+        }
+    };
+    // What has come until then is all that is said.
+    let _ = timeout(LONGEST_REASON, all).await;
+    read.truncate(MOST_REASON);
+    read.freeze()
+}
+
+/// A stream whose other side may have answered before it has read everything, and closed: what cannot
+/// be written any more is left out, so that the answer is read.
+struct Patient<S> {
+    stream: S,
+    is_closed: bool,
+}
+
+impl<S> Patient<S> {
+    fn new(stream: S) -> Self {
+        Self { stream, is_closed: false }
+    }
+
+    /// What writing came to, when so much was to be written.
+    fn written<T>(&mut self, found: Poll<io::Result<T>>, all: T) -> Poll<io::Result<T>> {
+        match found {
+            Poll::Ready(Err(error))
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+                ) =>
+            {
+                self.is_closed = true;
+                Poll::Ready(Ok(all))
+            }
+            found => found,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_closed {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let found = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(found, bytes.len())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_closed {
+            return Poll::Ready(Ok(()));
+        }
+        let found = Pin::new(&mut self.stream).poll_flush(context);
+        self.written(found, ())
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

@@ -306,7 +306,11 @@ impl Pushgateway {
     fn path(&self) -> String {
         let mut path = "/metrics".to_owned();
         write_pair(&mut path, "job", &self.job);
-        self.grouping.iter().for_each(|(name, value)| write_pair(&mut path, name, value));
+        // A gateway gives every group without an instance an empty one, and then takes a group that
+        // has said so itself for another one with the same labels, which breaks its page.
+        let is_said = |(name, value): &(&String, &String)| *name != "instance" || !value.is_empty();
+        let said = self.grouping.iter().filter(is_said);
+        said.for_each(|(name, value)| write_pair(&mut path, name, value));
         path
     }
 }

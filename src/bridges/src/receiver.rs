@@ -34,6 +34,8 @@ const NOT_IN_URLS: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'|')
     .add(b'}');
+/// Letters of the shortest text that is taken for a secret where a receiver repeats it.
+const SHORTEST_SECRET: usize = 4;
 /// How often a redirect is followed.
 const MOST_REDIRECTS: usize = 10;
 
@@ -135,12 +137,22 @@ impl Answer {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// Nobody is there, or not who was expected.
+    /// Nobody is there.
     #[error("cannot connect to {receiver}: {why}; see whether it runs and is reachable")]
     Connect {
         /// The receiver.
         receiver: String,
-        /// What the system or TLS said.
+        /// What the system said.
+        why: String,
+    },
+    /// It and this side do not agree on TLS.
+    #[error(
+        "cannot speak TLS with {receiver}: {why}; see whether its certificate is trusted here and is one for this host, and whether it trusts the one shown"
+    )]
+    Handshake {
+        /// The receiver.
+        receiver: String,
+        /// What TLS said.
         why: String,
     },
     /// It takes too long.
@@ -196,7 +208,10 @@ impl SendError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Timeout { .. } | Self::Exchange { .. } => true,
+            Self::Connect { .. }
+            | Self::Handshake { .. }
+            | Self::Timeout { .. }
+            | Self::Exchange { .. } => true,
             Self::Refused { status, .. } => *status == 429 || *status >= 500,
             Self::Misread { .. } | Self::Tls(_) => false,
         }
@@ -435,6 +450,7 @@ impl Receiver {
         let sent = http::send(&target, tls.as_ref(), self.limits, (method, &all, body)).await;
         sent.map_err(|failure| match failure {
             Failure::Connect(why) => SendError::Connect { receiver: receiver(), why },
+            Failure::Handshake(why) => SendError::Handshake { receiver: receiver(), why },
             Failure::Timeout(what, limit) => {
                 SendError::Timeout { receiver: receiver(), what, limit }
             }
@@ -452,6 +468,38 @@ impl Receiver {
     pub(crate) fn header_texts(&self) -> impl Iterator<Item = (String, String)> {
         let text = |value: HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         self.own_headers().map(move |(name, value)| (name.to_string(), text(value)))
+    }
+
+    /// What a receiver said, in one line, without what nobody is to see: some repeat all that they
+    /// were sent.
+    pub(crate) fn said(&self, body: &[u8]) -> String {
+        let mut said = String::from_utf8_lossy(&body[..body.len().min(4 * MOST_SAID)]).into_owned();
+        for secret in self.secrets() {
+            said = said.replace(&secret, "***");
+        }
+        one_line(said.as_bytes())
+    }
+
+    /// What nobody is to see: values of headers, tokens, and passwords in them.
+    fn secrets(&self) -> Vec<String> {
+        let own = self.own_headers().filter(|(name, _)| *name != USER_AGENT);
+        let mut secrets = Vec::new();
+        for (_, value) in own {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            if let Some((_, token)) = value.split_once(' ') {
+                let pair =
+                    STANDARD.decode(token).ok().and_then(|pair| String::from_utf8(pair).ok());
+                let password = pair.as_deref().and_then(|pair| pair.split_once(':'));
+                secrets.extend(password.map(|(_, password)| password.to_owned()));
+                secrets.push(token.to_owned());
+            }
+            secrets.push(value);
+        }
+        // What is as short is in many a word.
+        secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
+        // The longest first: a shorter one may be a part of it.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets
     }
 
     /// Its URL, without credentials.
@@ -485,7 +533,7 @@ impl Receiver {
         let Target { is_secure, authority, path, .. } = &self.target;
         let scheme = if *is_secure { "https" } else { "http" };
         let url = match location {
-            _ if location.contains("://") => location.to_owned(),
+            _ if has_scheme(location) => location.to_owned(),
             _ if location.starts_with("//") => format!("{scheme}:{location}"),
             _ if location.starts_with('/') => format!("{scheme}://{authority}{location}"),
             _ => {
@@ -517,15 +565,12 @@ impl Receiver {
         let to = answer.header("location").filter(|_| (300..400).contains(&answer.status));
         let to = to.map(|to| {
             let do_what = "give that address, or allow redirects";
-            let to = match to.contains("://") {
-                true => shown(to),
-                false => without_query(to),
-            };
-            format!("a redirect to {}; {do_what}", one_line(to.as_bytes()))
+            let to = if has_scheme(to) { shown(to) } else { without_query(to) };
+            format!("a redirect to {}; {do_what}", self.said(to.as_bytes()))
         });
         let status = StatusCode::from_u16(answer.status).ok();
         let reason = status.and_then(|status| status.canonical_reason()).unwrap_or("no reason");
-        let said = one_line(&answer.body);
+        let said = self.said(&answer.body);
         let said = to.unwrap_or(if said.is_empty() { reason.to_owned() } else { said });
         // A date is left aside: no clock is compared with another one.
         let retry_after = answer.header("retry-after").and_then(|after| after.trim().parse().ok());
@@ -581,6 +626,7 @@ pub fn shown(url: &str) -> String {
 
 /// What may be shown of what is no URL, which may have an @ anywhere in its password.
 fn bare(url: &str) -> String {
+    let url = &url.replace("%40", "@");
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
     match url.rsplit_once('@') {
         Some((_, address))
@@ -591,6 +637,13 @@ fn bare(url: &str) -> String {
         Some((_, address)) => without_query(address),
         None => without_query(url),
     }
+}
+
+/// Whether a reference is a URL of its own, rather than a path that may have one in its query.
+fn has_scheme(reference: &str) -> bool {
+    let scheme = reference.split_once("://").map(|(scheme, _)| scheme);
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    scheme.is_some_and(|scheme| !scheme.is_empty() && scheme.bytes().all(is_letter))
 }
 
 fn without_query(url: &str) -> String {
@@ -633,6 +686,7 @@ mod tests {
             "http://u:secret @gateway",
             "http://u:secret://x @gateway",
             "http://gateway:port/?secret",
+            "http://u:secret%40gateway:1",
         ] {
             let error = Receiver::new(url).expect_err("no URL").to_string();
             let is_hidden = ["secret", "sec#", "ret@"].iter().all(|part| !error.contains(part));
@@ -672,6 +726,8 @@ mod tests {
             ("/x?y", "http://a:1/x?y", true),
             ("x", "http://a:1/b/x", true),
             ("/b/c/", "http://a:1/b/c/", true),
+            ("/x?to=http://b/", "http://a:1/x?to=http://b/", true),
+            ("x?to=http://b/", "http://a:1/b/x?to=http://b/", true),
         ] {
             let to = from.redirected(location).expect("a URL");
             assert_eq!((&*to.url(), to.authorization.is_some()), (expect, keeps));
@@ -679,6 +735,17 @@ mod tests {
             assert_eq!((has_token, to.headers.len() > 1), (keeps, keeps));
         }
         assert!(from.redirected("ftp://a/").is_err());
+    }
+
+    #[test]
+    fn what_a_receiver_repeats_of_a_secret_is_not_shown() {
+        let receiver = Receiver::new("http://alice:s3cret-password@a").expect("a URL");
+        let receiver = receiver.header("x-token", "token-42").expect("a header");
+        let pair = STANDARD.encode("alice:s3cret-password");
+        let body = format!("authorization: Basic {pair}\nx-token: token-42 s3cret-password");
+        assert_eq!(receiver.said(body.as_bytes()), "authorization: *** x-token: *** ***");
+        let bearer = Receiver::new("http://a").expect("a URL").bearer(&"abcdef".into());
+        assert_eq!(bearer.expect("a token").said(b"not abcdef"), "not ***");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! A page is written beside the file under a name that no exporter reads, made durable, and renamed.
 //! A writer holds a lock on what it writes until it is renamed. So what is not locked was left behind
 //! by a writer that was killed, and the next one removes it; what another writer is still at is
-//! locked and stays.
+//! locked and stays. A symbolic link stays one: the file that it leads to is replaced. Anything else
+//! than a file is never replaced.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
@@ -13,6 +14,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tallyboard_exposition::sample::FamilySamples;
 use thiserror::Error;
@@ -46,8 +48,8 @@ const MOST_TRIES: u64 = 100;
 #[derive(Clone, Debug)]
 pub struct Textfile {
     path: PathBuf,
-    directory: PathBuf,
-    name: OsString,
+    /// Held while the file is replaced, so that what was begun first is not what is left.
+    turn: Arc<Mutex<()>>,
 }
 
 /// A file that could not be replaced. What was there before is there still.
@@ -59,6 +61,14 @@ pub enum TextfileError {
     NoFile {
         /// The path.
         path: PathBuf,
+    },
+    /// Something else than a file is there.
+    #[error("expected a file or nothing at {}, found {found}; name another path", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What is there.
+        found: &'static str,
     },
     /// The system refused.
     #[error("cannot {what} {}: {source}; see whether its directory exists, has room, and may be written", path.display())]
@@ -88,9 +98,7 @@ impl Textfile {
             let path = path.display();
             warn!(%path, "a node exporter reads files that end in .prom alone; rename it");
         }
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let directory = parent.unwrap_or(Path::new(".")).to_owned();
-        Ok(Self { path, directory, name })
+        Ok(Self { path, turn: Arc::default() })
     }
 
     /// Replaces the file with these families, in a thread that may block.
@@ -117,21 +125,61 @@ impl Textfile {
     }
 
     fn replace(&self, page: &[u8]) -> Result<(), TextfileError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = |what| move |source| self.refused(what, source);
+        let place = self.place()?;
         // What is left over harms nobody but by its number.
-        let _ = self.remove_left_overs();
-        let mut draft = Draft::begin(self).map_err(refused("make a file beside"))?;
+        let _ = place.remove_left_overs();
+        let mut draft = Draft::begin(&place).map_err(refused("make a file beside"))?;
         draft.file.write_all(page).map_err(refused("write"))?;
         let mode = Permissions::from_mode(MODE);
         draft.file.set_permissions(mode).map_err(refused("set the mode of"))?;
         draft.file.sync_all().map_err(refused("make durable"))?;
-        draft.rename(&self.path).map_err(refused("replace"))?;
-        let directory = File::open(&self.directory).and_then(|directory| directory.sync_all());
+        draft.rename(&place.path).map_err(refused("replace"))?;
+        let directory = File::open(&place.directory).and_then(|directory| directory.sync_all());
         directory.map_err(refused("make durable"))
+    }
+
+    /// Where the file is, or will be.
+    fn place(&self) -> Result<Place, TextfileError> {
+        let refused = |source| self.refused("see what is at", source);
+        let path = match fs::symlink_metadata(&self.path) {
+            Ok(found) if found.is_symlink() => fs::canonicalize(&self.path).map_err(refused)?,
+            Ok(_) => self.path.clone(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.path.clone(),
+            Err(error) => return Err(refused(error)),
+        };
+        let kind = fs::metadata(&path).ok().map(|found| found.file_type());
+        let found = match kind {
+            Some(kind) if kind.is_dir() => Some("a directory"),
+            Some(kind) if !kind.is_file() => Some("a pipe, a socket or a device"),
+            _ => None,
+        };
+        match found {
+            Some(found) => Err(TextfileError::NotAFile { path: self.path.clone(), found }),
+            None => Ok(Place::of(path)),
+        }
     }
 
     fn refused(&self, what: &'static str, source: io::Error) -> TextfileError {
         TextfileError::System { what, path: self.path.clone(), source }
+    }
+}
+
+/// Where a file is: its path, its directory, its name.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    directory: PathBuf,
+    name: OsString,
+}
+
+impl Place {
+    fn of(path: PathBuf) -> Self {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = parent.unwrap_or(Path::new(".")).to_owned();
+        let name = path.file_name().unwrap_or_default().to_owned();
+        Self { path, directory, name }
     }
 
     /// Removes what writers of this file have left behind that were killed.
@@ -173,7 +221,7 @@ struct Draft {
 }
 
 impl Draft {
-    fn begin(of: &Textfile) -> io::Result<Self> {
+    fn begin(of: &Place) -> io::Result<Self> {
         // A process forked from this one has the same keys, and another id.
         let random = RandomState::new();
         for tried in 0..MOST_TRIES {
@@ -219,6 +267,8 @@ impl Drop for Draft {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use tallyboard_exposition::sample::{Sample, Type, Value};
@@ -289,7 +339,7 @@ mod tests {
         fs::create_dir_all(directory.0.join("b.prom/c")).expect("a directory is made");
         for (path, expect) in [
             ("no/a.prom", "cannot make a file beside"),
-            ("b.prom", "cannot replace"),
+            ("b.prom", "found a directory"),
             (&*format!("{}.prom", "a".repeat(245)), "File name too long"),
         ] {
             let path = directory.0.join(path);
@@ -318,13 +368,14 @@ mod tests {
         for name in others {
             fs::write(directory.0.join(name), "x").expect("a file is made");
         }
-        let draft = Draft::begin(&file).expect("a draft");
+        let place = Place::of(file.path.clone());
+        let draft = Draft::begin(&place).expect("a draft");
         let living = draft.path.clone().expect("a path");
         for number in [0, 1, u64::MAX] {
-            fs::write(directory.0.join(file.draft_name(number)), "x").expect("a file is made");
+            fs::write(directory.0.join(place.draft_name(number)), "x").expect("a file is made");
         }
         // What is no file is not opened: a pipe would never come back.
-        let pipe = file.draft_name(2).into_string().expect("a text");
+        let pipe = place.draft_name(2).into_string().expect("a text");
         fs::create_dir(directory.0.join(&pipe)).expect("a directory is made");
         file.blocking_write(&gauges(1, 1)).expect("it is written");
         let living = living.file_name().and_then(OsStr::to_str).expect("a text").to_owned();
@@ -335,6 +386,38 @@ mod tests {
 
         draft.rename(&file.path).expect("the living goes on");
         assert_eq!(fs::read(&file.path).expect("a file"), b"");
+    }
+
+    #[test]
+    fn a_link_stays_one_and_nothing_but_a_file_is_replaced() {
+        let directory = Directory::new();
+        let at = |name: &str| directory.0.join(name);
+        let write = |name: &str| {
+            let file = Textfile::new(at(name)).expect("a path");
+            file.blocking_write(&gauges(1, 1)).map_err(|error| error.to_string())
+        };
+        fs::create_dir(at("other")).expect("a directory is made");
+        fs::write(at("other/real.prom"), "").expect("a file is made");
+        symlink("other/real.prom", at("link.prom")).expect("a link is made");
+        write("link.prom").expect("it is written");
+        assert!(fs::symlink_metadata(at("link.prom")).expect("a link").is_symlink());
+        let text = fs::read_to_string(at("other/real.prom")).expect("a text");
+        assert!(text.ends_with(" 1\n"), "{text}");
+        symlink("nowhere", at("lost.prom")).expect("a link is made");
+        symlink("/dev/null", at("null.prom")).expect("a link is made");
+        let socket = UnixListener::bind(at("socket.prom")).expect("a socket is made");
+        for (name, expect) in [
+            ("lost.prom", "cannot see what is at"),
+            ("null.prom", "found a pipe, a socket or a device"),
+            ("socket.prom", "found a pipe, a socket or a device"),
+        ] {
+            let error = write(name).expect_err(expect);
+            assert!(error.contains(expect) && error.contains(name), "{error}");
+        }
+        drop(socket);
+        assert!(!fs::metadata("/dev/null").expect("it is there").is_file());
+        let expect = ["link.prom", "lost.prom", "null.prom", "other", "socket.prom"];
+        assert_eq!(directory.names(), expect);
     }
 
     #[test]

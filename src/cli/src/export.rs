@@ -34,14 +34,14 @@ pub struct ExportFlags {
     /// the one that OTEL_EXPORTER_OTLP_METRICS_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT says, else
     /// http://localhost:4318. Without this flag nothing is sent, whatever the environment has for the
     /// application; with it, OTEL_* variables count wherever a flag says nothing.
-    #[arg(long = "otlp.endpoint", value_name = "URL", hide_env_values = true)]
+    #[arg(long = "otlp.endpoint", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
-    /// A header of every request, NAME=VALUE; repeatable.
+    /// A header of every request, NAME=VALUE; repeatable, in the variable one on each line.
     #[arg(
         long = "otlp.header",
         value_name = "NAME=VALUE",
-        requires = "otlp_endpoint",
-        hide_env_values = true
+        value_delimiter = '\n',
+        requires = "otlp_endpoint"
     )]
     pub otlp_headers: Vec<Header>,
     /// Time from one export to the next [default: OTEL_METRIC_EXPORT_INTERVAL, else 15s].
@@ -84,14 +84,14 @@ pub struct ExportFlags {
     pub otlp_key: Option<PathBuf>,
     /// Send all metrics to this receiver of remote write, with its whole path; a name and a password
     /// may stand before the host.
-    #[arg(long = "remote-write.url", value_name = "URL", hide_env_values = true)]
+    #[arg(long = "remote-write.url", value_name = "URL")]
     pub write_url: Option<String>,
-    /// A header of every request, NAME=VALUE; repeatable.
+    /// A header of every request, NAME=VALUE; repeatable, in the variable one on each line.
     #[arg(
         long = "remote-write.header",
         value_name = "NAME=VALUE",
-        requires = "write_url",
-        hide_env_values = true
+        value_delimiter = '\n',
+        requires = "write_url"
     )]
     pub write_headers: Vec<Header>,
     /// Time from one export to the next.

@@ -23,16 +23,25 @@ pub fn read(source: &str) -> Result<Vec<u8>> {
     if source == "-" {
         return take(&mut io::stdin().lock()).context("cannot read standard input");
     }
-    if source.starts_with("http://") || source.starts_with("https://") {
+    if is_url(source) {
         return get(source).with_context(|| format!("cannot get {}", shown(source)));
     }
     let open = || take(&mut std::fs::File::open(source)?);
-    open().with_context(|| format!("cannot read {source}"))
+    open().with_context(|| format!("cannot read {}", shown(source)))
+}
+
+/// Whether a source is one that a server has.
+pub fn is_url(source: &str) -> bool {
+    let scheme = source.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    scheme.is_some_and(|scheme| scheme == "http" || scheme == "https")
 }
 
 /// What a source is called where it is written down: a URL without its credentials.
 pub fn shown(source: &str) -> String {
-    match source.contains("://") {
+    // Somebody may have forgotten to say http:// first.
+    let credentials = source.split_once('@').map_or("", |(before, _)| before);
+    let is_meant = credentials.contains(':') && !credentials.contains('/');
+    match source.contains("://") || is_meant {
         true => receiver::shown(source),
         false => source.to_owned(),
     }
@@ -65,6 +74,9 @@ mod tests {
             ("http:///metrics", "cannot get http:///metrics: expected a URL"),
             ("http://me:secret@:x/", "cannot get http://:x/: expected a URL"),
             ("https://me:secret/too@host", "cannot get https://host: expected a URL"),
+            ("HTTPS://me:secret/too@host", "cannot get HTTPS://host: expected a URL"),
+            ("me:secret@host/metrics", "cannot read host/metrics"),
+            ("no/such@file", "cannot read no/such@file"),
         ] {
             let error = format!("{:#}", read(source).expect_err("an error"));
             assert!(error.contains(expect) && !error.contains("secret"), "{error}");

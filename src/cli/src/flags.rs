@@ -394,7 +394,8 @@ fn with_variable(arg: Arg) -> Arg {
         ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
         _ => arg,
     };
-    arg.env(variable)
+    // Some of them have credentials in them.
+    arg.env(variable).hide_env_values(true)
 }
 
 /// The environment variable of a flag.

@@ -21,8 +21,8 @@ pub struct PushFlags {
     /// The job that the metrics are of.
     #[arg(long, value_name = "NAME")]
     pub job: String,
-    /// A label of the grouping key, NAME=VALUE; repeatable.
-    #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',', value_parser = pair)]
+    /// A label of the grouping key, NAME=VALUE; repeatable, in the variable one on each line.
+    #[arg(long, value_name = "NAME=VALUE", value_delimiter = '\n', value_parser = pair)]
     pub grouping: Vec<(String, String)>,
     /// What becomes of the group: put replaces it, post replaces the metrics of the same names in it,
     /// delete removes it.
@@ -169,9 +169,9 @@ mod tests {
 
     #[test]
     fn flags_become_a_group() {
-        let flags = read(&["--grouping", "b=1,a=x=y", "--grouping=c="]);
+        let flags = read(&["--grouping", "b=1,2", "--grouping=a=x=y\nc="]);
         let shown = flags.pushgateway().unwrap().to_string();
-        assert_eq!(shown, "http://gateway:9091/metrics/job/j/a/x%3Dy/b/1/c@base64/=");
+        assert_eq!(shown, "http://gateway:9091/metrics/job/j/a/x%3Dy/b/1%2C2/c@base64/=");
         assert_eq!((flags.method, flags.timeout), (Method::Put, Duration::from_secs(30)));
     }
 
@@ -185,7 +185,7 @@ mod tests {
             (&["--method", "delete", "--interval", "1s"][..], "leave --interval out"),
             (&["--from", "-", "--interval", "1s"], "leave --interval out"),
             (&["--grouping", "job=x"], "which is the name of the job"),
-            (&["--grouping", "a=1,a=2"], "which is in it already"),
+            (&["--grouping", "a=1", "--grouping", "a=2"], "which is in it already"),
             (&["--tls.ca", "ca.pem"], "found http://gateway:9091; correct it"),
             (&["--username", "a", "--password-file", file.to_str().unwrap()], "a password from"),
         ] {

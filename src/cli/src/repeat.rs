@@ -67,6 +67,7 @@ where
     let (shortest, longest) = (SHORTEST_PAUSE.min(interval), LONGEST_PAUSE.max(interval));
     let mut backoff = Backoff::new(shortest, longest);
     let mut is_well = false;
+    let (mut count, mut failed) = (0_u64, 0_u64);
     loop {
         let begun = Instant::now();
         // What is under way when somebody says stop is dropped: the one that follows is newer.
@@ -92,13 +93,18 @@ where
             }
         };
         is_well = sent.is_ok();
+        if is_well {
+            count += 1
+        } else {
+            failed += 1
+        }
         tokio::select! {
             biased;
             _ = stops.recv() => break,
             () = sleep(pause) => {}
         }
     }
-    info!("sends a last time");
+    info!(sent = count, failed, "sends a last time");
     tokio::select! {
         biased;
         _ = stops.recv() => bail!("a second signal came before the last snapshot was sent"),

@@ -1,5 +1,6 @@
 //! Where a snapshot is from: an arena, or a document that somebody else wrote.
 
+use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -39,9 +40,13 @@ impl SourceFlags {
     /// # Errors
     /// When the first one takes all there is.
     pub fn must_repeat(&self) -> Result<()> {
+        let Some(from) = &self.from else { return Ok(()) };
+        // A file that is not there yet may come.
+        let is_stream = !fetch::is_url(from)
+            && (from == "-" || fs::metadata(from).is_ok_and(|found| !found.is_file()));
         ensure!(
-            self.from.as_deref() != Some("-"),
-            "expected what can be read again and again, found --from - with --interval; leave \
+            !is_stream,
+            "expected what can be read again and again, found --from {from} with --interval; leave \
              --interval out, or give a file"
         );
         Ok(())
@@ -168,7 +173,9 @@ mod tests {
     #[test]
     fn standard_input_is_read_once() {
         assert!(flags("-", &[]).must_repeat().is_err());
+        assert!(flags("/dev/null", &[]).must_repeat().is_err());
         assert!(flags("file", &[]).must_repeat().is_ok());
+        assert!(flags("http://localhost/", &[]).must_repeat().is_ok());
         assert!(SourceFlags::default().must_repeat().is_ok());
     }
 }

@@ -57,6 +57,23 @@ const FAULTS: &[(Fault, &str)] = &[
         "answered 307: a redirect to http://gateway/x; give that address, or allow redirects",
     ),
     (Fault::SaysForEver("HTTP/1.1 200 OK\r\n", "a: b\r\n"), "gave no HTTP answer: "),
+    // What it repeats of the request is not shown.
+    (
+        Fault::Says(
+            "HTTP/1.0 401 No\r\n\r\nauthorization: Basic YWxpY2U6djNyeS9zM2NyZXQ= v3ry/s3cret",
+        ),
+        "answered 401: authorization: *** ***",
+    ),
+    // That it refuses is known, whatever becomes of its reasons.
+    (
+        Fault::Says("HTTP/1.1 401 No\r\ncontent-length: 99\r\n\r\nwho are you?"),
+        "answered 401: who are you?",
+    ),
+    (Fault::Drips("HTTP/1.1 503 No\r\ncontent-length: 1000000\r\n\r\n", "a"), "answered 503: aaa"),
+    (
+        Fault::SaysForEver("HTTP/1.1 500 No\r\ncontent-length: 100000000\r\n\r\n", "no "),
+        "answered 500: no no no",
+    ),
     (
         Fault::SaysForEver(
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
@@ -85,6 +102,20 @@ fn who_is_no_gateway_is_named_with_what_it_said() {
     let nobody = error(free_address(), LONG).to_string();
     assert!(nobody.starts_with("cannot connect to http://127.0.0.1:"), "{nobody}");
     assert!(nobody.contains("Connection refused"), "{nobody}");
+}
+
+#[test]
+fn who_refuses_before_everything_was_sent_is_heard() {
+    let _watchdog = Watchdog::new("who_refuses_before_everything_was_sent_is_heard");
+    let says = "HTTP/1.1 413 No\r\ncontent-length: 8\r\nconnection: close\r\n\r\ntoo much";
+    let server = FaultyServer::start(Fault::Interrupts(says));
+    let mut large = gauge("a", 1);
+    large[0].help = "x".repeat(11 << 20);
+    for _ in 0..10 {
+        let group = Pushgateway::new(&server.address().to_string(), "j").expect("a group");
+        let error = group.blocking_push(&large).expect_err("nobody takes it").to_string();
+        assert!(error.ends_with("answered 413: too much"), "{error}");
+    }
 }
 
 #[test]

@@ -327,6 +327,10 @@ struct Buffer {
 impl Buffer {
     fn add(&mut self, lines: Lines) {
         self.counts.left_out.add(lines.left_out);
+        // Nothing would be sent, and nothing is to wait.
+        if lines.count == 0 {
+            return;
+        }
         self.bytes += lines.text.len();
         self.waiting.push_back(Arc::new(lines));
         if self.is_over { self.give_up() } else { self.trim() }
@@ -410,7 +414,8 @@ mod tests {
             (10, &[1, 2, 3, 10], &[10], (3, 6)),
             (10, &[11], &[11], (0, 0)),
             (10, &[11, 12], &[12], (1, 11)),
-            (0, &[1, 0, 2], &[2], (2, 1)),
+            (0, &[1, 0, 2], &[2], (1, 1)),
+            (0, &[0, 0], &[], (0, 0)),
         ] {
             let buffer = buffer(most, snapshots);
             assert_eq!(lengths(&buffer), expect, "{snapshots:?}");

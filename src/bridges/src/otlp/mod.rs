@@ -29,7 +29,6 @@ use self::messages::{
 };
 use self::points::{Point, Starts, attribute, each_point};
 use crate::export::{Batch, FULL_BYTES, MOST_SAMPLES, Outcome, Target};
-use crate::receiver::one_line;
 use crate::{Answer, Receiver, SendError};
 
 /// What is sent, and what is answered.
@@ -86,7 +85,7 @@ impl Otlp {
     }
 
     fn answered(&self, answer: &Answer) -> Outcome {
-        let said = || one_line(&answer.body);
+        let said = || self.receiver.said(&answer.body);
         let is_message = is_of(answer, CONTENT_TYPE);
         if !(200..300).contains(&answer.status) {
             return self.refused(answer, is_message);
@@ -101,7 +100,7 @@ impl Otlp {
             }
         };
         let partial = response.partial_success.unwrap_or_default();
-        let said = Some(one_line(partial.error_message.as_bytes()));
+        let said = Some(self.receiver.said(partial.error_message.as_bytes()));
         let left_out = u64::try_from(partial.rejected_data_points).unwrap_or(0);
         Outcome::Taken { left_out, said: said.filter(|said| !said.is_empty() || left_out > 0) }
     }

@@ -33,7 +33,6 @@ use self::entries::{Entry, Rules};
 use self::known::Known;
 use self::requests::Requests;
 use crate::export::{Batch, Outcome, Target};
-use crate::receiver::one_line;
 use crate::{Answer, Receiver, SendError};
 
 /// A version of remote write.
@@ -153,7 +152,8 @@ impl RemoteWrite {
             // The rest of a request is written all the same.
             (Version::V2, 400) if written.is_some() => self.taken(batch, answer, written),
             (Version::V1, _) if is_success && is_page(answer) => {
-                let why = format!("it answered with a page: {:?}", one_line(&answer.body));
+                let why =
+                    format!("it answered with a page: {:?}", self.receiver.said(&answer.body));
                 let receiver = self.receiver.to_string();
                 Outcome::Never(SendError::Misread { receiver, why })
             }
@@ -167,7 +167,8 @@ impl RemoteWrite {
 
     fn taken(&self, batch: &Batch, answer: &Answer, written: Option<u64>) -> Outcome {
         let left_out = written.map_or(0, |written| batch.samples.saturating_sub(written));
-        let said = Some(one_line(&answer.body)).filter(|_| left_out > 0 || answer.status >= 400);
+        let said =
+            Some(self.receiver.said(&answer.body)).filter(|_| left_out > 0 || answer.status >= 400);
         Outcome::Taken { left_out, said }
     }
 

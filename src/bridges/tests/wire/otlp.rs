@@ -143,6 +143,9 @@ fn what_has_no_start_counts_since_it_was_seen_first_or_seen_to_fall() {
     assert_eq!(starts("a_total 1\n", 4000), [4000]);
     // A series that was gone begins anew.
     assert_eq!(starts("a_total 1\na_total{b=\"c\"} 1\n", 5000), [4000, 5000]);
+    // A start that is not there yet is none.
+    assert_eq!(starts("a_total{d=\"e\"} 1 st@6\n", 7000), [6000]);
+    assert_eq!(starts("a_total{d=\"e\"} 1 st@9\n", 8000), [8000]);
     let gauge = metric(GAUGE).data.expect("a gauge");
     assert!(numbers(&gauge).iter().all(|point| point.start_time_unix_nano == 0));
 }
