@@ -4,10 +4,11 @@
 //! |---|---|
 //! | [`build`] | building the programs under test, once a test binary |
 //! | [`child`] | processes that do not outlive their test, and the watchdog |
+//! | [`directory`] | directories that do not outlive their test |
 //! | [`http`] | a GET request and its answer |
 //! | [`page`] | the samples of a page in the Prometheus text format |
 //! | [`prometheus`] | a real Prometheus, and what it knows |
-//! | [`receivers`] | programs that are sent something, servers that behave badly, and directories |
+//! | [`receivers`] | programs that are sent something, certificates, and servers that behave badly |
 //! | [`scripted`] | receivers that answer as a test says |
 //! | [`serve`] | servers of pages, and between readers and their targets |
 //! | [`service`] | an arena, workers that count with every instrument, and what they have counted |
@@ -19,6 +20,7 @@
 
 pub mod build;
 pub mod child;
+pub mod directory;
 pub mod http;
 pub mod page;
 pub mod prometheus;

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use serde_json::Value;
 use tallyboard_segment::process::unix_ms;
 
 use crate::child::{Running, free_address, until};
+use crate::directory::Directory;
 use crate::http::get;
 use crate::page::Labels;
 
@@ -113,7 +113,7 @@ impl Prometheus {
         let why = "expected Prometheus, found no such program; tests/run gets it from Debian";
         assert!(found.is_ok(), "{program:?}: {why}");
         let directory = Directory::new("prometheus");
-        let file = directory.0.join("prometheus.yml");
+        let file = directory.path().join("prometheus.yml");
         fs::write(&file, configuration(jobs)).expect("the configuration is written");
         loop {
             let address = free_address();
@@ -130,7 +130,7 @@ impl Prometheus {
     #[must_use]
     pub fn start_at(program: &Path, flags: &[&str], address: SocketAddr) -> Self {
         let directory = Directory::new("prometheus");
-        let file = directory.0.join("prometheus.yml");
+        let file = directory.path().join("prometheus.yml");
         fs::write(&file, configuration(&[])).expect("the configuration is written");
         let running = launch(program, flags, &directory, address).expect("the address is free");
         Self { running, address, targets: 0, _directory: directory }
@@ -278,8 +278,8 @@ fn launch(
     address: SocketAddr,
 ) -> Option<Running> {
     let mut command = Command::new(program);
-    command.arg(format!("--config.file={}", directory.0.join("prometheus.yml").display()));
-    command.arg(format!("--storage.tsdb.path={}", directory.0.join("data").display()));
+    command.arg(format!("--config.file={}", directory.path().join("prometheus.yml").display()));
+    command.arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()));
     command.arg(format!("--web.listen-address={address}")).args(flags);
     let mut running = Running::start(&mut command);
     let is_ready = until(|| {
@@ -351,39 +351,4 @@ fn text(value: &Value) -> &str {
 fn number(value: &Value) -> f64 {
     let number = value.as_str().and_then(|text| text.parse().ok()).or(value.as_f64());
     number.unwrap_or_else(|| panic!("expected a number, found {value}"))
-}
-
-/// A directory that does not outlive its test.
-#[derive(Debug)]
-pub struct Directory(PathBuf);
-
-impl Directory {
-    /// An empty directory.
-    ///
-    /// # Panics
-    /// When it cannot be made.
-    #[must_use]
-    pub fn new(name: &str) -> Self {
-        // Tests of one binary are threads of one process.
-        static DIRECTORIES: AtomicU64 = AtomicU64::new(0);
-        let number = DIRECTORIES.fetch_add(1, Relaxed);
-        let name = format!("tallyboard-{name}-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).expect("a directory is made");
-        Self(path)
-    }
-}
-
-impl Directory {
-    /// Its path.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
 }

@@ -1,14 +1,15 @@
-//! What tests with real receivers share: their programs, a directory for their files, and servers
-//! that behave badly.
+//! What tests with real receivers share: their programs, certificates, and servers that behave badly.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use crate::directory::Directory;
 
 /// Where a program is, also one that is on root's path alone.
 ///
@@ -24,51 +25,35 @@ pub fn program(name: &str, package: &str) -> PathBuf {
     })
 }
 
-/// A directory that does not outlive its test.
-#[derive(Debug)]
-pub struct Directory(PathBuf);
-
-impl Directory {
-    /// An empty directory.
-    ///
-    /// # Panics
-    /// When it cannot be made.
-    #[must_use]
-    pub fn new(name: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let (pid, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(format!("tallyboard-{name}-{pid}-{count}"));
-        fs::create_dir_all(&path).expect("a directory is made");
-        Self(path)
-    }
-
-    /// Its path.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// The path of a file in it.
-    #[must_use]
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// Writes a file in it, and gives its path.
-    ///
-    /// # Panics
-    /// When it cannot be written.
-    pub fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.file(name);
-        fs::write(&path, text).expect("a file is written");
-        path
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
+/// Makes an authority, certificates of it for a server on the loopback and for a client, and another
+/// authority: `NAME.pem` and `NAME.key` of `ca`, `server`, `client` and `other`.
+///
+/// # Panics
+/// When openssl does not make them.
+pub fn certificates(directory: &Directory) {
+    let script = r#"
+        set -e
+        cd "$1"
+        key() { $OPENSSL ecparam -name prime256v1 -genkey -noout | $OPENSSL pkcs8 -topk8 -nocrypt -out $1.key; }
+        signed() {
+            key $1
+            $OPENSSL req -new -key $1.key -subj "/CN=$1" -out $1.csr
+            printf "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=$2\nbasicConstraints=CA:FALSE\n" >$1.ext
+            $OPENSSL x509 -req -in $1.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -sha256 -extfile $1.ext -out $1.pem
+        }
+        for ca in ca other; do
+            key $ca
+            $OPENSSL req -x509 -new -key $ca.key -sha256 -days 2 -subj "/CN=$ca" -out $ca.pem \
+                -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign
+        done
+        signed server serverAuth
+        signed client clientAuth
+    "#;
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh"]).arg(directory.path());
+    let output = command.env("OPENSSL", program("openssl", "openssl")).output();
+    let output = output.expect("a shell");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// How a server behaves badly.

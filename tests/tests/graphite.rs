@@ -25,7 +25,8 @@ use tallyboard_bridges::graphite::{Counts, GraphiteError, Lines, Started};
 use tallyboard_exposition::sample::{FamilySamples, Sample, Timestamp, Type, Value};
 use tallyboard_tests::build::tallyboard;
 use tallyboard_tests::child::{Running, Watchdog, free_address, until};
-use tallyboard_tests::receivers::{Directory, program};
+use tallyboard_tests::directory::Directory;
+use tallyboard_tests::receivers::program;
 
 /// Between two snapshots: short, and a test waits for many of them.
 const INTERVAL: Duration = Duration::from_millis(50);

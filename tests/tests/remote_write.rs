@@ -10,7 +10,9 @@ use std::process::Command;
 
 use tallyboard_segment::process::unix_ms;
 use tallyboard_tests::child::{Running, Watchdog, free_address, until};
-use tallyboard_tests::prometheus::{Directory, Prometheus, Samples};
+use tallyboard_tests::directory::Directory;
+use tallyboard_tests::prometheus::{Prometheus, Samples};
+use tallyboard_tests::receivers::certificates;
 use tallyboard_tests::service::{Service, Shown, expect_exemplars};
 
 const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");
@@ -156,26 +158,6 @@ fn the_last_values_of_a_service_that_stops_are_written() {
     assert_eq!(known(&prometheus).numbers, expected);
 }
 
-/// Makes an authority, and certificates of it for a server on 127.0.0.1 and for a client, with their
-/// keys: `NAME.pem` and `NAME.key`.
-fn certificates(directory: &Path) {
-    let script = "set -e
-        key() { openssl ecparam -name prime256v1 -genkey -noout -out $1.key; }
-        key ca; key server; key client; key other
-        openssl req -x509 -new -key ca.key -subj '/CN=test authority' -out ca.pem
-        openssl req -x509 -new -key other.key -subj '/CN=another authority' -out other.pem
-        echo 'subjectAltName=IP:127.0.0.1' >server.ext
-        echo 'extendedKeyUsage=clientAuth' >client.ext
-        for name in server client; do
-            openssl req -new -key $name.key -subj /CN=$name -out $name.csr
-            openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial \\
-                -extfile $name.ext -out $name.pem
-        done";
-    let made = Command::new("sh").args(["-c", script]).current_dir(directory).output();
-    let made = made.expect("a shell runs");
-    assert!(made.status.success(), "expected openssl to make certificates, found {made:?}");
-}
-
 /// How Prometheus is reached: with a certificate that it trusts, and a password.
 const SECURED: &str = "tls_server_config:
   cert_file: server.pem
@@ -190,8 +172,8 @@ basic_auth_users:
 fn who_writes_shows_a_certificate_and_a_password_and_wants_to_see_one_that_it_trusts() {
     let _watchdog = Watchdog::new("who_writes_shows_a_certificate_and_a_password");
     let directory = Directory::new("secured");
-    let file = |name: &str| directory.path().join(name).display().to_string();
-    certificates(directory.path());
+    let file = |name: &str| directory.file(name).display().to_string();
+    certificates(&directory);
     fs::write(file("web.yml"), SECURED).expect("the configuration is written");
     fs::write(file("prometheus.yml"), "global: {}\n").expect("the configuration is written");
     fs::write(file("good"), "pass-word\n").expect("the password is written");

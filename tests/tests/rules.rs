@@ -16,8 +16,9 @@ use tallyboard::{NativeHistogram, Registry};
 use tallyboard_exposition::format::Format;
 use tallyboard_tests::build::root;
 use tallyboard_tests::child::{Running, Watchdog, free_address, until};
+use tallyboard_tests::directory::Directory;
 use tallyboard_tests::http::get;
-use tallyboard_tests::receivers::{Directory, program};
+use tallyboard_tests::receivers::program;
 
 const RULES: &str = "tests/rules/recording.yml";
 const TEST: &str = "tests/rules/test.yml";

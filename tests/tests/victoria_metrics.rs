@@ -11,9 +11,10 @@ use std::process::Command;
 
 use serde_json::Value;
 use tallyboard_tests::child::{Running, Watchdog, free_address, until};
+use tallyboard_tests::directory::Directory;
 use tallyboard_tests::http::get;
 use tallyboard_tests::page::Labels;
-use tallyboard_tests::prometheus::{Directory, Samples, Series};
+use tallyboard_tests::prometheus::{Samples, Series};
 use tallyboard_tests::service::{Service, Shown};
 
 const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");

@@ -109,7 +109,7 @@ fn the_program_pushes_adds_and_deletes() {
     let _watchdog = Watchdog::new("the_program_pushes_adds_and_deletes");
     let gateway = Gateway::start();
     let url = format!("http://{}/", gateway.address);
-    let directory = tallyboard_tests::receivers::Directory::new("push");
+    let directory = tallyboard_tests::directory::Directory::new("push");
     let push = |value: u32, method: &str| {
         // A timestamp is removed, or the gateway would refuse it.
         let page = format!("# TYPE a{value} gauge\na{value} {value} 1000\n");

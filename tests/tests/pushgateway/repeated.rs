@@ -5,7 +5,8 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 use tallyboard_tests::build::tallyboard;
 use tallyboard_tests::child::{Running, Watchdog, free_address, until};
-use tallyboard_tests::receivers::{Directory, Fault, FaultyServer};
+use tallyboard_tests::directory::Directory;
+use tallyboard_tests::receivers::{Fault, FaultyServer};
 
 use crate::gateway::{Gateway, gauges};
 

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use tallyboard_bridges::{Pushgateway, Receiver, Tls};
 use tallyboard_tests::child::{Running, Watchdog, free_address, until};
-use tallyboard_tests::receivers::{Directory, program};
+use tallyboard_tests::directory::Directory;
+use tallyboard_tests::receivers::{certificates, program};
 
 use crate::gateway::{Gateway, gauge, gauges, run, start};
 
@@ -15,33 +16,6 @@ use crate::gateway::{Gateway, gauge, gauges, run, start};
 const USERS: &str = "basic_auth_users:\n  \
     alice: \"$2y$04$wIMYVOsdgUXftc58z2uVGe7H8y2Xi.2R42YfkktGb28OQYkrquyfq\"\n";
 const PASSWORD: &str = "se:cret";
-
-/// Certificates of an authority, of a server on the loopback, and of a client.
-fn certificates(directory: &Directory) {
-    let script = r#"
-        set -e
-        cd "$1"
-        key() { $OPENSSL ecparam -name prime256v1 -genkey -noout | $OPENSSL pkcs8 -topk8 -nocrypt -out $1.key; }
-        signed() {
-            key $1
-            $OPENSSL req -new -key $1.key -subj "/CN=$1" -out $1.csr
-            printf "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=$2\nbasicConstraints=CA:FALSE\n" >$1.ext
-            $OPENSSL x509 -req -in $1.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -sha256 -extfile $1.ext -out $1.pem
-        }
-        for ca in ca other; do
-            key $ca
-            $OPENSSL req -x509 -new -key $ca.key -sha256 -days 2 -subj "/CN=$ca" -out $ca.pem \
-                -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign
-        done
-        signed server serverAuth
-        signed client clientAuth
-    "#;
-    let mut command = Command::new("sh");
-    command.args(["-c", script, "sh"]).arg(directory.path());
-    let output = command.env("OPENSSL", program("openssl", "openssl")).output();
-    let output = output.expect("a shell");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
 
 fn file(directory: &Directory, name: &str) -> String {
     directory.file(name).to_str().expect("a text").to_owned()
