@@ -27,7 +27,7 @@ const PARTS: usize = 100;
 /// An exporter of the files in a directory, and of nothing else.
 struct Exporter {
     address: SocketAddr,
-    _running: Running,
+    running: Running,
 }
 
 impl Exporter {
@@ -44,7 +44,7 @@ impl Exporter {
             assert!(running.is_running(), "the exporter starts");
             get(address, "/metrics").ok()
         });
-        Self { address, _running: running }
+        Self { address, running }
     }
 
     /// What it serves now. That there was nothing wrong with a file is part of it.
@@ -209,17 +209,54 @@ fn what_an_exporter_would_refuse_is_written_as_it_takes_it() {
     assert!(other.exists());
 }
 
+/// An arena, and where it is asked.
+fn serve(name: &str, more: &[&str]) -> (Running, String) {
+    let name = format!("{name}-{}", std::process::id());
+    let control = format!("unix:@tallyboard/test/{name}");
+    let mut serve = Command::new(tallyboard());
+    serve.args(["serve", "--name", &name, "--control", &control, "--backing", "memfd"]).args(more);
+    let serve = serve.args(["--web.listen-address", "127.0.0.1:0"]).env_remove("TALLYBOARD");
+    (Running::start(serve), control)
+}
+
+#[test]
+fn several_arenas_have_a_place_in_one_directory_by_their_labels() {
+    let _watchdog = Watchdog::new("several_arenas_have_a_place_in_one_directory");
+    let directory = Directory::new("textfile-arenas");
+    let exporter = Exporter::start(directory.path());
+    let write = |name: &str, control: &str| {
+        let file = directory.file(&format!("{name}.prom"));
+        let file = file.to_str().expect("a text");
+        (run(&["textfile", file, "--control", control], "").0 == Some(0)).then_some(())
+    };
+    let arenas = ["a", "b"].map(|name| {
+        let (running, control) =
+            serve(&format!("textfile-{name}"), &["--label", &format!("service={name}")]);
+        until(|| write(name, &control));
+        let mut worker = Command::new(env!("CARGO_BIN_EXE_worker"));
+        let ended = Running::start(worker.args(["100", "ends"]).env("TALLYBOARD", &control)).end();
+        assert!(ended.stdout.contains(" slot "), "{ended:?}");
+        until(|| write(name, &control));
+        running
+    });
+    let page = exporter.page();
+    for name in ["a", "b"] {
+        let labels = [("service", name)];
+        assert_eq!(page.value("app_done_total", &[("by", "worker"), labels[0]]), Some(100.0));
+        assert_eq!(page.value("tallyboard_catalog_series", &labels), Some(2.0));
+    }
+    drop(arenas);
+    exporter.running.signal(Signal::SIGTERM);
+    let log = exporter.running.end().stderr;
+    assert!(!log.contains("error gathering metrics"), "{log}");
+}
+
 #[test]
 fn the_metrics_of_a_service_are_written_again_and_again_and_a_last_time() {
     let _watchdog = Watchdog::new("the_metrics_of_a_service_are_written_again_and_again");
     let directory = Directory::new("textfile-service");
     let exporter = Exporter::start(directory.path());
-    let name = format!("textfile-{}", std::process::id());
-    let control = format!("unix:@tallyboard/test/{name}");
-    let mut serve = Command::new(tallyboard());
-    serve.args(["serve", "--name", &name, "--control", &control, "--backing", "memfd"]);
-    let serve = serve.args(["--web.listen-address", "127.0.0.1:0"]).env_remove("TALLYBOARD");
-    let _serve = Running::start(serve);
+    let (_serve, control) = serve("textfile", &[]);
     let file = directory.file("a.prom");
     let mut writing = Command::new(tallyboard());
     writing.arg("textfile").arg(&file).args(["--interval", "20ms", "--control", &control]);
