@@ -659,6 +659,18 @@ fn the_program_says_once_that_it_cannot_send_and_once_that_it_can_again() {
         fake.times(3, hang_up);
         fake.times(3, read_all);
     }
+    // What became of them is sent with those that follow.
+    let own = |text: &str| {
+        let value = |name: &str| {
+            let name = format!("tallyboard_export_{name}.target.graphite ");
+            let line = text.lines().find_map(|line| line.strip_prefix(&*name))?;
+            line.split(' ').next()?.parse::<f64>().ok()
+        };
+        let failed = value("requests_failed_total").filter(|failed| *failed == 6.0)?;
+        let all = [value("samples_failed_total")?, value("requests_total")? - failed];
+        (all.iter().all(|count| *count >= 6.0) && value("lag_seconds")? == 0.0).then_some(())
+    };
+    until(|| own(&fake.times(1, read_all)[0]));
     (0..1000).for_each(|_| fake.next(read_all));
     running.signal(Signal::SIGTERM);
     let ended = running.end();

@@ -1,12 +1,15 @@
 //! `tallyboard graphite`: a snapshot on its way to Graphite, once or at intervals.
 
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use nix::sys::signal::{SigSet, Signal};
 use tallyboard_bridges::Graphite;
+use tallyboard_bridges::graphite::Status;
+use tallyboard_exposition::sample::FamilySamples;
 use tracing::{info, warn};
 
 use crate::source::{self, SourceFlags};
@@ -48,6 +51,16 @@ pub fn run(flags: &GraphiteFlags) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Adds families of its own to those of a supervisor, which may have some of the same names.
+fn add(families: &mut Vec<FamilySamples>, own: Vec<FamilySamples>) {
+    for family in own {
+        match families.iter_mut().find(|known| known.name == family.name) {
+            Some(known) => known.samples.extend(family.samples),
+            None => families.push(family),
+        }
+    }
+}
+
 fn once(graphite: &Graphite, flags: &GraphiteFlags) -> Result<()> {
     let families = flags.source.families()?;
     let pushed = graphite.blocking_push(&families, &flags.prefix)?;
@@ -64,8 +77,17 @@ fn regularly(graphite: &Graphite, interval: Duration, flags: &GraphiteFlags) -> 
     let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
     signals.thread_block().context("cannot block signals")?;
     let source = flags.source.clone();
-    let families = move || source.families().map_err(|error| crate::text_of(&error));
+    let status = Arc::new(OnceLock::<Status>::new());
+    let known = Arc::clone(&status);
+    let families = move || {
+        let mut families = source.families().map_err(|error| crate::text_of(&error))?;
+        // Who names metrics wants no others.
+        let own = known.get().filter(|_| source.metrics.is_empty()).map(Status::families);
+        add(&mut families, own.unwrap_or_default());
+        Ok::<_, String>(families)
+    };
     let pushes = graphite.start(interval, &flags.prefix, families)?;
+    status.get_or_init(|| pushes.status());
     let signal = signals.wait().context("cannot wait for signals")?;
     info!(signal = signal.as_str(), "stopping");
     // Whoever sends a second one does not want to wait for the last snapshot.

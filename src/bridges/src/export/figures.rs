@@ -11,7 +11,7 @@ use super::queue::Queue;
 type Figure = (&'static str, Type, &'static str, fn(&Counts) -> Value);
 
 /// The metrics, sorted by name: name without `_total`, type, help text, value. Each has the label
-/// `target`, which says where the export goes to: `otlp` or `remote_write`.
+/// `target`, which says where the export goes to: `otlp`, `remote_write` or `graphite`.
 const TABLE: &[Figure] = &[
     (
         "tallyboard_export_lag_seconds",
@@ -65,22 +65,35 @@ pub struct Figures {
     counts: Mutex<Counts>,
 }
 
+/// What there is to say of an export, in milliseconds since 1970 where it is a time.
 #[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    sent: u64,
-    failed: u64,
-    dropped: u64,
-    requests: u64,
-    requests_failed: u64,
-    queue_bytes: u64,
+pub(crate) struct Counts {
+    pub(crate) sent: u64,
+    pub(crate) failed: u64,
+    pub(crate) dropped: u64,
+    pub(crate) requests: u64,
+    pub(crate) requests_failed: u64,
+    pub(crate) queue_bytes: u64,
     /// When the first snapshot was made that the receiver has not taken.
-    behind_ms: Option<u64>,
-    success_ms: u64,
+    pub(crate) behind_ms: Option<u64>,
+    pub(crate) success_ms: u64,
 }
 
 impl Counts {
     fn lag(&self) -> Value {
         seconds(self.behind_ms.map_or(0, |since| now_ms().saturating_sub(since)))
+    }
+
+    /// They as families, sorted by name, with a label that says where the export goes.
+    pub(crate) fn families(&self, target: &str) -> Vec<FamilySamples> {
+        let family = |&(name, kind, help, value): &Figure| {
+            let suffix = if kind == Type::Counter { "_total" } else { "" };
+            let labels = vec![("target".to_owned(), target.to_owned())];
+            let mut family = FamilySamples::new(kind, name, help);
+            family.samples.push(Sample::new(suffix, labels, value(self)));
+            family
+        };
+        TABLE.iter().map(family).collect()
     }
 }
 
@@ -95,14 +108,7 @@ impl Figures {
     #[must_use]
     pub fn families(&self) -> Vec<FamilySamples> {
         let counts = *self.counts();
-        let family = |&(name, kind, help, value): &(&str, Type, &str, fn(&Counts) -> Value)| {
-            let suffix = if kind == Type::Counter { "_total" } else { "" };
-            let labels = vec![("target".to_owned(), self.kind.to_owned())];
-            let mut family = FamilySamples::new(kind, name, help);
-            family.samples.push(Sample::new(suffix, labels, value(&counts)));
-            family
-        };
-        TABLE.iter().map(family).collect()
+        counts.families(self.kind)
     }
 
     pub(super) fn taken(&self, sent: u64, left_out: u64) {
@@ -141,7 +147,7 @@ impl Figures {
     }
 }
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64)
 }
 

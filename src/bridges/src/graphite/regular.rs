@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use super::{A_YEAR, Graphite, GraphiteError, LeftOut, Lines};
 use crate::backoff::Backoff;
 use crate::blocking;
+use crate::export::figures::{self, now_ms};
 
 /// The first pause after a failure, where the interval is not shorter.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -65,6 +66,26 @@ impl Status {
             waiting_bytes: buffer.bytes,
             ..buffer.counts.clone()
         }
+    }
+
+    /// The same as families, which can be sent with the others: those of `tallyboard_export_*`, with
+    /// lines for samples and attempts for requests.
+    #[must_use]
+    pub fn families(&self) -> Vec<FamilySamples> {
+        let buffer = self.0.buffer();
+        let Counts { sent, sent_lines, failed, dropped_lines, left_out, .. } = buffer.counts;
+        let counts = figures::Counts {
+            sent: sent_lines,
+            failed: left_out.total(),
+            dropped: dropped_lines,
+            requests: sent + failed,
+            requests_failed: failed,
+            queue_bytes: buffer.bytes as u64,
+            behind_ms: buffer.behind_ms,
+            success_ms: buffer.success_ms,
+        };
+        drop(buffer);
+        counts.families("graphite")
     }
 }
 
@@ -227,6 +248,7 @@ where
         match &sent {
             Ok(()) => buffer.sent(),
             Err(error) => {
+                buffer.behind_ms.get_or_insert_with(now_ms);
                 buffer.counts.failed += 1;
                 buffer.counts.error = Some(error.to_string());
                 buffer.put_back();
@@ -321,6 +343,10 @@ struct Buffer {
     most_bytes: usize,
     /// Nothing is sent any more.
     is_over: bool,
+    /// When the first attempt failed since the last one that did not, in milliseconds since 1970.
+    behind_ms: Option<u64>,
+    /// When the last one did not.
+    success_ms: u64,
     counts: Counts,
 }
 
@@ -347,6 +373,7 @@ impl Buffer {
     fn sent(&mut self) {
         let Some(lines) = self.on_its_way.take() else { return };
         self.bytes -= lines.text.len();
+        (self.behind_ms, self.success_ms) = (None, now_ms());
         self.counts.sent += 1;
         self.counts.sent_lines += lines.count;
         self.counts.error = None;
