@@ -228,7 +228,7 @@ impl Graphite {
     ) -> Result<Pushed, GraphiteError> {
         let lines = self.lines(families, prefix)?;
         self.send(&lines.text).await?;
-        let Lines { text, count, left_out } = lines;
+        let Lines { text, count, left_out, .. } = lines;
         Ok(Pushed { lines: count, bytes: text.len() as u64, left_out })
     }
 

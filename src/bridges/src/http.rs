@@ -16,7 +16,7 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -84,12 +84,15 @@ pub(crate) async fn send(
     for (name, value) in headers {
         request.headers_mut().insert(name, value.clone());
     }
+    let begun = Instant::now();
+    // Half of what is left when a refusal comes, so that it is not lost for its reason.
+    let patience = || limits.whole.saturating_sub(begun.elapsed()) / 2;
     let whole = async {
         let limit = limits.connect.min(limits.whole);
         let connected = within("connection", limit, connect(target, tls, limit)).await?;
         match connected {
-            Connected::Plain(stream) => exchange(stream, request, limits.bytes).await,
-            Connected::Secure(stream) => exchange(*stream, request, limits.bytes).await,
+            Connected::Plain(stream) => exchange(stream, request, limits.bytes, patience).await,
+            Connected::Secure(stream) => exchange(*stream, request, limits.bytes, patience).await,
         }
     };
     within("answer", limits.whole, whole).await
@@ -135,6 +138,7 @@ async fn exchange<S>(
     stream: S,
     request: Request<Full<Bytes>>,
     most_bytes: usize,
+    patience: impl Fn() -> Duration,
 ) -> Result<Answered, Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -149,7 +153,7 @@ where
             let body = Limited::new(body, most_bytes).collect().await;
             body.map_err(|error| Failure::Exchange(chain(&*error)))?.to_bytes()
         } else {
-            reason(body).await
+            reason(body, patience()).await
         };
         Ok(Answered { status, headers, body })
     });
@@ -166,7 +170,7 @@ where
 }
 
 /// What comes soon of the body that says why a request was refused: that it was is known without it.
-async fn reason(mut body: Incoming) -> Bytes {
+async fn reason(mut body: Incoming, patience: Duration) -> Bytes {
     let mut read = BytesMut::new();
     let all = async {
         while let Some(Ok(frame)) = body.frame().await {
@@ -179,7 +183,7 @@ async fn reason(mut body: Incoming) -> Bytes {
         }
     };
     // What has come until then is all that is said.
-    let _ = timeout(LONGEST_REASON, all).await;
+    let _ = timeout(LONGEST_REASON.min(patience), all).await;
     read.truncate(MOST_REASON);
     read.freeze()
 }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue, LOCATION, USER_AGENT};
 use hyper::{Method, StatusCode, Uri};
-use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 use thiserror::Error;
 use tokio_rustls::rustls::ClientConfig;
 
@@ -34,8 +34,12 @@ const NOT_IN_URLS: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'|')
     .add(b'}');
-/// Letters of the shortest text that is taken for a secret where a receiver repeats it.
-const SHORTEST_SECRET: usize = 4;
+/// How much of what a receiver answered is searched for what it repeats.
+const MOST_SEARCHED: usize = 1 << 16;
+/// Letters of the shortest password, and of the shortest other value, that is taken for a secret where
+/// a receiver repeats it: what is shorter is in many a word.
+const SHORTEST_PASSWORD: usize = 4;
+const SHORTEST_VALUE: usize = 8;
 /// How often a redirect is followed.
 const MOST_REDIRECTS: usize = 10;
 
@@ -272,10 +276,7 @@ impl Receiver {
         Ok(match credentials {
             None => receiver,
             Some(credentials) => {
-                let decode = |text: &str| {
-                    let decoded = percent_encoding::percent_decode_str(text);
-                    decoded.decode_utf8_lossy().into_owned()
-                };
+                let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
                 let (name, password) = credentials.split_once(':').unwrap_or((credentials, ""));
                 receiver.basic_auth(&decode(name), &decode(password).into())
             }
@@ -473,30 +474,36 @@ impl Receiver {
     /// What a receiver said, in one line, without what nobody is to see: some repeat all that they
     /// were sent.
     pub(crate) fn said(&self, body: &[u8]) -> String {
-        let mut said = String::from_utf8_lossy(&body[..body.len().min(4 * MOST_SAID)]).into_owned();
+        // More than is shown, so that no secret is cut in two before it is found.
+        let body = &body[..body.len().min(MOST_SEARCHED)];
+        let mut said = String::from_utf8_lossy(body).into_owned();
         for secret in self.secrets() {
             said = said.replace(&secret, "***");
         }
         one_line(said.as_bytes())
     }
 
-    /// What nobody is to see: values of headers, tokens, and passwords in them.
+    /// What nobody is to see: credentials, and values of headers and of the query that are too long for
+    /// words.
     fn secrets(&self) -> Vec<String> {
-        let own = self.own_headers().filter(|(name, _)| *name != USER_AGENT);
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let mut secrets = Vec::new();
-        for (_, value) in own {
-            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            if let Some((_, token)) = value.split_once(' ') {
-                let pair =
-                    STANDARD.decode(token).ok().and_then(|pair| String::from_utf8(pair).ok());
-                let password = pair.as_deref().and_then(|pair| pair.split_once(':'));
-                secrets.extend(password.map(|(_, password)| password.to_owned()));
-                secrets.push(token.to_owned());
-            }
+        if let Some(value) = self.authorization.as_ref().map(text) {
+            let token = value.split_once(' ').map_or(&*value, |(_, token)| token);
+            let pair = STANDARD.decode(token).ok().and_then(|pair| String::from_utf8(pair).ok());
+            let password = pair.as_deref().and_then(|pair| pair.split_once(':'));
+            secrets.extend(password.map(|(_, password)| password.to_owned()));
+            secrets.push(token.to_owned());
             secrets.push(value);
         }
-        // What is as short is in many a word.
-        secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
+        secrets.retain(|secret| secret.len() >= SHORTEST_PASSWORD);
+        let query = self.target.path.split_once('?').map_or("", |(_, query)| query);
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let values = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1));
+        let values = values.flat_map(|value| [value.to_owned(), decoded(value)]);
+        let own = self.headers.iter().filter(|(name, _)| *name != USER_AGENT);
+        let own = own.map(|(_, value)| text(value));
+        secrets.extend(values.chain(own).filter(|value| value.len() >= SHORTEST_VALUE));
         // The longest first: a shorter one may be a part of it.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets
@@ -628,14 +635,15 @@ pub fn shown(url: &str) -> String {
 fn bare(url: &str) -> String {
     let url = &url.replace("%40", "@");
     let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-    match url.rsplit_once('@') {
-        Some((_, address))
-            if !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphabetic()) =>
-        {
-            without_query(&format!("{scheme}://{address}"))
-        }
-        Some((_, address)) => without_query(address),
-        None => without_query(url),
+    let Some((before, address)) = url.rsplit_once('@') else { return without_query(url) };
+    // Of a query that goes on behind the last @ nothing else is shown.
+    let address = match before.contains(['?', '#']) {
+        true => address.split(['/', '?', '#', '&']).next().unwrap_or_default(),
+        false => address,
+    };
+    match !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        true => without_query(&format!("{scheme}://{address}")),
+        false => without_query(address),
     }
 }
 
@@ -687,6 +695,7 @@ mod tests {
             "http://u:secret://x @gateway",
             "http://gateway:port/?secret",
             "http://u:secret%40gateway:1",
+            "http://gateway:port/?mail=a@gateway&token=secret",
         ] {
             let error = Receiver::new(url).expect_err("no URL").to_string();
             let is_hidden = ["secret", "sec#", "ret@"].iter().all(|part| !error.contains(part));
@@ -741,9 +750,18 @@ mod tests {
     fn what_a_receiver_repeats_of_a_secret_is_not_shown() {
         let receiver = Receiver::new("http://alice:s3cret-password@a").expect("a URL");
         let receiver = receiver.header("x-token", "token-42").expect("a header");
+        let receiver = receiver.header("x-scope-orgid", "shop").expect("a header");
         let pair = STANDARD.encode("alice:s3cret-password");
         let body = format!("authorization: Basic {pair}\nx-token: token-42 s3cret-password");
         assert_eq!(receiver.said(body.as_bytes()), "authorization: *** x-token: *** ***");
+        // Wherever it stands, but for what is a word.
+        let body = format!("shop_requests{}Basic {pair}", " ".repeat(1975));
+        assert_eq!(receiver.said(body.as_bytes()), "shop_requests ***");
+        let query = Receiver::new("http://a/x?key=a-secret%2Bkey&p=1").expect("a URL");
+        assert_eq!(
+            query.said(b"no /x?key=a-secret%2Bkey&p=1 (a-secret+key)"),
+            "no /x?key=***&p=1 (***)"
+        );
         let bearer = Receiver::new("http://a").expect("a URL").bearer(&"abcdef".into());
         assert_eq!(bearer.expect("a token").said(b"not abcdef"), "not ***");
     }

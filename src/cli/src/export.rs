@@ -37,12 +37,7 @@ pub struct ExportFlags {
     #[arg(long = "otlp.endpoint", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
     /// A header of every request, NAME=VALUE; repeatable, in the variable one on each line.
-    #[arg(
-        long = "otlp.header",
-        value_name = "NAME=VALUE",
-        value_delimiter = '\n',
-        requires = "otlp_endpoint"
-    )]
+    #[arg(long = "otlp.header", value_name = "NAME=VALUE", requires = "otlp_endpoint")]
     pub otlp_headers: Vec<Header>,
     /// Time from one export to the next [default: OTEL_METRIC_EXPORT_INTERVAL, else 15s].
     #[arg(long = "otlp.interval", value_name = "TIME", requires = "otlp_endpoint", value_parser = duration)]
@@ -87,12 +82,7 @@ pub struct ExportFlags {
     #[arg(long = "remote-write.url", value_name = "URL")]
     pub write_url: Option<String>,
     /// A header of every request, NAME=VALUE; repeatable, in the variable one on each line.
-    #[arg(
-        long = "remote-write.header",
-        value_name = "NAME=VALUE",
-        value_delimiter = '\n',
-        requires = "write_url"
-    )]
+    #[arg(long = "remote-write.header", value_name = "NAME=VALUE", requires = "write_url")]
     pub write_headers: Vec<Header>,
     /// Time from one export to the next.
     #[arg(
@@ -183,11 +173,16 @@ impl FromStr for Header {
 }
 
 impl Header {
+    /// A variable has one on each line.
     fn add_to(&self, receiver: Receiver) -> Result<Receiver> {
-        let pair = self.0.reveal().split_once('=').filter(|(name, _)| !name.is_empty());
-        let (name, value) =
-            pair.context("a header is NAME=VALUE; for example x-scope-orgid=shop")?;
-        Ok(receiver.header(name, value)?)
+        let wanted = "a header is NAME=VALUE; for example x-scope-orgid=shop";
+        let mut lines = self.0.reveal().lines().filter(|line| !line.trim().is_empty()).peekable();
+        lines.peek().context(wanted)?;
+        lines.try_fold(receiver, |receiver, line| {
+            let pair = line.split_once('=').filter(|(name, _)| !name.is_empty());
+            let (name, value) = pair.context(wanted)?;
+            Ok(receiver.header(name, value)?)
+        })
     }
 }
 
@@ -392,9 +387,15 @@ mod tests {
             header.add_to(Receiver::new("http://localhost").expect("a URL"))
         };
         add("x-token=se=cret").expect("a header");
-        for bad in
-            ["secret", "=secret", "", "a b=secret", "a=secret\n", "Authorization: Basic secret=="]
-        {
+        add("x-token=secret\r\nx-other=1\n\n").expect("two headers");
+        for bad in [
+            "secret",
+            "=secret",
+            "",
+            "a b=secret",
+            "a=secret\u{7}",
+            "Authorization: Basic secret==",
+        ] {
             let error = crate::text_of(&add(bad).expect_err("no header"));
             assert!(!error.contains("secret"), "{error}");
         }

@@ -39,8 +39,8 @@ pub fn is_url(source: &str) -> bool {
 /// What a source is called where it is written down: a URL without its credentials.
 pub fn shown(source: &str) -> String {
     // Somebody may have forgotten to say http:// first.
-    let credentials = source.split_once('@').map_or("", |(before, _)| before);
-    let is_meant = credentials.contains(':') && !credentials.contains('/');
+    let before = source.split_once(['@', '?']).map_or("", |(before, _)| before);
+    let is_meant = before.contains(':');
     match source.contains("://") || is_meant {
         true => receiver::shown(source),
         false => source.to_owned(),
@@ -76,6 +76,9 @@ mod tests {
             ("https://me:secret/too@host", "cannot get https://host: expected a URL"),
             ("HTTPS://me:secret/too@host", "cannot get HTTPS://host: expected a URL"),
             ("me:secret@host/metrics", "cannot read host/metrics"),
+            ("me:sec/ret@host/metrics", "cannot read host/metrics"),
+            ("host:9100/metrics?token=secret", "cannot read host:9100/metrics?…"),
+            ("no/such?file", "cannot read no/such?file"),
             ("no/such@file", "cannot read no/such@file"),
         ] {
             let error = format!("{:#}", read(source).expect_err("an error"));

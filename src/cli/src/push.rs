@@ -22,8 +22,8 @@ pub struct PushFlags {
     #[arg(long, value_name = "NAME")]
     pub job: String,
     /// A label of the grouping key, NAME=VALUE; repeatable, in the variable one on each line.
-    #[arg(long, value_name = "NAME=VALUE", value_delimiter = '\n', value_parser = pair)]
-    pub grouping: Vec<(String, String)>,
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pairs)]
+    pub grouping: Vec<Pairs>,
     /// What becomes of the group: put replaces it, post replaces the metrics of the same names in it,
     /// delete removes it.
     #[arg(long, value_name = "METHOD", default_value = "put")]
@@ -123,7 +123,7 @@ impl PushFlags {
         );
         let receiver = receiver.tls(tls.unwrap_or_default());
         let mut gateway = Pushgateway::at(receiver, &self.job)?;
-        for (name, value) in &self.grouping {
+        for (name, value) in self.grouping.iter().flat_map(|Pairs(pairs)| pairs) {
             gateway = gateway.grouping(name, value)?;
         }
         Ok(if self.gzip { gateway.gzip() } else { gateway })
@@ -145,9 +145,21 @@ fn password(file: &Path) -> Result<Secret> {
     Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
-    let pair = text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
-    pair.ok_or_else(|| format!("expected NAME=VALUE, found {text:?}; give the label a value"))
+/// Labels, one on each line.
+#[derive(Clone, Debug)]
+pub struct Pairs(Vec<(String, String)>);
+
+fn pairs(text: &str) -> Result<Pairs, String> {
+    let pair = |line: &str| {
+        let pair = line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        pair.ok_or_else(|| format!("expected NAME=VALUE, found {line:?}; give the label a value"))
+    };
+    let pairs: Vec<_> =
+        text.lines().filter(|line| !line.is_empty()).map(pair).collect::<Result<_, _>>()?;
+    if pairs.is_empty() {
+        return Err("expected NAME=VALUE, found nothing; give a label and its value".to_owned());
+    }
+    Ok(Pairs(pairs))
 }
 
 #[cfg(test)]
@@ -169,7 +181,7 @@ mod tests {
 
     #[test]
     fn flags_become_a_group() {
-        let flags = read(&["--grouping", "b=1,2", "--grouping=a=x=y\nc="]);
+        let flags = read(&["--grouping", "b=1,2", "--grouping=a=x=y\r\nc=\n"]);
         let shown = flags.pushgateway().unwrap().to_string();
         assert_eq!(shown, "http://gateway:9091/metrics/job/j/a/x%3Dy/b/1%2C2/c@base64/=");
         assert_eq!((flags.method, flags.timeout), (Method::Put, Duration::from_secs(30)));

@@ -127,6 +127,11 @@ fn who_is_slow_is_given_up() {
         let error = error(server.address(), SHORT).to_string();
         assert!(error.contains("/metrics/job/j gave no answer within 250ms"), "{fault:?}: {error}");
     }
+    // One that has refused is heard, however slow its reasons are.
+    let fault = Fault::Drips("HTTP/1.1 400 No\r\ncontent-length: 1000000\r\n\r\n", "a");
+    let server = FaultyServer::start(fault);
+    let error = error(server.address(), SHORT).to_string();
+    assert!(error.contains("answered 400: aaa"), "{error}");
 }
 
 #[test]

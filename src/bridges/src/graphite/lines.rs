@@ -22,6 +22,8 @@ pub struct Lines {
     pub text: String,
     /// How many they are.
     pub count: u64,
+    /// When the snapshot was taken.
+    pub at: Timestamp,
     /// What is not in them.
     pub left_out: LeftOut,
 }
@@ -82,7 +84,8 @@ impl Lines {
     #[must_use]
     pub fn of(families: &[FamilySamples], prefix: &str, tags: bool, now: Timestamp) -> Self {
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}.") };
-        let mut writer = Writer { lines: Self::default(), prefix, tags, now };
+        let lines = Self { at: now, ..Self::default() };
+        let mut writer = Writer { lines, prefix, tags, now };
         for family in families {
             for (at, sample) in family.samples.iter().enumerate() {
                 match &sample.native {
@@ -127,7 +130,7 @@ struct Writer {
 impl Writer {
     fn write(&mut self, family: &FamilySamples, sample: &Sample, suffix: &str, value: f64) {
         let Timestamp { seconds, .. } = sample.timestamp.unwrap_or(self.now);
-        let Lines { text, count, left_out } = &mut self.lines;
+        let Lines { text, count, left_out, .. } = &mut self.lines;
         if value.is_nan() {
             left_out.not_a_number += 1;
             return;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tallyboard_exposition::sample::FamilySamples;
+use tallyboard_exposition::sample::{FamilySamples, Timestamp};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -248,7 +248,6 @@ where
         match &sent {
             Ok(()) => buffer.sent(),
             Err(error) => {
-                buffer.behind_ms.get_or_insert_with(now_ms);
                 buffer.counts.failed += 1;
                 buffer.counts.error = Some(error.to_string());
                 buffer.put_back();
@@ -343,9 +342,10 @@ struct Buffer {
     most_bytes: usize,
     /// Nothing is sent any more.
     is_over: bool,
-    /// When the first attempt failed since the last one that did not, in milliseconds since 1970.
+    /// When the first snapshot was taken that the receiver has not, in milliseconds since 1970: one
+    /// that is dropped brings nothing nearer.
     behind_ms: Option<u64>,
-    /// When the last one did not.
+    /// When the receiver has taken the last one.
     success_ms: u64,
     counts: Counts,
 }
@@ -358,6 +358,7 @@ impl Buffer {
             return;
         }
         self.bytes += lines.text.len();
+        self.behind_ms.get_or_insert(millis(lines.at));
         self.waiting.push_back(Arc::new(lines));
         if self.is_over { self.give_up() } else { self.trim() }
     }
@@ -373,7 +374,8 @@ impl Buffer {
     fn sent(&mut self) {
         let Some(lines) = self.on_its_way.take() else { return };
         self.bytes -= lines.text.len();
-        (self.behind_ms, self.success_ms) = (None, now_ms());
+        self.behind_ms = self.waiting.front().map(|lines| millis(lines.at));
+        self.success_ms = now_ms();
         self.counts.sent += 1;
         self.counts.sent_lines += lines.count;
         self.counts.error = None;
@@ -413,6 +415,10 @@ impl Buffer {
     }
 }
 
+fn millis(at: Timestamp) -> u64 {
+    u64::try_from(at.millis()).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -448,6 +454,23 @@ mod tests {
             assert_eq!(lengths(&buffer), expect, "{snapshots:?}");
             assert_eq!(buffer.bytes, expect.iter().sum());
             assert_eq!((buffer.counts.dropped, buffer.counts.dropped_lines), dropped);
+        }
+    }
+
+    #[test]
+    fn a_receiver_is_behind_until_it_has_the_newest() {
+        let mut buffer = buffer(10, &[]);
+        let add = |buffer: &mut Buffer, seconds| {
+            let at = Timestamp { seconds, nanos: 0 };
+            buffer.add(Lines { at, ..lines(4) });
+        };
+        (1..4).for_each(|seconds| add(&mut buffer, seconds));
+        // The first one was dropped.
+        assert_eq!((lengths(&buffer), buffer.behind_ms), (vec![4, 4], Some(1000)));
+        for expect in [Some(3000), None] {
+            buffer.begin();
+            buffer.sent();
+            assert_eq!(buffer.behind_ms, expect);
         }
     }
 

@@ -377,7 +377,7 @@ mod tests {
             ),
             (
                 environment! { "OTEL_EXPORTER_OTLP_ENDPOINT" => "https://u:secret#secret@c:x/" },
-                "found \"https://c:x/\"",
+                "found \"https://c:x\"",
             ),
             (environment! { "OTEL_EXPORTER_OTLP_TIMEOUT" => "5s" }, "a number of milliseconds"),
             (environment! { "OTEL_EXPORTER_OTLP_TIMEOUT" => "-1" }, "a number of milliseconds"),
