@@ -21,6 +21,17 @@ use crate::http::{get, get_as};
 use crate::page::{Labels, Page};
 use crate::prometheus::{Bucket, Native, Prometheus, Samples, Series};
 
+/// For how many seconds a receiver is away: as `TALLYBOARD_OUTAGE` says, which is half a minute in
+/// `tests/run`, or a few.
+///
+/// # Panics
+/// When the variable is no number.
+#[must_use]
+pub fn outage() -> u32 {
+    let said = std::env::var("TALLYBOARD_OUTAGE").ok();
+    said.map_or(4, |seconds| seconds.parse().expect("TALLYBOARD_OUTAGE is a number of seconds"))
+}
+
 /// Bounds of the classic buckets of all histograms that have any.
 pub const BOUNDS: &[f64] = &[1.0, 10.0];
 /// A text with all that has to be escaped somewhere.
@@ -109,15 +120,16 @@ impl Service {
         self.page().value(name, &[label]).unwrap_or_else(|| panic!("expected {name}, found none"))
     }
 
-    /// Waits until a receiver of this kind, which is not there, has missed half a minute of what the
-    /// supervisor has, and scrapes all the while.
+    /// Waits until a receiver of this kind, which is not there, has missed as much as [`outage`] says
+    /// of what the supervisor has, and scrapes all the while.
     ///
     /// # Panics
     /// When the page cannot be read, or something was sent or given up.
     pub fn until_missed(&self, target: &str) {
         let own = |name: &str| self.own(&format!("tallyboard_export_{name}"), ("target", target));
-        until(|| (own("lag_seconds") >= 30.0).then_some(()));
-        assert!(own("requests_failed_total") >= 3.0 && own("queue_bytes") > 0.0);
+        let is_long = || own("lag_seconds") >= f64::from(outage());
+        until(|| (is_long() && own("requests_failed_total") >= 3.0).then_some(()));
+        assert!(own("queue_bytes") > 0.0);
         assert_eq!((own("samples_sent_total"), own("samples_failed_total")), (0.0, 0.0));
     }
 
