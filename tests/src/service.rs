@@ -226,18 +226,21 @@ impl Service {
     /// # Panics
     /// As [`check`](Self::check).
     pub fn until_known(&self, shown: Shown, read: impl Fn() -> Samples) {
-        let mut last = String::new();
-        until(|| match self.check(read(), shown) {
-            Ok(()) => Some(()),
-            Err(error) => {
-                // What a watchdog leaves to be read.
-                if error != last {
-                    eprintln!("not yet: {error}");
-                }
-                last = error;
-                None
-            }
-        });
+        until_good(|| self.check(read(), shown));
+    }
+
+    /// Kills the oldest worker that lives, and waits until Prometheus, which knew it a moment ago, knows
+    /// that it has ended.
+    ///
+    /// # Panics
+    /// As [`kill`](Self::kill), or when Prometheus does not answer.
+    pub fn kill_until_stale(&mut self, prometheus: &Prometheus) {
+        let threads = format!("tallyboard_worker_threads{{pid=\"{}\"}}", self.oldest());
+        until(|| (!prometheus.query(&threads).is_empty()).then_some(()));
+        self.kill();
+        until(|| prometheus.query(&threads).is_empty().then_some(()));
+        let written = prometheus.query(&format!("{threads}[1h]"));
+        assert!(written[0]["values"].as_array().is_some_and(|all| !all.is_empty()), "{written:?}");
     }
 
     /// All numbers that were counted, in order.
@@ -324,6 +327,22 @@ impl Service {
             false => Err(format!("expected no others, found {:?}", found.natives)),
         }
     }
+}
+
+/// Waits until something is as it should be, and shows what is not yet: a watchdog leaves that to be
+/// read.
+pub fn until_good(mut check: impl FnMut() -> Result<(), String>) {
+    let mut last = String::new();
+    until(|| match check() {
+        Ok(()) => Some(()),
+        Err(error) => {
+            if error != last {
+                eprintln!("not yet: {error}");
+            }
+            last = error;
+            None
+        }
+    });
 }
 
 /// What is not the same in two sets of series.

@@ -56,12 +56,7 @@ fn prometheus_knows_what_was_counted_whoever_dies() {
     expect_exemplars(&service, &prometheus, "service");
 
     // What a worker was has ended with it, though it was written a moment ago.
-    let threads = format!("tallyboard_worker_threads{{pid=\"{}\"}}", service.oldest());
-    until(|| (!prometheus.query(&threads).is_empty()).then_some(()));
-    service.kill();
-    until(|| prometheus.query(&threads).is_empty().then_some(()));
-    let written = prometheus.query(&format!("{threads}[1h]"));
-    assert!(written[0]["values"].as_array().is_some_and(|all| !all.is_empty()), "{written:?}");
+    service.kill_until_stale(&prometheus);
     check(&service);
 
     service.kill_supervisor();

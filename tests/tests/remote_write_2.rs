@@ -8,7 +8,7 @@
 
 use std::path::PathBuf;
 
-use tallyboard_tests::child::{Watchdog, until};
+use tallyboard_tests::child::Watchdog;
 use tallyboard_tests::page::Labels;
 use tallyboard_tests::prometheus::Prometheus;
 use tallyboard_tests::service::{ODD, Service, Shown, expect_exemplars};
@@ -54,10 +54,7 @@ fn prometheus_3_knows_what_was_counted_and_since_when() {
     check(&service);
     expect_exemplars(&service, &prometheus, "service");
     // What a worker was has ended with it, though it was written a moment ago.
-    let threads = format!("tallyboard_worker_threads{{pid=\"{}\"}}", service.oldest());
-    until(|| (!prometheus.query(&threads).is_empty()).then_some(()));
-    service.kill();
-    until(|| prometheus.query(&threads).is_empty().then_some(()));
+    service.kill_until_stale(&prometheus);
     check(&service);
     service.kill_supervisor();
     service.work(&[3.0]);

@@ -15,7 +15,7 @@ use tallyboard_tests::directory::Directory;
 use tallyboard_tests::http::get;
 use tallyboard_tests::page::Labels;
 use tallyboard_tests::prometheus::{Samples, Series};
-use tallyboard_tests::service::{Service, Shown, outage};
+use tallyboard_tests::service::{Service, Shown, outage, until_good};
 
 const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");
 const VARIABLE: &str = "TALLYBOARD_VICTORIA_METRICS";
@@ -200,17 +200,7 @@ fn what_is_exported_by_otlp_is_what_was_counted() {
     service.until_missed("otlp");
     let victoria = VictoriaMetrics::start_at(address);
     play(&mut service, |service| {
-        let mut last = String::new();
-        until(|| match is_known(service, victoria.numbers()) {
-            Ok(()) => Some(()),
-            Err(error) => {
-                if error != last {
-                    eprintln!("not yet: {error}");
-                }
-                last = error;
-                None
-            }
-        });
+        until_good(|| is_known(service, victoria.numbers()));
     });
     victoria.expect_no_decrease();
     let metadata = victoria.metadata("work_spent_seconds_total");

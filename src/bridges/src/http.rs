@@ -48,8 +48,6 @@ pub(crate) struct Answered {
 /// How much of an exchange there may be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// How long connecting may take.
-    pub(crate) connect: Duration,
     /// How long all of it may take.
     pub(crate) whole: Duration,
     /// Longest answer that is read.
@@ -88,8 +86,8 @@ pub(crate) async fn send(
     // Half of what is left when a refusal comes, so that it is not lost for its reason.
     let patience = || limits.whole.saturating_sub(begun.elapsed()) / 2;
     let whole = async {
-        let limit = limits.connect.min(limits.whole);
-        let connected = within("connection", limit, connect(target, tls, limit)).await?;
+        let connected =
+            within("connection", limits.whole, connect(target, tls, limits.whole)).await?;
         match connected {
             Connected::Plain(stream) => exchange(stream, request, limits.bytes, patience).await,
             Connected::Secure(stream) => exchange(*stream, request, limits.bytes, patience).await,

@@ -1,6 +1,9 @@
 //! An HTTP receiver: where it is, how it is spoken to, and what it answered.
 
 use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -52,6 +55,15 @@ impl Secret {
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+
+    /// Hides the text of a file; a line end behind it is none of it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no text.
+    pub fn from_file(path: &Path) -> io::Result<Self> {
+        let text = fs::read_to_string(path)?;
+        Ok(Self::new(text.trim_end_matches(['\r', '\n'])))
     }
 
     /// The text, for whoever sends it.
@@ -268,7 +280,7 @@ impl Receiver {
             target: Target { is_secure, host, port, authority, path },
             headers: vec![(USER_AGENT, HeaderValue::from_static(AGENT))],
             authorization: None,
-            limits: Limits { connect: Duration::MAX, whole: DEFAULT_TIMEOUT, bytes: MOST_BYTES },
+            limits: Limits { whole: DEFAULT_TIMEOUT, bytes: MOST_BYTES },
             follows_redirects: false,
             tls: Tls::default(),
             loaded: Arc::default(),
@@ -326,13 +338,6 @@ impl Receiver {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.limits.whole = timeout;
-        self
-    }
-
-    /// How long connecting may take, where that is less than the exchange as a whole may.
-    #[must_use]
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.limits.connect = timeout;
         self
     }
 

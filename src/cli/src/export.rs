@@ -297,10 +297,10 @@ impl ExportFlags {
     fn remote_write(&self, url: &str) -> Result<Arc<dyn Outlet>> {
         let mut receiver = Receiver::new(url)?.timeout(self.write_timeout);
         if let (Some(name), Some(file)) = (&self.write_username, &self.write_password_file) {
-            let password = fs::read_to_string(file).with_context(|| {
+            let password = Secret::from_file(file).with_context(|| {
                 format!("cannot read --remote-write.password-file {}", file.display())
             })?;
-            receiver = receiver.basic_auth(name, &password.trim_end_matches(['\r', '\n']).into());
+            receiver = receiver.basic_auth(name, &password);
         }
         for header in &self.write_headers {
             receiver = header.add_to(receiver).context("--remote-write.header")?;
@@ -321,7 +321,7 @@ impl ExportFlags {
 
 /// Whom to trust, and the certificate to show with its key. The one without the other is refused with
 /// the flags.
-fn tls(ca: Option<PathBuf>, identity: Option<(PathBuf, PathBuf)>) -> Tls {
+pub fn tls(ca: Option<PathBuf>, identity: Option<(PathBuf, PathBuf)>) -> Tls {
     let tls = Tls::default();
     let tls = ca.into_iter().fold(tls, Tls::trust);
     identity.into_iter().fold(tls, |tls, (certificate, key)| tls.identity(certificate, key))

@@ -9,7 +9,7 @@ use clap::Args;
 use nix::sys::signal::{SigSet, Signal};
 use tallyboard_bridges::Graphite;
 use tallyboard_bridges::graphite::Status;
-use tallyboard_exposition::sample::FamilySamples;
+use tallyboard_exposition::sample::add_families;
 use tracing::{info, warn};
 
 use crate::source::{self, SourceFlags};
@@ -51,16 +51,6 @@ pub fn run(flags: &GraphiteFlags) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Adds families of its own to those of a supervisor, which may have some of the same names.
-fn add(families: &mut Vec<FamilySamples>, own: Vec<FamilySamples>) {
-    for family in own {
-        match families.iter_mut().find(|known| known.name == family.name) {
-            Some(known) => known.samples.extend(family.samples),
-            None => families.push(family),
-        }
-    }
-}
-
 fn once(graphite: &Graphite, flags: &GraphiteFlags) -> Result<()> {
     let families = flags.source.families()?;
     let pushed = graphite.blocking_push(&families, &flags.prefix)?;
@@ -81,9 +71,9 @@ fn regularly(graphite: &Graphite, interval: Duration, flags: &GraphiteFlags) -> 
     let known = Arc::clone(&status);
     let families = move || {
         let mut families = source.families().map_err(|error| crate::text_of(&error))?;
-        // Who names metrics wants no others.
+        // Who names metrics wants no others. A supervisor has some of the same names.
         let own = known.get().filter(|_| source.metrics.is_empty()).map(Status::families);
-        add(&mut families, own.unwrap_or_default());
+        add_families(&mut families, own.into_iter().flatten());
         Ok::<_, String>(families)
     };
     let pushes = graphite.start(interval, &flags.prefix, families)?;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
-use tallyboard_bridges::{Pushgateway, Receiver, Secret, Tls};
+use tallyboard_bridges::{Pushgateway, Receiver, Secret};
 
+use crate::export::tls;
 use crate::repeat;
 use crate::source::{SourceFlags, duration};
 
@@ -115,34 +116,25 @@ impl PushFlags {
         if self.follow_redirects {
             receiver = receiver.follow_redirects();
         }
-        let tls = self.tls();
+        let identity = self.tls_cert.clone().zip(self.tls_key.clone());
+        let is_plain = self.tls_ca.is_none() && identity.is_none();
         ensure!(
-            tls.is_none() || receiver.is_secure() || self.follow_redirects,
+            is_plain || receiver.is_secure() || self.follow_redirects,
             "expected a URL with https:// where there is --tls.ca or --tls.cert, found {receiver}; \
              correct it, or leave these out"
         );
-        let receiver = receiver.tls(tls.unwrap_or_default());
+        let receiver = receiver.tls(tls(self.tls_ca.clone(), identity));
         let mut gateway = Pushgateway::at(receiver, &self.job)?;
         for (name, value) in self.grouping.iter().flat_map(|Pairs(pairs)| pairs) {
             gateway = gateway.grouping(name, value)?;
         }
         Ok(if self.gzip { gateway.gzip() } else { gateway })
     }
-
-    /// How certificates are used, where a flag says so.
-    fn tls(&self) -> Option<Tls> {
-        let trusting = self.tls_ca.as_ref().map(|file| Tls::default().trust(file));
-        match self.tls_cert.as_ref().zip(self.tls_key.as_ref()) {
-            Some((cert, key)) => Some(trusting.unwrap_or_default().identity(cert, key)),
-            None => trusting,
-        }
-    }
 }
 
 fn password(file: &Path) -> Result<Secret> {
-    let text = std::fs::read_to_string(file);
-    let text = text.with_context(|| format!("cannot read a password from {}", file.display()))?;
-    Ok(Secret::new(text.trim_end_matches(['\r', '\n'])))
+    let read = Secret::from_file(file);
+    read.with_context(|| format!("cannot read a password from {}", file.display()))
 }
 
 /// Labels, one on each line.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use tallyboard_exposition::format::Format;
+use tallyboard_exposition::negotiation::EVERYTHING;
 use tallyboard_exposition::parse::{self, Options};
 use tallyboard_exposition::sample::FamilySamples;
 use tallyboard_supervisor::ask;
@@ -14,10 +15,6 @@ use tracing::warn;
 use crate::fetch;
 use crate::find;
 use crate::flags::{ANSWER_TIMEOUT, WhichFlags};
-
-/// What a supervisor is asked for: the one format that has all there is, exemplars, start
-/// timestamps, native histograms and types, with names as they are.
-const EVERYTHING: &str = "application/openmetrics-text;version=2.0.0;escaping=allow-utf-8";
 
 /// Where snapshots are from: an arena, unless there is a document.
 #[derive(Args, Clone, Debug, Default)]

@@ -7,7 +7,7 @@ use tallyboard_exposition::cells::{
 };
 use tallyboard_exposition::format::Format;
 use tallyboard_exposition::native::Counted;
-use tallyboard_exposition::negotiation::negotiate;
+use tallyboard_exposition::negotiation::{EVERYTHING, negotiate};
 use tallyboard_exposition::parse::{Options, parse};
 use tallyboard_exposition::sample::{Exemplar, FamilySamples, Sample, Timestamp, Value};
 use tallyboard_proto::control::{MAX_MESSAGE_BYTES, Reply, Request, decode, encode};
@@ -25,10 +25,6 @@ use crate::state::State;
 
 /// How long an exposition of the whole service may take.
 const EXPOSITION_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What the supervisor is asked for where all there is is wanted: the one format that has exemplars,
-/// start timestamps, native histograms and types, with names as they are.
-const EVERYTHING: &str = "application/openmetrics-text;version=2.0.0;escaping=allow-utf-8";
 
 /// An exposition: its content type, and its bytes.
 pub type Exposition = (String, Vec<u8>);

@@ -41,6 +41,10 @@ impl Negotiated {
     }
 }
 
+/// What is asked for where all there is is wanted: the one format that has exemplars, start timestamps,
+/// native histograms and types, with names as they are. It is [`Format::OpenMetrics200`].
+pub const EVERYTHING: &str = "application/openmetrics-text;version=2.0.0;escaping=allow-utf-8";
+
 /// What a reader with this header `Accept` gets; without the header it is empty.
 ///
 /// Of the formats that the reader wants most it is the one that it names most exactly, and of those

@@ -203,6 +203,16 @@ pub struct FamilySamples {
     pub samples: Vec<Sample>,
 }
 
+/// Adds families to others: those of one name become one.
+pub fn add_families(all: &mut Vec<FamilySamples>, more: impl IntoIterator<Item = FamilySamples>) {
+    for family in more {
+        match all.iter_mut().find(|known| known.name == family.name) {
+            Some(known) => known.samples.extend(family.samples),
+            None => all.push(family),
+        }
+    }
+}
+
 impl FamilySamples {
     /// A family without unit and samples.
     #[must_use]

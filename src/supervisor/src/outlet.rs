@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tallyboard_exposition::sample::FamilySamples;
+use tallyboard_exposition::sample::{FamilySamples, add_families};
 use tallyboard_segment::process::spawn_quiet;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
@@ -109,12 +109,7 @@ impl Drop for End {
 
 /// What all outlets have counted: one family for each name.
 pub(crate) fn families(outlets: &[Arc<dyn Outlet>]) -> Vec<FamilySamples> {
-    let mut all: Vec<FamilySamples> = Vec::new();
-    for family in outlets.iter().flat_map(|outlet| outlet.families()) {
-        match all.iter_mut().find(|known| known.name == family.name) {
-            Some(known) => known.samples.extend(family.samples),
-            None => all.push(family),
-        }
-    }
+    let mut all = Vec::new();
+    add_families(&mut all, outlets.iter().flat_map(|outlet| outlet.families()));
     all
 }
