@@ -145,7 +145,8 @@ assert p.REGISTRY.get_sample_value("app_s") == 5
 
 
 @every_version
-def test_a_private_gauge_has_the_value_of_the_newest_time(board, version):
+@pytest.mark.parametrize("private", ["", "1"], ids=["shared", "private"])
+def test_a_gauge_of_another_registry_has_the_value_of_the_newest_time(board, version, private):
     run_on(
         board,
         version,
@@ -160,8 +161,9 @@ one.set(4)
 one.set(5, timestamp=time.time() - 60)
 assert mine.get_sample_value("app_g", {"l": "one"}) == 4
 """,
+        TALLYBOARD_PRIVATE_REGISTRIES=private,
     )
-    assert "app_g" not in str(board.samples())
+    assert board.samples().get('app_g{l="one"}') == (None if private else 4)
 
 
 @every_version

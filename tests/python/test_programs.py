@@ -276,14 +276,15 @@ assert lines("app_c") == ["app_c_total 4"] and 'app_l{l="z"} 1' in lines("app_l"
 p.REGISTRY.unregister(c)
 p.Counter("app_c", "C.").inc()
 assert lines("app_c") == ["app_c_total 1"]
-# What was private counts in the arena as well from then on.
+# One of another registry counts in the arena whatever the default one has.
 mine = p.CollectorRegistry()
-private = p.Counter("app_p", "P.", ["l"], registry=mine); private.labels("x").inc(5)
-assert lines("app_p") == []
-p.REGISTRY.register(private)
-private.labels("y").inc()
-assert lines("app_p") == ['app_p_total{l="x"} 5', 'app_p_total{l="y"} 1']
-assert mine.get_sample_value("app_p_total", {"l": "x"}) == 5
+own = p.Counter("app_p", "P.", ["l"], registry=mine); own.labels("x").inc(5)
+p.REGISTRY.register(own)
+own.labels("y").inc()
+p.REGISTRY.unregister(own)
+own.labels("y").inc()
+assert lines("app_p") == ['app_p_total{l="x"} 5', 'app_p_total{l="y"} 2']
+assert mine.get_sample_value("app_p_total", {"l": "y"}) == 2
 """,
     )
 
@@ -306,7 +307,8 @@ shared = Mine("app_m", "M.", ["env", "x"])
 private = Mine("app_p", "P.", ["env", "x"], registry=mine)
 for metric in (shared, private, copy.copy(shared), copy.copy(private)):
     metric.labels(x="1").inc()
-assert lines("app_m_") == ['app_m_total{env="test",x="1"} 2'] and lines("app_p") == []
+assert lines("app_m_") == ['app_m_total{env="test",x="1"} 2']
+assert lines("app_p_") == ['app_p_total{env="test",x="1"} 2']
 assert mine.get_sample_value("app_p_total", {"env": "test", "x": "1"}) == 2
 Most("app_most", "M.").set("5")
 assert lines("app_most") == ["app_most 5"]
@@ -407,7 +409,7 @@ assert tallyboard.install(os.environ.pop("ADDRESS")) == []
 """
 
 
-def test_private_metrics_are_none_of_those_that_move(board):
+def test_metrics_of_every_registry_move(board):
     run_with(
         board,
         MOVED
@@ -417,8 +419,12 @@ private.labels("x").inc(); private.labels("new").inc(); gauge.inc()
 info.labels("x").info({"a": "2"}); info.labels("new").info({"a": "3"})
 in_child(increase)
 expected = ['app_both_total 4', 'app_c_total 3', 'app_e{l="x",app_e="a"} 1',
-            'app_e{l="x",app_e="b"} 0', 'app_i_info 1']
-assert lines("app_") == expected, lines("app_")
+            'app_e{l="x",app_e="b"} 0', 'app_i_info 1', 'app_p_total{l="x"} 2',
+            'app_p_total{l="new"} 1', f'app_pg{{pid="{os.getpid()}"}} 4',
+            'app_pi_info{l="x",a="2"} 1', 'app_pi_info{l="new",a="3"} 1']
+assert sorted(lines("app_")) == sorted(expected), lines("app_")
+assert other.get_sample_value("app_pg") == 4
+assert mine.get_sample_value("app_p_total", {"l": "x"}) == 2
 assert lines("target_info") == ['target_info{env="test"} 1']
 assert lines("app_both_total", held[0]()) == ["app_both_total 4.0"]
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics

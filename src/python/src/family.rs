@@ -73,17 +73,29 @@ impl Definition {
 impl Family {
     /// One number of the series with these label values. `part` is the suffix of its sample in
     /// prometheus_client: `_count` and `_sum` of a summary, `_sum` and `_bucket` of a histogram, of
-    /// which `bound` is the upper bound.
-    #[pyo3(signature = (values, part="", bound=f64::INFINITY))]
+    /// which `bound` is the upper bound. One that `is_by_itself` also keeps what is done by it alone.
+    #[pyo3(signature = (values, part="", bound=f64::INFINITY, is_by_itself=false))]
     fn value(
         &self,
         py: Python<'_>,
         values: Vec<String>,
         part: &str,
         bound: f64,
+        is_by_itself: bool,
     ) -> PyResult<Value> {
         let found = py.detach(|| self.part(&values, part, bound)).map_err(refused)?;
-        found.map(Value::new).ok_or_else(|| self.no_such_part(part))
+        let part = found.ok_or_else(|| self.no_such_part(part))?;
+        Ok(Value::new(part, is_by_itself))
+    }
+
+    /// A number that the arena does not take, of a metric that is exposed by itself. The counter with
+    /// these values says how often it was used.
+    fn refused(&self, py: Python<'_>, values: Vec<String>) -> PyResult<Value> {
+        let Metrics::Counter(family) = &self.metrics else {
+            return Err(self.no_such_part("refused"));
+        };
+        let uses = py.detach(|| family.with(&values)).map_err(refused)?;
+        Ok(Value::new(Part::refused(uses), true))
     }
 
     /// Removes the series with these label values from this process; says whether it was there.

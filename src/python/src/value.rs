@@ -7,11 +7,14 @@ use tallyboard::raw::Series;
 use tallyboard::{Counter, Gauge, Histogram, Summary};
 
 use crate::collector::pairs;
+use crate::own::Own;
 
 /// What `prometheus_client.values.ValueClass` makes, counted in shared memory.
 #[pyclass(frozen, module = "tallyboard._native")]
 pub(crate) struct Value {
     part: Part,
+    /// What the metric shows by itself, where it is exposed by itself.
+    own: Option<Box<Own>>,
 }
 
 /// A number, and the series that it is in.
@@ -27,11 +30,18 @@ enum Number {
     Count(usize, bool),
     /// The float cell at this index.
     Sum(usize),
+    /// What is done to a number that the arena does not take.
+    Refused(Counter),
 }
 
 impl Part {
     pub(crate) fn counter(counter: Counter) -> Self {
         Self { series: Series::of(&counter), number: Number::Counter(counter) }
+    }
+
+    /// A number that the arena does not take: the counter says how often it was used.
+    pub(crate) fn refused(counter: Counter) -> Self {
+        Self { series: Series::of(&counter), number: Number::Refused(counter) }
     }
 
     /// A gauge begins at 0, as those of prometheus_client do, in the modes in which a 0 of a process
@@ -74,6 +84,9 @@ impl Value {
     fn inc(&self, py: Python<'_>, amount: f64) {
         self.arrive(py);
         self.add(amount);
+        if let Some(own) = &self.own {
+            own.add(amount);
+        }
     }
 
     /// Sets a gauge. Anything else begins anew, for all processes, with this value.
@@ -81,10 +94,15 @@ impl Value {
     fn set(&self, py: Python<'_>, value: f64, timestamp: Option<f64>) {
         // prometheus_client says when, which is now; the registry's clock is the same in all
         // processes, and never goes back. A time of the application's own comes to `set_at`.
-        let _ = timestamp;
+        match (&self.own, timestamp) {
+            (Some(own), Some(timestamp)) => own.set_at(value, timestamp),
+            (Some(own), None) => own.set(value),
+            (None, _) => {}
+        }
         self.arrive(py);
         match &self.part.number {
             Number::Gauge(gauge) => gauge.set(value),
+            Number::Refused(uses) => uses.inc(),
             _ => {
                 py.detach(|| self.part.series.reset());
                 self.add(value);
@@ -95,7 +113,12 @@ impl Value {
     /// Sets a gauge as it was at a time, in seconds since 1970: of all processes the newest counts,
     /// and what is not newer changes nothing. In the modes that have no order it is set as always.
     fn set_at(&self, py: Python<'_>, value: f64, timestamp: f64) {
-        let Number::Gauge(gauge) = &self.part.number else { return self.set(py, value, None) };
+        let Number::Gauge(gauge) = &self.part.number else {
+            return self.set(py, value, Some(timestamp));
+        };
+        if let Some(own) = &self.own {
+            own.set_at(value, timestamp);
+        }
         self.arrive(py);
         // What is no time since 1970 is older than all others.
         let since = Duration::try_from_secs_f64(timestamp).ok();
@@ -107,19 +130,26 @@ impl Value {
         }
     }
 
-    /// What this process has counted.
+    /// What this process has counted: this metric alone, where it is exposed by itself.
     fn get(&self, py: Python<'_>) -> f64 {
+        if let Some(own) = &self.own {
+            return own.get();
+        }
         let own = |cell| self.part.series.own(cell);
         py.detach(|| match &self.part.number {
             Number::Counter(_) => own(0) as f64 + f64::from_bits(own(1)),
             Number::Gauge(_) => f64::from_bits(own(0)),
             Number::Count(cell, _) => own(*cell) as f64,
             Number::Sum(cell) => f64::from_bits(own(*cell)),
+            Number::Refused(_) => 0.0,
         })
     }
 
     /// Keeps an exemplar of prometheus_client. One that is not well formed is left out.
     fn set_exemplar(&self, exemplar: &Bound<'_, PyAny>) {
+        if let Some(own) = &self.own {
+            own.set_exemplar(exemplar.clone().unbind());
+        }
         let bucket = match &self.part.number {
             Number::Counter(_) => None,
             Number::Count(cell, true) => Some(*cell),
@@ -131,15 +161,17 @@ impl Value {
         }
     }
 
-    /// Exemplars are in the exposition of the service alone.
-    fn get_exemplar(&self) -> Option<Py<PyAny>> {
-        None
+    /// The exemplar of a metric that is exposed by itself; those of others are in the exposition of
+    /// the service alone.
+    fn get_exemplar(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.own.as_ref()?.exemplar(py)
     }
 }
 
 impl Value {
-    pub(crate) fn new(part: Part) -> Self {
-        Self { part }
+    /// A number, which keeps what is done by it alone where its metric is exposed by itself.
+    pub(crate) fn new(part: Part, is_by_itself: bool) -> Self {
+        Self { part, own: is_by_itself.then(Box::default) }
     }
 
     /// Lets go of the interpreter's lock for the first use in this process.
@@ -158,6 +190,7 @@ impl Value {
             Number::Gauge(gauge) => gauge.add(amount),
             Number::Count(cell, _) => self.part.series.count(*cell, amount as u64),
             Number::Sum(cell) => self.part.series.sum(*cell, amount),
+            Number::Refused(uses) => uses.inc(),
         }
     }
 }

@@ -73,9 +73,33 @@ def quietly(name: str, act: Callable[[], object]) -> None:
         warn_once(name, error)
 
 
-def is_private(metric: Any) -> bool:
-    """Whether a metric belongs to a private registry."""
-    return bool(getattr(metric, "_tallyboard_private", False))
+def keeps_registries_private() -> bool:
+    """Whether ``TALLYBOARD_PRIVATE_REGISTRIES`` has the metrics of registries of the application's
+    own count in their process alone."""
+    return os.environ.get("TALLYBOARD_PRIVATE_REGISTRIES", "") not in ("", "0")
+
+
+def counts_alone(metric: Any) -> bool:
+    """Whether a metric counts in this process alone."""
+    return bool(getattr(metric, "_tallyboard_alone", False))
+
+
+def is_by_itself(metric: Any) -> bool:
+    """Whether a metric also keeps what is counted by it alone: one of another registry than the
+    default one, or of none yet, may be exposed by itself."""
+    return bool(getattr(metric, "_tallyboard_by_itself", False))
+
+
+def refused_value(name: str) -> _native.Value:
+    """A number of a metric that the arena does not take: it counts in this process, and the arena
+    counts how often it did."""
+    family = registry().family(
+        "counter",
+        "python_refused_operations",
+        "Operations of metrics that the arena does not take, by the name of the metric.",
+        labels=["metric"],
+    )
+    return family.refused([name])
 
 
 def family_of(metric: Any) -> _native.Family:

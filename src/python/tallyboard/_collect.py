@@ -6,7 +6,7 @@ from __future__ import annotations
 import gc
 import importlib
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -61,14 +61,6 @@ def _reordered(metric: Any) -> Iterator[Any]:
         yield from sorted(samples, key=place)
 
 
-def restricted(names: Collection[str]) -> Iterator[Any]:
-    """The samples of the whole service that have these names."""
-    for metric in metrics(sorted(names)):
-        metric.samples = [sample for sample in metric.samples if sample.name in names]
-        if metric.samples:
-            yield metric
-
-
 def without_created(collected: Iterable[Any]) -> Iterator[Any]:
     """Metrics without the created times of their series."""
     for metric in collected:
@@ -102,16 +94,6 @@ def _lines_without_created(found: bytes) -> Iterator[bytes]:
 def shows_arena() -> bool:
     """Whether the default registry is the arena."""
     return not _arena.is_local() and not _hook.has_failed()
-
-
-def is_arena(registry: Any) -> bool:
-    """Whether all that a registry exposes is the arena: the default one, and one that holds a
-    ``MultiProcessCollector`` and nothing else."""
-    if any(registry is default for default in defaults):
-        return shows_arena()
-    collectors = list(getattr(registry, "_collector_to_names", ()))
-    has_more = len(collectors) != 1 or getattr(registry, "_target_info", None)
-    return not has_more and collects_arena(collectors[0])
 
 
 def collects_arena(collector: Any) -> bool:

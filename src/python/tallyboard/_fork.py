@@ -43,6 +43,10 @@ class _ArenaCollector:
         """Nothing: the names of the arena are those of the metrics that a registry has itself."""
         return []
 
+    def says_all(self) -> bool:
+        """Whether it says what the arena has, which one that is derived from it may not."""
+        return type(self).collect is _ArenaCollector.collect
+
     def collect(self, blocking: bool = True) -> Iterable[Any]:
         # The files that this stands for have no created times either.
         collected = _collect.without_created(_collect.metrics())

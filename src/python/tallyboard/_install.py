@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from . import _collect, _hook, _moves
+from . import _arena, _collect, _hook, _moves
 
 #: Who comes second finds everything replaced.
 _installing = threading.Lock()
@@ -45,8 +45,8 @@ def _replace() -> Iterator[str]:
     before = {module.__name__: dict(vars(module)) for module in fresh}
     for module in fresh:
         if module.__name__ == "prometheus_client.values":
-            # What threads make from here on of a private metric is private too.
-            _keep_private()
+            # What threads make from here on of a metric counts where the metric does.
+            _mark_own()
         _hook.patch(module)
     if _hook.has_failed():
         yield "everything: prometheus_client could not be replaced; the log says why"
@@ -54,12 +54,12 @@ def _replace() -> Iterator[str]:
     for module in fresh:
         _rebind(before[module.__name__], vars(module))
     # What is made from here on is made in the arena.
-    for metric in _keep_private():
-        yield from _moves.share(metric)
+    for metric, by_itself in _mark_own():
+        yield from _moves.share(metric, by_itself)
     registry: Any = sys.modules.get("prometheus_client.registry")
     if registry in fresh:
         for collector in _collectors(registry.REGISTRY):
-            if not hasattr(collector, "_tallyboard_private"):
+            if not hasattr(collector, "_tallyboard_alone"):
                 _collect.bridge(registry.REGISTRY, collector)
         if getattr(registry.REGISTRY, "_target_info", None):
             _collect.set_target(registry.REGISTRY._target_info)
@@ -102,26 +102,27 @@ def _collectors(registry: Any) -> list[Any]:
     return list(getattr(registry, "_collector_to_names", ()))
 
 
-def _keep_private() -> list[Any]:
-    """Has the metrics of private registries count in this process. Gives those of the default
-    registry, and of none, which were made before the values were replaced."""
+def _mark_own() -> list[tuple[Any, bool]]:
+    """Says of the metrics of registries of the application's own what they are. Gives the metrics
+    that were made before the values were replaced, and are to count in the arena, with whether they
+    also keep what is counted by them alone."""
     module: Any = sys.modules.get("prometheus_client.metrics")
     if module is None:
         return []
     default = module.REGISTRY
     registries = [each for each in _instances(type(default)) if each is not default]
-    private = {id(metric) for each in registries for metric in _collectors(each)}
-    private -= {id(metric) for metric in _collectors(default)}
-    others = []
+    in_default = {id(metric) for metric in _collectors(default)}
+    own = {id(metric) for each in registries for metric in _collectors(each)} - in_default
+    moving = []
     for metric in _instances(module.MetricWrapperBase):
         if not hasattr(metric, "_labelvalues") or metric._labelvalues:
             continue
-        known = vars(metric).get("_tallyboard_private")
-        if known or (known is None and id(metric) in private):
-            _moves.make_private(metric)
-        elif known is None:
-            others.append(metric)
-    return others
+        is_known = "_tallyboard_alone" in vars(metric)
+        if id(metric) in own and not is_known:
+            _moves.mark(metric, _arena.keeps_registries_private(), by_itself=True)
+        if not _arena.counts_alone(metric) and (id(metric) in own or not is_known):
+            moving.append((metric, id(metric) not in in_default))
+    return moving
 
 
 def _stale_collectors() -> Iterator[str]:

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import _arena, _hook, _native
+from . import _arena, _callbacks, _hook, _native
 
 #: Positions behind `self` in the constructors of metrics, and in that of gauges.
 _REGISTRY, _LABELVALUES, _MODE = 6, 7, 8
@@ -31,7 +31,7 @@ def patch_metrics(metrics: Any) -> None:
     """What metrics do beside their values."""
     base = metrics.MetricWrapperBase
     # One that a thread is still making as the values are replaced is a metric too.
-    base._tallyboard_private = False
+    base._tallyboard_alone = base._tallyboard_by_itself = False
     if hasattr(metrics, "warnings"):
         metrics.warnings = _Warnings()
     _patch_construction(base, metrics.REGISTRY)
@@ -49,7 +49,7 @@ def patch_metrics(metrics: Any) -> None:
 
     def set_function(original: Any, self: Any, f: Callable[[], float]) -> None:
         original(self, f)
-        _shared(self, lambda family: family.set_function(list(self._labelvalues), f))
+        _shared(self, lambda family: _callbacks.set_function(family, self, f))
 
     def begin(original: Any, self: Any, *arguments: Any, **keywords: Any) -> None:
         original(self, *arguments, **keywords)
@@ -97,7 +97,7 @@ def wrap(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
 
 
 def _shared(metric: Any, act: Callable[[_native.Family], object]) -> None:
-    if not _arena.is_private(metric) and not _hook.has_failed():
+    if not _arena.counts_alone(metric) and not _hook.has_failed():
         _arena.quietly(metric._name, lambda: act(_arena.family_of(metric)))
 
 
@@ -110,10 +110,12 @@ def _patch_construction(base: Any, default: Any) -> None:
         registry = given(_REGISTRY, ("registry",), default)
         # Before 0.11 the name had no underscore.
         is_child = bool(given(_LABELVALUES, ("_labelvalues", "labelvalues"), None))
-        private = registry is not None and registry is not default
+        is_own = registry is not None and registry is not default
+        alone, by_itself = is_own and _arena.keeps_registries_private(), registry is not default
         if is_child:
-            private = _arena.is_private(_parent(base))
-        self._tallyboard_private = private
+            parent = _parent(base)
+            alone, by_itself = _arena.counts_alone(parent), _arena.is_by_itself(parent)
+        self._tallyboard_alone, self._tallyboard_by_itself = alone, by_itself
         before = getattr(_arena.making, "metric", None)
         _arena.making.metric = self
         try:
@@ -172,7 +174,8 @@ def _patch_removal(base: Any) -> None:
 
 def _children(metric: Any) -> dict[tuple[str, ...], Any]:
     """The children of a metric with labels, by their values."""
-    children: dict[tuple[str, ...], Any] = vars(metric).get("_metrics", {})
+    # Not `vars`: an object that was asked for its dictionary is slower from then on.
+    children: dict[tuple[str, ...], Any] = getattr(metric, "_metrics", {})
     return children
 
 
@@ -205,14 +208,20 @@ def _patch_times(gauge: Any) -> None:
             self._tallyboard_at = at
             set_now(self, value, at) if takes_time else set_now(self, value)
 
+    def set_here(self: Any, value: float, at: float) -> None:
+        """Sets a gauge that remembers itself when it was set."""
+        if isinstance(getattr(self, "_value", None), _native.Value):
+            self._value.set(float(value), at)
+        else:
+            set_at(self, value, at)
+
     @functools.wraps(set_now)
     def set_value(self: Any, value: float, timestamp: float | None = None) -> None:
         is_ordered = self._multiprocess_mode in _ORDERED
         if timestamp is not None and is_ordered:
             set_at(self, value, float(timestamp))
-        elif is_ordered and _arena.is_private(self):
-            # Nobody else remembers when.
-            set_at(self, value, time.time())
+        elif is_ordered and _arena.is_by_itself(self):
+            set_here(self, value, time.time())
         else:
             set_now(self, value)
 

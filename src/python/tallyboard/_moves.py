@@ -11,21 +11,22 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from . import _arena, _native
+from . import _arena, _callbacks, _native
 
 
-def make_private(metric: Any) -> None:
-    """Has a metric count in this process alone, and all children that it has and will have."""
-    metric._tallyboard_private = True
+def mark(metric: Any, alone: bool, by_itself: bool) -> None:
+    """Says of a metric, and of all children that it has and will have, whether it counts in this
+    process alone, and whether it also keeps what is counted by it alone."""
+    metric._tallyboard_alone, metric._tallyboard_by_itself = alone, by_itself
     for child in _children(metric):
-        child._tallyboard_private = True
+        child._tallyboard_alone, child._tallyboard_by_itself = alone, by_itself
 
 
-def share(metric: Any) -> Iterator[str]:
+def share(metric: Any, by_itself: bool) -> Iterator[str]:
     """Gives a metric and its children values in the arena. Says what could not be moved."""
-    metric._tallyboard_private = False
+    metric._tallyboard_alone, metric._tallyboard_by_itself = False, by_itself
     for each in [metric, *_children(metric)]:
-        each._tallyboard_private = False
+        each._tallyboard_alone, each._tallyboard_by_itself = False, by_itself
         try:
             if each._is_observable():
                 _share_one(each)
@@ -36,7 +37,7 @@ def share(metric: Any) -> Iterator[str]:
 def part(metric: Any) -> None:
     """Gives a metric and its children values of this process, and takes its series out of the
     arena."""
-    make_private(metric)
+    mark(metric, alone=True, by_itself=_arena.is_by_itself(metric))
     for each in [metric, *_children(metric)]:
         if each._is_observable() and each._type not in ("info", "stateset"):
             _renew(each)
@@ -48,7 +49,8 @@ def part(metric: Any) -> None:
 
 
 def _children(metric: Any) -> list[Any]:
-    if "_metrics" not in vars(metric):
+    # Not `vars`: an object that was asked for its dictionary is slower from then on.
+    if getattr(metric, "_metrics", None) is None:
         return []
     # A child that another thread has begun to make is among them when that is done; one that is
     # begun later asks the metric where it counts.
@@ -63,7 +65,7 @@ def _share_one(metric: Any) -> None:
     function = _function_of(vars(metric).get("_child_samples"))
     _renew(metric)
     if function is not None:
-        _arena.family_of(metric).set_function(list(metric._labelvalues), function)
+        _callbacks.set_function(_arena.family_of(metric), metric, function)
 
 
 def _say(metric: Any, family: _native.Family, labels: list[str]) -> None:

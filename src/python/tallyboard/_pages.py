@@ -8,41 +8,61 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import _arena, _collect, _hook, _moves, _native
+from . import _arena, _collect, _hook, _moves, _native, _registries
 from ._instruments import wrap
 
 
 def patch_registry(registry: Any) -> None:
-    """What the default registry collects, and what is registered there that is no metric."""
+    """What a registry collects that shows the arena, and what is registered in which."""
     default = registry.REGISTRY
     base = registry.CollectorRegistry
     _collect.defaults.append(default)
 
     def collect(original: Any, self: Any) -> Iterable[Any]:
-        collected: Iterable[Any] = _collect.metrics() if is_shared(self) else original(self)
+        is_shown = _registries.shows_arena(self)
+        collected: Iterable[Any] = _registries.collect(self) if is_shown else original(self)
         return collected
 
     def collect_restricted(original: Any, self: Any) -> Iterable[Any]:
-        if is_shared(self._registry):
-            return _collect.restricted(self._name_set)
-        collected: Iterable[Any] = original(self)
-        return collected
+        restricted: Iterable[Any]
+        if _registries.shows_arena(self._registry):
+            restricted = _registries.restricted(self._registry, self._name_set)
+        else:
+            restricted = original(self)
+        return restricted
 
     def restricted_registry(original: Any, self: Any, names: Iterable[str]) -> Any:
-        return _Restricted(names) if is_shared(self) else original(self, names)
+        is_shown = _registries.shows_arena(self)
+        return _Restricted(self, set(names)) if is_shown else original(self, names)
 
-    def is_shared(self: Any) -> bool:
-        return self is default and _collect.shows_arena()
+    wrap(base, "collect", collect)
+    if hasattr(registry, "RestrictedRegistry"):
+        wrap(registry.RestrictedRegistry, "collect", collect_restricted)
+    else:
+        wrap(base, "restricted_registry", restricted_registry)
+    _patch_registration(base, default)
+
+
+def _patch_registration(base: Any, default: Any) -> None:
+    """Where a metric counts that is registered, and what is registered in the default registry that
+    is no metric."""
 
     def register(original: Any, self: Any, collector: Any) -> None:
         original(self, collector)
-        if self is not default:
+        if _hook.has_failed():
             return
-        if not is_metric(collector):
+        if is_metric(collector):
+            by_itself = self is not default or _arena.is_by_itself(collector)
+            move_in(collector, by_itself, self is not default and _arena.keeps_registries_private())
+        elif self is default:
             _collect.bridge(default, collector)
-        elif _arena.is_private(collector) and not _hook.has_failed():
-            for missed in _moves.share(collector):
-                _arena.warn_once(collector._name, ValueError(missed))
+
+    def move_in(metric: Any, by_itself: bool, is_kept: bool) -> None:
+        if not _arena.counts_alone(metric):
+            _moves.mark(metric, alone=False, by_itself=by_itself)
+        elif not is_kept:
+            for missed in _moves.share(metric, by_itself):
+                _arena.warn_once(metric._name, ValueError(missed))
 
     def unregister(original: Any, self: Any, collector: Any) -> None:
         original(self, collector)
@@ -50,36 +70,37 @@ def patch_registry(registry: Any) -> None:
             return
         if not is_metric(collector):
             _collect.unbridge(collector)
-        elif not _arena.is_private(collector) and not _hook.has_failed():
+        elif not is_counting_still(collector) and not _hook.has_failed():
             _arena.quietly(collector._name, lambda: _moves.part(collector))
 
+    def is_counting_still(metric: Any) -> bool:
+        # One of another registry, or of none, counts in the arena whatever the default one has.
+        is_kept = _arena.keeps_registries_private()
+        return _arena.counts_alone(metric) or (_arena.is_by_itself(metric) and not is_kept)
+
     def is_metric(collector: Any) -> bool:
-        return hasattr(collector, "_tallyboard_private")
+        return hasattr(collector, "_tallyboard_alone")
 
     def set_target_info(original: Any, self: Any, labels: dict[str, str] | None) -> None:
         original(self, labels)
         if self is default:
             _collect.set_target(labels)
 
-    wrap(base, "collect", collect)
     wrap(base, "register", register)
     wrap(base, "unregister", unregister)
     if hasattr(base, "set_target_info"):
         wrap(base, "set_target_info", set_target_info)
-    if hasattr(registry, "RestrictedRegistry"):
-        wrap(registry.RestrictedRegistry, "collect", collect_restricted)
-    else:
-        wrap(base, "restricted_registry", restricted_registry)
 
 
 class _Restricted:
-    """Some samples of the default registry, where the version has no class for that."""
+    """Some samples of a registry that shows the arena, where the version has no class for that."""
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self._names = set(names)
+    def __init__(self, registry: Any, names: set[str]) -> None:
+        self._registry = registry
+        self._names = names
 
     def collect(self) -> Iterable[Any]:
-        return _collect.restricted(self._names)
+        return _registries.restricted(self._registry, self._names)
 
 
 def patch_openmetrics(openmetrics: Any) -> None:
@@ -90,7 +111,7 @@ def patch_openmetrics(openmetrics: Any) -> None:
     def generate_latest(
         original: Any, registry: Any, escaping: str = "underscores", version: str = latest
     ) -> bytes:
-        if not _collect.is_arena(registry):
+        if not _registries.is_arena(registry):
             page: bytes = original(registry, *_known(original, escaping, version))
             return page
         accept = f"application/openmetrics-text;version={version};escaping={escaping}"
@@ -111,7 +132,7 @@ def patch_exposition(exposition: Any) -> None:
     def generate_latest(
         original: Any, registry: Any = exposition.REGISTRY, escaping: str = "underscores"
     ) -> bytes:
-        if not _collect.is_arena(registry):
+        if not _registries.is_arena(registry):
             page: bytes = original(registry, *_known(original, escaping))
             return page
         # The answer to no header is the one format that has no escaping of its own.
@@ -149,7 +170,7 @@ def _bake(exposition: Any) -> Callable[..., _Baked]:
         disable_compression: bool,
     ) -> _Baked:
         try:
-            if not _collect.is_arena(registry) or "name[]" in params:
+            if not _registries.is_arena(registry) or "name[]" in params:
                 baked: _Baked = original(
                     registry, accept_header, accept_encoding_header, params, disable_compression
                 )

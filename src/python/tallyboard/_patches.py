@@ -1,7 +1,8 @@
 """What is replaced in each module of ``prometheus_client``.
 
-The replacements keep names, signatures and what they give. Metrics of the default registry, and
-those of none, count in the arena; those of a private ``CollectorRegistry`` stay in this process.
+The replacements keep names, signatures and what they give. Metrics count in the arena whatever
+their registry is, as in files. Those of a ``CollectorRegistry`` of the application's own also keep
+what is counted by them in this process, which is what that registry shows.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ _known = list(_VARIABLES[:1])
 
 def patch_values(values: Any) -> None:
     """``ValueClass``, ``MultiProcessValue`` and ``get_value_class``."""
-    private = values.MutexValue
+    alone = values.MutexValue
 
     class _Values(type):
         def __instancecheck__(cls, instance: object) -> bool:
             return isinstance(instance, _native.Value)
 
     class SharedValue(metaclass=_Values):
-        """A number of a series in the arena; in a private registry, one of this process."""
+        """A number of a series in the arena, or one that counts in this process alone."""
 
         _multiprocess = True
 
@@ -45,14 +46,12 @@ def patch_values(values: Any) -> None:
             **keywords: Any,
         ) -> Any:
             metric = getattr(_arena.making, "metric", None)
-            if not _arena.is_private(metric) and not _hook.has_failed():
+            if not _arena.counts_alone(metric) and not _hook.has_failed():
                 try:
-                    if metric is None or (typ, metric_name) != (metric._type, metric._name):
-                        raise ValueError(f"expected the value of a metric, found one of {name!r}")
-                    return _shared_value(metric, name[len(metric_name) :], tuple(labelvalues))
+                    return _counting_value(metric, typ, metric_name, name, tuple(labelvalues))
                 except Exception as error:
                     _arena.warn_once(metric_name, error)
-            return private(typ, metric_name, name, labelnames, labelvalues, *arguments, **keywords)
+            return alone(typ, metric_name, name, labelnames, labelvalues, *arguments, **keywords)
 
         @classmethod
         def close_all_files(cls) -> None:
@@ -73,11 +72,27 @@ def patch_values(values: Any) -> None:
     values.ValueClass = SharedValue
 
 
-def _shared_value(metric: Any, part: str, values: tuple[str, ...]) -> _native.Value:
+def _counting_value(
+    metric: Any, typ: str, metric_name: str, name: str, values: tuple[str, ...]
+) -> _native.Value:
+    """A number that counts in the arena, if only how often it was used."""
+    try:
+        if metric is None or (typ, metric_name) != (metric._type, metric._name):
+            raise ValueError(f"expected the value of a metric, found one of {name!r}")
+        is_by_itself = _arena.is_by_itself(metric)
+        return _shared_value(metric, name[len(metric_name) :], values, is_by_itself)
+    except Exception as error:
+        _arena.warn_once(metric_name, error)
+        return _arena.refused_value(metric_name)
+
+
+def _shared_value(
+    metric: Any, part: str, values: tuple[str, ...], is_by_itself: bool = False
+) -> _native.Value:
     bound = math.inf
     if part == "_bucket":
         bound, values = float(values[-1]), values[:-1]
-    return _arena.family_of(metric).value(list(values), part, bound)
+    return _arena.family_of(metric).value(list(values), part, bound, is_by_itself)
 
 
 def patch_package(package: Any) -> None:

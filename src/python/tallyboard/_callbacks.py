@@ -1,0 +1,44 @@
+"""Callbacks of gauges that are exposed by themselves: they end with their gauge.
+
+A registry of the application's own may live for one request or one test. What is asked on its behalf
+must not keep it alive, and is shown no longer than it lives.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from . import _arena, _native
+
+#: Of each series, the gauge that is asked: the one that was given its callback last.
+_asked: dict[tuple[_native.Family, tuple[str, ...]], weakref.ref[Any]] = {}
+
+
+def set_function(family: _native.Family, gauge: Any, function: Callable[[], float]) -> None:
+    """Has a gauge ask a callback: one that is exposed by itself for as long as it lives."""
+    if not _arena.is_by_itself(gauge):
+        family.set_function(list(gauge._labelvalues), function)
+        return
+    # The gauge keeps it, and nobody else.
+    gauge._tallyboard_function = function
+    me = weakref.ref(gauge)
+    series = (family, tuple(gauge._labelvalues))
+    before, _asked[series] = _asked.get(series), me
+    if before is None or before() is not gauge:
+        weakref.finalize(gauge, _end, me, series).atexit = False
+
+    def ask() -> float:
+        asked = me()
+        return 0.0 if asked is None else float(asked._tallyboard_function())
+
+    family.set_function(list(gauge._labelvalues), ask)
+
+
+def _end(me: weakref.ref[Any], series: tuple[_native.Family, tuple[str, ...]]) -> None:
+    # Another gauge of the same series may have a callback by now.
+    if _asked.get(series) is me:
+        del _asked[series]
+        family, values = series
+        family.remove(list(values))
