@@ -11,7 +11,6 @@ from serving import HERE, PATIENCE_S, environment
 #: Those that look for files, of which there are none, and what they look for.
 OF_FILES = {
     "test_initialization_detects_pid_change": "the names of the files in the directory",
-    "test_merge_no_accumulate": "the counts in the files that are in the directory",
 }
 
 

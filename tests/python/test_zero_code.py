@@ -407,23 +407,6 @@ assert own._value.get() == 1
     )
 
 
-def test_what_cannot_be_reached_is_said(board, tmp_path):
-    run(
-        board,
-        f"""
-import prometheus_client as p
-from prometheus_client import multiprocess
-registry = p.CollectorRegistry()
-multiprocess.MultiProcessCollector(registry, {str(tmp_path)!r})
-import tallyboard
-missed = tallyboard.install({board.address!r})
-assert len(missed) == 1 and {str(tmp_path)!r} in missed[0], missed
-assert tallyboard.install({board.address!r}) == []
-""",
-        TALLYBOARD="",
-    )
-
-
 def test_without_a_supervisor_the_application_runs_and_its_exposition_says_why():
     program = (
         PRELUDE

@@ -58,6 +58,11 @@ def exposition(accept: str, names: Sequence[str] = ()) -> tuple[str, bytes]:
     return registry().exposition(accept, list(names))
 
 
+def say(warning: str, *arguments: object) -> None:
+    """Says something that the application must not fail for."""
+    _log.warning(warning, *arguments)
+
+
 def warn_once(name: str, error: Exception) -> None:
     """Says of a metric once that it counts in this process alone."""
     mine = object()

@@ -1,6 +1,6 @@
-"""What reads the files of many processes: ``MultiProcessCollector``, and the names by which the
-Postmates fork has an archiver do it. Under upstream these names are here too, so that an
-application that was written for the fork runs on either."""
+"""The names by which the Postmates fork has an archiver read the files of many processes. Under
+upstream these names are here too, so that an application that was written for the fork runs on
+either."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
-from . import _collect
+from . import _collect, _multiprocess
 
 #: How often the fork's archiver would look for the dead.
 CLEANUP_INTERVAL = 5.0
@@ -17,27 +17,21 @@ CLEANUP_INTERVAL = 5.0
 
 def patch_multiprocess(multiprocess: Any) -> None:
     """Collectors of files, and what is said of dead processes."""
-    base = multiprocess.MultiProcessCollector
-
-    class MultiProcessCollector(_ArenaCollector, base):  # type: ignore[misc, valid-type]
-        """Collects the arena. The directory must be there, and is neither written nor read."""
-
-        def __init__(self, registry: Any, path: str | None = None) -> None:
-            self._registry = registry
-            super().__init__(registry, path)
-
-    multiprocess.MultiProcessCollector = MultiProcessCollector
+    _multiprocess.patch(multiprocess)
     multiprocess.InMemoryCollector = InMemoryCollector
     multiprocess.mark_process_dead = mark_process_dead
     multiprocess.cleanup_process = cleanup_process
     multiprocess.archive_metrics = archive_metrics
 
 
-class _ArenaCollector:
-    """A collector of all that the arena has."""
+class InMemoryCollector:
+    """Collects the arena, as the collector of the fork does what its archiver has cached."""
 
     _is_arena = True
-    _registry: Any
+
+    def __init__(self, registry: Any) -> None:
+        if registry:
+            registry.register(self)
 
     def describe(self) -> Iterable[Any]:
         """Nothing: the names of the arena are those of the metrics that a registry has itself."""
@@ -45,23 +39,10 @@ class _ArenaCollector:
 
     def says_all(self) -> bool:
         """Whether it says what the arena has, which one that is derived from it may not."""
-        return type(self).collect is _ArenaCollector.collect
+        return type(self).collect is InMemoryCollector.collect
 
     def collect(self, blocking: bool = True) -> Iterable[Any]:
-        # The files that this stands for have no created times either.
-        collected = _collect.without_created(_collect.metrics())
-        if getattr(self._registry, "_target_info", None):
-            return (metric for metric in collected if metric.name not in _collect.TARGET_NAMES)
-        return collected
-
-
-class InMemoryCollector(_ArenaCollector):
-    """Collects the arena, as the collector of the fork does what its archiver has cached."""
-
-    def __init__(self, registry: Any) -> None:
-        self._registry = registry
-        if registry:
-            registry.register(self)
+        return _multiprocess.found()
 
 
 def mark_process_dead(pid: int, path: str | None = None) -> None:

@@ -126,12 +126,11 @@ def _mark_own() -> list[tuple[Any, bool]]:
 
 
 def _stale_collectors() -> Iterator[str]:
-    """Registries that hold a collector of files, which the arena does not reach."""
+    """Registries that hold a collector of what an archiver has read, which the arena does not
+    reach."""
     module: Any = sys.modules["prometheus_client.registry"]
     for registry in _instances(module.CollectorRegistry):
         for collector in _collectors(registry):
-            kind = type(collector).__name__
-            is_files = kind in ("MultiProcessCollector", "InMemoryCollector")
-            if is_files and not _collect.collects_arena(collector):
-                path = getattr(collector, "_path", "what its archiver has read")
-                yield f"a {kind} that reads {path}: make it after install()"
+            is_cached = type(collector).__name__ == "InMemoryCollector"
+            if is_cached and not _collect.collects_arena(collector):
+                yield "an InMemoryCollector that reads what its archiver has: make it after install()"

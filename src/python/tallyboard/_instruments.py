@@ -122,8 +122,35 @@ def _patch_construction(base: Any, default: Any) -> None:
             original(self, *arguments, **keywords)
         finally:
             _arena.making.metric = before
+        if not is_child and not alone:
+            _warn_of_own_samples(type(self), base.__module__)
 
     wrap(base, "__init__", construct)
+
+
+#: What says the samples of a metric.
+_SAMPLES = ("collect", "_samples", "_multi_samples", "_child_samples")
+
+
+def _warn_of_own_samples(kind: type, module: str) -> None:
+    """Says of a class once that it has samples beside what its values count."""
+    if kind.__module__ == module or "_tallyboard_said" in vars(kind):
+        return
+    # Each has the class that defines it.
+    owners = {name: _owner(kind, name) for name in _SAMPLES}
+    own = [name for name, owner in owners.items() if owner.__module__ != module]
+    kind._tallyboard_said = True  # type: ignore[attr-defined]
+    if own and not _hook.has_failed():
+        _arena.say(
+            "%s has a %s of its own, which the page of the service does not ask: it shows what the "
+            "values of such a metric count; give what else it knows by a collector",
+            kind.__qualname__,
+            " and a ".join(own),
+        )
+
+
+def _owner(kind: type, name: str) -> type:
+    return next((each for each in kind.__mro__ if name in vars(each)), kind)
 
 
 def _parent(base: Any) -> Any:

@@ -57,8 +57,13 @@ def patch_values(values: Any) -> None:
         def close_all_files(cls) -> None:
             """Nothing: there are none."""
 
-    def multi_process_value(process_identifier: Callable[[], Any] = os.getpid) -> type:
-        """The class of values that count in the arena, where the kernel says who a process is."""
+    def multi_process_value(
+        process_identifier: Callable[[], Any] = os.getpid, **named: Callable[[], Any]
+    ) -> type:
+        """The class of values that count in the arena, where the kernel says who a process is.
+        Before 0.8 the argument was called ``_pidFunc``."""
+        if named.keys() - {"_pidFunc"}:
+            raise TypeError(f"expected process_identifier or _pidFunc, found {sorted(named)}")
         return SharedValue
 
     def get_value_class() -> type:

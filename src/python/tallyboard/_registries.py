@@ -49,7 +49,9 @@ def restricted(registry: Any, names: Collection[str]) -> Iterator[Any]:
 def _beside_arena(registry: Any) -> Iterator[Any]:
     """What is in a registry that holds a collector of the arena. A metric that the arena has too is
     shown once, as the service has it, and so is a sample of a collector of its own."""
+    taken: tuple[str, ...] = ()
     if getattr(registry, "_target_info", None):
+        taken = _collect.TARGET_NAMES
         yield registry._target_info_metric()
     collectors = _collectors(registry)
     whole = [collector for collector in collectors if _is_whole(collector)]
@@ -57,7 +59,9 @@ def _beside_arena(registry: Any) -> Iterator[Any]:
     for collector in collectors:
         # A second one that says all would say all again.
         if _collect.collects_arena(collector) and collector not in whole[1:]:
-            said[id(collector)] = list(collector.collect())
+            said[id(collector)] = [
+                metric for metric in collector.collect() if metric.name not in taken
+            ]
     shown = {metric.name: metric for found in said.values() for metric in found}
     for collector in collectors:
         if not _collect.collects_arena(collector):
