@@ -14,15 +14,11 @@ import math
 import os
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from . import _native
 
 _log = logging.getLogger("tallyboard")
-
-#: Named by PROMETHEUS_MULTIPROC_DIR where nobody else has set it: a directory that stays as it is.
-NO_FILES = str(Path(__file__).parent / "no_files")
 
 #: The metric that the running thread is making, and whether it removes one.
 making = threading.local()
@@ -41,16 +37,6 @@ def registry() -> _native.Registry:
 def is_local() -> bool:
     """Whether ``TALLYBOARD_LOCAL`` has the default registry expose this process alone."""
     return os.environ.get("TALLYBOARD_LOCAL", "") not in ("", "0")
-
-
-def set_for_this_process(name: str, value: str) -> None:
-    """Sets a variable for this process and what is forked from it. A program that it starts may
-    have another ``prometheus_client``, which would take the variable at its word."""
-    # Where `os.environ` has it, without telling the C library, which gives it to programs.
-    environ: dict[Any, Any] = vars(os.environ).get("_data", {})
-    environ[os.fsencode(name)] = os.fsencode(value)
-    if os.environ.get(name) != value:
-        os.environ[name] = value
 
 
 def exposition(accept: str, names: Sequence[str] = ()) -> tuple[str, bytes]:

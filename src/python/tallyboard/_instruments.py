@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import _arena, _callbacks, _hook, _native
+from . import _arena, _callbacks, _directory, _hook, _native
 
 #: Positions behind `self` in the constructors of metrics, and in that of gauges.
 _REGISTRY, _LABELVALUES, _MODE = 6, 7, 8
@@ -76,7 +76,7 @@ class _Warnings:
     that they are given for is the hook's own."""
 
     def warn(self, *arguments: Any, **keywords: Any) -> None:
-        is_own = os.environ.get("PROMETHEUS_MULTIPROC_DIR") == _arena.NO_FILES
+        is_own = _directory.is_ours(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
         if not (getattr(_arena.making, "removes", False) and is_own):
             keywords["stacklevel"] = keywords.get("stacklevel", 1) + 1
             warnings.warn(*arguments, **keywords)

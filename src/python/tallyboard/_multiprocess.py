@@ -12,12 +12,23 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from . import _arena, _collect
+from . import _arena, _collect, _directory
+from ._instruments import wrap
 
 
 def patch(multiprocess: Any) -> None:
     """Collectors of files."""
     base = multiprocess.MultiProcessCollector
+
+    def construct(original: Any, self: Any, registry: Any, path: str | None = None) -> None:
+        named = path or next(filter(None, map(os.environ.get, _directory.VARIABLES)), None)
+        if not _directory.is_ours(named):
+            original(self, registry, path)
+            return
+        # It may have been wiped.
+        self._path = named
+        if registry:
+            registry.register(self)
 
     def merge(original: Any, files: Sequence[str], accumulate: bool = True) -> Iterable[Any]:
         if _are_gone(files):
@@ -43,6 +54,7 @@ def patch(multiprocess: Any) -> None:
         """Whether it says what the arena has, which one that is derived from it may not."""
         return type(self).collect is base.collect and type(self).merge is base.merge
 
+    wrap(base, "__init__", construct)
     _replace(base, "merge", merge)
     if hasattr(base, "_read_metrics"):
         _replace(base, "_read_metrics", read)

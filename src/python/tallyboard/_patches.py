@@ -13,13 +13,10 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import _arena, _fork, _hook, _instruments, _native, _pages
+from . import _arena, _directory, _fork, _hook, _instruments, _native, _pages
 
-#: The names of the variable that says where files are.
-_VARIABLES = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
-
-#: Those of them that are set: versions before 0.10 know the second alone, later ones warn of it.
-_known = list(_VARIABLES[:1])
+#: The names of the variable for files that are set: later versions warn of the second.
+_known: tuple[str, ...] = _directory.VARIABLES[:1]
 
 
 def patch_values(values: Any) -> None:
@@ -70,8 +67,9 @@ def patch_values(values: Any) -> None:
         return SharedValue
 
     code = getattr(values.get_value_class, "__code__", None)
-    if _VARIABLES[0] not in getattr(code, "co_consts", _VARIABLES):
-        _known[:] = _VARIABLES
+    if _directory.VARIABLES[0] not in getattr(code, "co_consts", _directory.VARIABLES):
+        global _known
+        _known = _directory.VARIABLES
     values.MultiProcessValue = multi_process_value
     values.get_value_class = get_value_class
     values.ValueClass = SharedValue
@@ -106,9 +104,8 @@ def patch_package(package: Any) -> None:
     if values is None:
         raise ImportError("expected a module prometheus_client.values, found none")
     is_replaced = getattr(values.ValueClass, "__name__", "") == "SharedValue"
-    if is_replaced and not any(name in os.environ for name in _VARIABLES):
-        for name in _known:
-            _arena.set_for_this_process(name, _arena.NO_FILES)
+    if is_replaced:
+        _directory.begin(_known)
 
 
 PATCHES: dict[str, Callable[[Any], None]] = {
