@@ -3,6 +3,7 @@
 //! control address that workers attach to.
 
 use std::ffi::OsString;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -172,14 +173,15 @@ pub struct ArenaFlags {
     /// Remove a named object that was left behind, with what it counted.
     #[arg(long)]
     pub discard_arena: bool,
-    /// Where metrics are served, HOST:PORT or :PORT; repeatable.
+    /// Where metrics are served, HOST:PORT or :PORT; repeatable. none opens no port: they are had
+    /// from the application, with `tallyboard scrape`, or are sent.
     #[arg(
         long = "web.listen-address",
         value_name = "ADDRESS",
         value_delimiter = ',',
         default_value = ":9500"
     )]
-    pub listen: Vec<ListenAddress>,
+    pub listen: Vec<Listen>,
     /// Path of the metrics.
     #[arg(
         long = "web.telemetry-path",
@@ -203,6 +205,12 @@ pub struct ServeFlags {
     /// else the same under $XDG_RUNTIME_DIR].
     #[arg(long, value_name = "ADDRESS")]
     pub control: Option<Address>,
+    /// Try again every 5 s where an address for metrics is taken, as `exec` does, and do not fail.
+    #[arg(long = "web.listen-retry")]
+    pub listen_retry: bool,
+    /// Stop when standard input ends: with the last process that holds the other end of a pipe.
+    #[arg(long)]
+    pub until_eof: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub arena: ArenaFlags,
@@ -333,6 +341,29 @@ pub enum Inject {
     Blind,
 }
 
+/// Where metrics are served, or that they are not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// Nowhere.
+    Nowhere,
+    /// There.
+    At(ListenAddress),
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::Nowhere),
+            _ => match text.parse() {
+                Ok(address) => Ok(Self::At(address)),
+                Err(error) => Err(format!("{error}, or none")),
+            },
+        }
+    }
+}
+
 /// Name of the arena of `serve` unless a flag says otherwise.
 pub const DEFAULT_NAME: &str = "default";
 /// How long `scrape` and `slots` wait for a supervisor.
@@ -371,12 +402,27 @@ impl ArenaFlags {
         config.process_metrics = self.process_metrics;
         config.native_starts = self.native_histogram_starts;
         config.worker_uids.clone_from(&self.worker_uids);
-        config.listen.clone_from(&self.listen);
+        config.listen = self.addresses()?;
         config.must_listen = must_listen;
         config.telemetry_path.clone_from(&self.telemetry_path);
         config.keep_arena = self.keep_arena;
         config.discard_arena = self.discard_arena;
         Ok(config)
+    }
+
+    fn addresses(&self) -> Result<Vec<ListenAddress>> {
+        let address = |listen: &Listen| match listen {
+            Listen::Nowhere => None,
+            Listen::At(address) => Some(address.clone()),
+        };
+        let addresses: Vec<ListenAddress> = self.listen.iter().filter_map(address).collect();
+        if !addresses.is_empty() && addresses.len() < self.listen.len() {
+            bail!(
+                "--web.listen-address is none or addresses, found both; leave out none, or {}",
+                addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+            );
+        }
+        Ok(addresses)
     }
 }
 
@@ -487,9 +533,28 @@ mod tests {
             let flags = read(&[&line[..], &listen[..]].concat()).unwrap();
             assert_eq!(flags.log_level, Some(LogLevel::Debug));
             let Command::Serve(serve) = flags.command else { panic!() };
-            let found: Vec<String> = serve.arena.listen.iter().map(ToString::to_string).collect();
+            let found = serve.arena.addresses().unwrap();
+            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
             assert_eq!(found, ["127.0.0.1:1", "[::1]:2"]);
         }
+    }
+
+    #[test]
+    fn no_address_is_listened_on_where_none_is_said_and_nothing_else() {
+        let addresses = |text: &str| {
+            let Command::Serve(flags) =
+                read(&["serve", "--web.listen-address", text]).unwrap().command
+            else {
+                panic!()
+            };
+            flags.arena.addresses().map_err(|error| error.to_string())
+        };
+        assert_eq!(addresses("none"), Ok(Vec::new()));
+        for text in ["none,:1", ":1,none"] {
+            assert!(addresses(text).unwrap_err().ends_with("found both; leave out none, or :1"));
+        }
+        let error = read(&["serve", "--web.listen-address", "nowhere"]).unwrap_err().to_string();
+        assert!(error.contains("HOST:PORT") && error.contains("or none"), "{error}");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `tallyboard serve`: a keeper and its supervisor, for workers that are started elsewhere.
 
 use std::fs::DirBuilder;
-use std::io;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ use tracing::info;
 use crate::export::Service;
 use crate::flags::{DEFAULT_NAME, ServeFlags};
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT, or until standard input ends where that was asked for.
 ///
 /// # Errors
 /// When the arena, the control socket or a metrics address cannot be had.
@@ -28,7 +29,7 @@ pub fn run(flags: &ServeFlags) -> Result<ExitCode> {
             default_control(&flags.name, Path::new("/run"), runtime.as_deref())?
         }
     };
-    let mut config = flags.arena.config(&flags.name, control, true)?;
+    let mut config = flags.arena.config(&flags.name, control, !flags.listen_retry)?;
     config.is_service = true;
     let is_named = flags.name != DEFAULT_NAME;
     let name = if is_named { flags.name.clone() } else { "unknown_service:tallyboard".to_owned() };
@@ -36,13 +37,27 @@ pub fn run(flags: &ServeFlags) -> Result<ExitCode> {
     let mut keeper = Keeper::open(config)?;
     keeper.start().context("cannot start the supervisor")?;
     info!(name = flags.name, "workers attach with TALLYBOARD={}", keeper.address());
+    let input = io::stdin();
+    let followed = [input.as_fd()];
+    let followed = if flags.until_eof { &followed[..] } else { &[] };
     loop {
-        let happening = keeper.wait().context("the keeper cannot wait for what happens")?;
-        if let Happening::Signal(signal @ (SIGTERM | SIGINT)) = happening {
-            info!(signal, "stopping");
-            keeper.stop();
-            return Ok(ExitCode::SUCCESS);
+        match keeper.wait_for(followed).context("the keeper cannot wait for what happens")? {
+            Happening::Signal(signal @ (SIGTERM | SIGINT)) => info!(signal, "stopping"),
+            Happening::Readable(_) if ended(input.lock()) => {
+                info!("standard input ended, stopping")
+            }
+            _ => continue,
         }
+        keeper.stop();
+        return Ok(ExitCode::SUCCESS);
+    }
+}
+
+/// Whether nothing comes any more; what comes is nothing that is listened to.
+fn ended(mut input: impl Read) -> bool {
+    match input.read(&mut [0; 4096]) {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() != io::ErrorKind::Interrupted,
     }
 }
 
