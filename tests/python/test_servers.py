@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from serving import HERE, Gunicorn, Process, environment, free_port, get, needs, session, until
+from serving import HERE, Gunicorn, Process, environment, free_port, get, needs, until
 
 COUNTED = 'app_requests_total{route="/"}'
 
@@ -178,22 +178,3 @@ def test_a_sidecar_counts_for_a_server_that_is_started_elsewhere(board):
         assert board.samples()[COUNTED] == 200
         assert f"{COUNTED} 200\n" in get(server.port, "/metrics")[1]
     assert board.samples()[COUNTED] == 200
-
-
-@pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["each", "preload"])
-def test_a_configuration_module_is_all_that_gunicorn_needs(preload):
-    module = ("-c", "python:tallyboard.gunicorn")
-    with Gunicorn(*module, "-w", "2", *preload, under=()) as server:
-        assert server.load(200) == 200
-        os.kill(server.worker(), signal.SIGKILL)
-        page = get(server.port, "/metrics")[1]
-        assert f"{COUNTED} 200\n" in page
-        old = server.worker()
-        os.kill(server.master(), signal.SIGHUP)
-        until(lambda: not os.path.exists(f"/proc/{old}/status"), "the end of a worker")
-        assert server.load(200) == 200
-        assert f"{COUNTED} 400\n" in get(server.port, "/metrics")[1]
-        master = server.master()
-        os.kill(master, signal.SIGTERM)
-        server.wait()
-        until(lambda: not list(session(server.child.pid)), "the end of the supervisor")
