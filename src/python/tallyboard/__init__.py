@@ -7,8 +7,8 @@ Nothing has to be imported for that; what is here is for those who want to say i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+# The interpreter imports this package wherever it is installed, so no module for types with it.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._native import Unavailable, __version__
 

@@ -8,6 +8,7 @@ nothing.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
@@ -32,6 +33,8 @@ MODULES = (
     "prometheus_client.multiprocess_exporter",
     "prometheus_client",
 )
+
+_PACKAGE = "prometheus_client"
 
 #: The module that the Postmates fork has, and upstream has not.
 _EXPORTER = "prometheus_client.multiprocess_exporter"
@@ -58,16 +61,40 @@ def patch(module: ModuleType) -> None:
     if has_failed():
         return
     try:
+        if module.__name__ == _PACKAGE:
+            _resolve()
         patches: Any = importlib.import_module("tallyboard._patches")
         patches.PATCHES[module.__name__](module)
         vars(module)["_tallyboard"] = True
-    except Exception:
+    except Exception as error:
         _failed.add(module.__name__)
-        _log.exception(
-            "%s is not replaced, and counts as it always did; see whether this version of "
-            "prometheus_client is one of 0.5 to 0.26",
-            "prometheus_client" if has_failed() else module.__name__,
+        _say_why("prometheus_client" if has_failed() else module.__name__, error)
+
+
+def _say_why(name: str, error: Exception) -> None:
+    if isinstance(error, ImportError) and "subinterpreters" in str(error):
+        _log.warning(
+            "%s counts for itself in this interpreter, and nothing of it in the service: it has a "
+            "lock of its own (InterpreterPoolExecutor, concurrent.interpreters), with which no native "
+            "module of this kind can be imported; count in a thread or in a process instead",
+            name,
         )
+        return
+    _log.error(
+        "%s is not replaced, and counts as it always did; see whether this version of "
+        "prometheus_client is one of 0.5 to 0.26",
+        name,
+        exc_info=error,
+    )
+
+
+def _resolve() -> None:
+    """Imports what the package has imported lazily (PEP 810), which is patched as it runs."""
+    for name in MODULES:
+        if name in _ESSENTIAL - {_PACKAGE}:
+            # Older versions have fewer of them; whether enough is there the patches say.
+            with contextlib.suppress(ModuleNotFoundError):
+                importlib.import_module(name)
 
 
 class _Loader:
