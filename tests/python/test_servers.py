@@ -31,9 +31,9 @@ def redis(tmp_path):
         yield f"redis://127.0.0.1:{port}/0"
 
 
-def answers(server, port):
+def answers(server, port, path="/ready"):
     try:
-        return get(port, "/ready")[0] == 200
+        return get(port, path)[0] == 200
     except (OSError, http.client.HTTPException):
         assert server.child.poll() is None, server.said
         return False
@@ -178,3 +178,25 @@ def test_a_sidecar_counts_for_a_server_that_is_started_elsewhere(board):
         assert board.samples()[COUNTED] == 200
         assert f"{COUNTED} 200\n" in get(server.port, "/metrics")[1]
     assert board.samples()[COUNTED] == 200
+
+
+@needs("pyuwsgi")
+def test_two_applications_that_uwsgi_mounts_are_one_service(board):
+    # Each has an interpreter of its own, with prometheus_client and metrics of its own.
+    port = free_port()
+    command = ["uwsgi", "--http-socket", f"127.0.0.1:{port}", "--master", "--processes", "2"]
+    command += ["--binary-path", sys.executable, "--need-app", "--manage-script-name"]
+    command += ["--mount", "/one=app:app", "--mount", "/two=app:app"]
+    with Process(*command, TALLYBOARD=board.address) as server:
+        server.stop_signal = signal.SIGINT
+        until(lambda: answers(server, port, "/one/ready"), server)
+        for _ in range(50):
+            assert get(port, "/one/")[0] == get(port, "/two/")[0] == 200
+        assert board.samples()[COUNTED] == 100
+        assert board.samples()["app_seconds_count"] == 100
+        for mount in ("/one", "/two"):
+            assert f"{COUNTED} 100\n" in get(port, f"{mount}/metrics")[1]
+        killed = int(get(port, "/two/pid")[1])
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: is_gone(killed), "the end of a worker")
+        assert f"{COUNTED} 100\n" in get(port, "/one/metrics")[1]

@@ -48,6 +48,17 @@ def part(metric: Any) -> None:
         _arena.exposition("", [metric._name])
 
 
+def begin_anew(metric: Any) -> None:
+    """Gives a metric, or a child of one, values that have counted nothing."""
+    fresh = vars(_fresh(metric))
+    for name in ("_value", "_count", "_sum", "_buckets", "_created"):
+        if name in fresh:
+            setattr(metric, name, fresh[name])
+    vars(metric).pop("_tallyboard_at", None)
+    if metric._type in ("info", "stateset") and not _arena.counts_alone(metric):
+        _say(metric, _arena.family_of(metric), list(metric._labelvalues))
+
+
 def _children(metric: Any) -> list[Any]:
     # Not `vars`: an object that was asked for its dictionary is slower from then on.
     if getattr(metric, "_metrics", None) is None:

@@ -24,14 +24,12 @@ import atexit
 import importlib
 import logging
 import os
-import shutil
-import subprocess
 import sys
-import sysconfig
 from typing import Any
 
 from . import _hook, _install
 from ._instruments import wrap
+from ._supervisor import Supervisor
 
 __all__: list[str] = []
 
@@ -39,19 +37,6 @@ _log = logging.getLogger("tallyboard")
 
 #: Where a master says which descriptor holds the supervisor to the one that replaces it.
 _HELD = "TALLYBOARD_GUNICORN_HOLDS"
-
-#: What a service manager has given to gunicorn, and what makes no sense for an arena of one run.
-_NOT_PASSED = (
-    "NOTIFY_SOCKET",
-    "WATCHDOG_PID",
-    "WATCHDOG_USEC",
-    "LISTEN_PID",
-    "LISTEN_FDS",
-    "LISTEN_FDNAMES",
-    "TALLYBOARD_KEEP_ARENA",
-    "TALLYBOARD_DISCARD_ARENA",
-)
-
 
 def _begin() -> None:
     try:
@@ -76,44 +61,22 @@ def _begin() -> None:
     wrap(arbiter, "__init__", begin)
 
 
-def _program() -> str:
-    """The program of this package, wherever the interpreter's scripts are."""
-    beside = os.path.join(sysconfig.get_path("scripts"), "tallyboard")
-    found = beside if os.access(beside, os.X_OK) else shutil.which("tallyboard")
-    return found or "tallyboard"
-
-
 def _spawn(arbiter: Any) -> None:
-    address = f"unix:@tallyboard/{os.geteuid()}/{os.urandom(8).hex()}"
-    command = [_program(), "serve", "--name", f"gunicorn-{os.getpid()}", "--control", address]
-    command += ["--backing", "memfd", "--until-eof", "--web.listen-retry"]
-    environment = {name: value for name, value in os.environ.items() if name not in _NOT_PASSED}
-    environment.setdefault("TALLYBOARD_WEB_LISTEN_ADDRESS", "none")
-    environment.setdefault("TALLYBOARD_LOG_LEVEL", "warn")
-    theirs, mine = os.pipe()
     try:
-        # A session of its own: what a terminal sends is for gunicorn.
-        serve = subprocess.Popen(command, stdin=theirs, env=environment, start_new_session=True)
+        supervisor = Supervisor(f"gunicorn-{os.getpid()}")
     except OSError as error:
-        os.close(mine)
-        print(
-            f"tallyboard: no supervisor: {error}; see whether {command[0]} is installed",
-            file=sys.stderr,
-        )
+        print(f"tallyboard: {error}", file=sys.stderr)
         return
-    finally:
-        os.close(theirs)
-    os.environ["TALLYBOARD"] = address
-    _pass_on(arbiter, mine)
-    atexit.register(_end, serve, os.getpid())
+    os.environ["TALLYBOARD"] = supervisor.address
+    _pass_on(arbiter, supervisor.held)
+    atexit.register(_end, supervisor, os.getpid())
 
 
-def _end(serve: subprocess.Popen[bytes], master: int) -> None:
+def _end(supervisor: Supervisor, master: int) -> None:
     """Ends the supervisor with this master, unless another one goes on with it."""
     # Workers are forked from the master, and run what it has registered.
     if os.getpid() == master and not _handed_on:
-        serve.terminate()
-        serve.wait()
+        supervisor.end()
 
 
 #: The masters that were started to replace this one.
