@@ -196,6 +196,24 @@ def test_what_a_killed_process_leaves_is_swept_by_the_next(place):
     place.run(f"os.environ[name]; assert {left!r} not in os.listdir({str(place.path)!r})")
 
 
+def test_nothing_is_left_of_a_command_whose_processes_are_killed(place):
+    program = f"""{PROGRAM}
+if os.fork() == 0:
+    os.environ[name]
+    os.kill(os.getpid(), signal.SIGKILL)
+os.wait()
+print(os.listdir(os.environ["XDG_RUNTIME_DIR"]))
+os.environ[name]
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    command = ["tallyboard", "exec", "--web.listen-address", "none", "--log.level", "error", "--"]
+    command += [sys.executable, "-c", program]
+    with Process(*command, XDG_RUNTIME_DIR=str(place.path)) as process:
+        assert process.wait() == 128 + signal.SIGKILL
+        assert process.said.startswith("['tallyboard-"), process.said
+    assert place.names() == []
+
+
 def test_nothing_is_swept_that_is_not_shown_to_be_left(place):
     uid, start = os.geteuid(), 12345
     kept = {

@@ -42,6 +42,7 @@ use crate::export::Service;
 use crate::flags::ExecFlags;
 use crate::passed::Passed;
 use crate::proc::{self, Executable};
+use crate::swept;
 
 /// The supervisor could not be started: as env(1) and timeout(1) say that they failed themselves.
 const FAILED: u8 = 125;
@@ -64,7 +65,10 @@ pub fn run(flags: &ExecFlags) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    ExitCode::from(Application::run(keeper, &flags.command, mask, passed))
+    swept::sweep();
+    let status = Application::run(keeper, &flags.command, mask, passed);
+    swept::sweep();
+    ExitCode::from(status)
 }
 
 fn open(flags: &ExecFlags, passed: Passed) -> Result<Keeper> {

@@ -17,6 +17,7 @@
 //! | [`textfile`] | a snapshot for the node exporter |
 //! | [`repeat`] | sending once, or again and again |
 //! | [`source`] | a snapshot of families, from an arena or a document |
+//! | [`swept`] | what killed processes of Python leave |
 //! | [`fetch`] | a document from a file or over HTTP |
 //! | [`proc`] | what the kernel says of processes and sockets |
 //! | [`demo`] | a prefork application that checks its own counts |
@@ -40,6 +41,7 @@ mod repeat;
 mod serve;
 mod show;
 mod source;
+mod swept;
 mod textfile;
 
 use std::process::ExitCode;

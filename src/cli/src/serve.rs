@@ -16,6 +16,7 @@ use tracing::info;
 
 use crate::export::Service;
 use crate::flags::{DEFAULT_NAME, ServeFlags};
+use crate::swept;
 
 /// Serves until SIGTERM or SIGINT, or until standard input ends where that was asked for.
 ///
@@ -37,6 +38,7 @@ pub fn run(flags: &ServeFlags) -> Result<ExitCode> {
     let mut keeper = Keeper::open(config)?;
     keeper.start().context("cannot start the supervisor")?;
     info!(name = flags.name, "workers attach with TALLYBOARD={}", keeper.address());
+    swept::sweep();
     let input = io::stdin();
     let followed = [input.as_fd()];
     let followed = if flags.until_eof { &followed[..] } else { &[] };
@@ -49,6 +51,7 @@ pub fn run(flags: &ServeFlags) -> Result<ExitCode> {
             _ => continue,
         }
         keeper.stop();
+        swept::sweep();
         return Ok(ExitCode::SUCCESS);
     }
 }

@@ -8,7 +8,7 @@ temporary one. Nothing here writes or reads what is in it.
 Rules. 1: it is made when the variable is first asked for, and never again: who wiped it makes it
 himself, or does without. 2: the outer directory has a shared lock by each process that was forked
 since, and goes with the last of them. 3: what others have left is swept when one is made, and only
-where owner, name, lock and pid say that it is nobody's. 4: the variable is this process's and that of
+where owner, name, lock and pid say that it is nobody's; `tallyboard exec` and `serve` sweep too. 4: the variable is this process's and that of
 its forks: no copy of the environment has it, so no program that is started with one does. 5: an error
 of the system is no error of the application, for which the variable is not set then.
 """
@@ -170,11 +170,12 @@ def _outer_name() -> str:
 
 
 def _start(pid: int) -> int:
-    """When a process has started, in ticks since the machine has; 0 for one that is not there."""
+    """When a process has started, in ticks since the machine has; 0 for one that has ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # Behind the name, which may have any character in it.
-            return int(file.read().rpartition(b")")[2].split()[19])
+            fields = file.read().rpartition(b")")[2].split()
+        return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
     except (OSError, IndexError, ValueError):
         return 0
 
