@@ -36,15 +36,13 @@ def sell(kind, amount=1):
     state.state("open")
 
 def in_worker(act):
-    pid = os.fork()
-    if pid == 0:
-        status = 1
+    if not os.fork():
         try:
             act()
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitpid(pid, 0)[1] == 0
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    assert os.wait()[1] == 0
 """
 
 TESTS = """
