@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::builder::{BoolishValueParser, OsStr};
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tallyboard_segment::pass::Address;
+use tallyboard_supervisor::config::DEFAULT_MAX_CONNECTIONS;
 use tallyboard_supervisor::{Backing, Config, Label, Labels, ListenAddress, WorkerLabel};
 
 use crate::documents::{CheckFlags, FormatFlag, ParseFlags};
@@ -190,6 +191,14 @@ pub struct ArenaFlags {
         value_parser = telemetry_path
     )]
     pub telemetry_path: String,
+    /// HTTP connections that may be open at once. When one more comes, one that does nothing is ended.
+    #[arg(
+        long = "web.max-connections",
+        value_name = "N",
+        default_value_t = DEFAULT_MAX_CONNECTIONS as u64,
+        value_parser = clap::value_parser!(u64).range(1..=65_536)
+    )]
+    pub max_connections: u64,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub export: ExportFlags,
@@ -405,6 +414,7 @@ impl ArenaFlags {
         config.listen = self.addresses()?;
         config.must_listen = must_listen;
         config.telemetry_path.clone_from(&self.telemetry_path);
+        config.max_connections = self.max_connections as usize;
         config.keep_arena = self.keep_arena;
         config.discard_arena = self.discard_arena;
         Ok(config)

@@ -10,6 +10,7 @@ use tallyboard_segment::process::spawn_quiet;
 use tokio::sync::mpsc;
 use tokio::task::{LocalSet, spawn_local};
 
+use crate::config::DEFAULT_MAX_CONNECTIONS;
 use crate::http::Http;
 use crate::supervise::Event;
 
@@ -66,7 +67,7 @@ async fn answer_all(
     mut events: mpsc::Receiver<Event>,
     page: impl Fn(&[String], Format) -> Option<Vec<u8>>,
 ) {
-    let http = Http::new("/metrics", sender);
+    let http = Http::new("/metrics", DEFAULT_MAX_CONNECTIONS, sender);
     match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => drop(spawn_local(Rc::clone(&http).accept(listener))),
         Err(error) => return tracing::error!(%error, "cannot serve metrics"),

@@ -147,6 +147,8 @@ pub struct Config {
     pub must_listen: bool,
     /// Path of the metrics.
     pub telemetry_path: String,
+    /// HTTP connections that may be open at once: when one more comes, one that does nothing has to go.
+    pub max_connections: usize,
     /// Whether nobody can ask for this arena again, because its name was made up for one run. Its
     /// object is removed at the end even while workers still count in it, and one of the same name
     /// that was left is never gone on with.
@@ -171,6 +173,8 @@ pub const DEFAULT_SLOTS: usize = 256;
 pub const DEFAULT_MAX_SERIES: usize = 65_536;
 /// Label sets of a family unless the configuration says otherwise.
 pub const DEFAULT_LABEL_LIMIT: usize = 10_000;
+/// HTTP connections that may be open at once unless the configuration says otherwise, as of Prometheus.
+pub const DEFAULT_MAX_CONNECTIONS: usize = 512;
 
 impl Config {
     /// The defaults, for an arena of this name and control address.
@@ -192,6 +196,7 @@ impl Config {
             listen: Vec::new(),
             must_listen: false,
             telemetry_path: "/metrics".to_owned(),
+            max_connections: DEFAULT_MAX_CONNECTIONS,
             is_ephemeral: false,
             is_service: false,
             passed_descriptors: 0,

@@ -10,24 +10,27 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, VARY};
+use hyper::header::{
+    ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, VARY,
+};
+use hyper::http::uri::Authority;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tallyboard_exposition::negotiation::Encoding;
+use tallyboard_exposition::sample::FamilySamples;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::timeout;
 
 use crate::coding::coded;
+use crate::connections::{Connections, Taken};
 use crate::headers::Preferences;
 use crate::supervise::{Event, Events, Scrape, Wanted};
 
-/// Connections that are served at once; others wait in the backlog.
-const MAX_CONNECTIONS: usize = 128;
 /// How long the head of a request may take, on a new connection or a kept one.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Headers that a request may have.
@@ -38,6 +41,8 @@ const MAX_HEAD_BYTES: usize = 16 << 10;
 const MAX_TARGET_BYTES: usize = 4 << 10;
 /// Longest body that is coded in the thread of the loop, which takes less than a millisecond.
 const CODED_AT_ONCE: usize = 64 << 10;
+/// How long to wait before accepting again when that has failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Bodies that are coded at once in other threads; others wait.
 const MAX_CODERS: usize = 2;
 
@@ -45,7 +50,7 @@ const MAX_CODERS: usize = 2;
 pub(crate) struct Http {
     telemetry_path: String,
     events: Events,
-    room: Arc<Semaphore>,
+    connections: Rc<Connections>,
     coders: Arc<Semaphore>,
     graceful: RefCell<Option<GracefulShutdown>>,
     stop: watch::Sender<bool>,
@@ -54,11 +59,11 @@ pub(crate) struct Http {
 type Page = Response<Full<Bytes>>;
 
 impl Http {
-    pub(crate) fn new(telemetry_path: &str, events: Events) -> Rc<Self> {
+    pub(crate) fn new(telemetry_path: &str, max_connections: usize, events: Events) -> Rc<Self> {
         Rc::new(Self {
             telemetry_path: telemetry_path.to_owned(),
             events,
-            room: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            connections: Connections::new(max_connections),
             coders: Arc::new(Semaphore::new(MAX_CODERS)),
             graceful: RefCell::new(Some(GracefulShutdown::new())),
             stop: watch::Sender::new(false),
@@ -68,43 +73,70 @@ impl Http {
     /// Serves connections on one socket until the server drains.
     pub(crate) async fn accept(self: Rc<Self>, listener: TcpListener) {
         let mut stop = self.stop.subscribe();
+        let mut is_failing = false;
         loop {
-            let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else { return };
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             match accepted {
-                Ok((stream, _)) => self.serve(stream, permit),
+                Ok((stream, peer)) => {
+                    is_failing = false;
+                    if let Some(taken) = self.connections.take(peer.ip()) {
+                        self.serve(stream, taken);
+                    }
+                }
                 Err(error) => {
-                    tracing::error!(%error, "cannot accept a metrics connection");
+                    if !std::mem::replace(&mut is_failing, true) {
+                        tracing::error!(%error, "cannot accept a metrics connection; trying again");
+                    }
+                    self.connections.make_room();
                     // Without a descriptor to spare, trying again at once would only spin.
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
 
-    fn serve(self: &Rc<Self>, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    fn serve(self: &Rc<Self>, stream: TcpStream, taken: Taken) {
         // A page is written at once; waiting for more would only delay it.
         let _ = stream.set_nodelay(true);
-        let http = Rc::clone(self);
-        let service = service_fn(move |request| Rc::clone(&http).answer(request));
+        let (http, taken) = (Rc::clone(self), Rc::new(taken));
+        let io = TokioIo::new(taken.watch(stream));
+        let asked = Rc::clone(&taken);
+        let service = service_fn(move |request| {
+            let (http, asked) = (Rc::clone(&http), Rc::clone(&asked));
+            async move {
+                asked.requested();
+                let page = http.answer(request).await;
+                asked.answered();
+                Ok::<_, Infallible>(page)
+            }
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
+            // A client that says that it will send no more still reads.
+            .half_close(true)
+            .serve_connection(io, service);
         let graceful = self.graceful.borrow();
         let Some(graceful) = graceful.as_ref() else { return };
         let connection = graceful.watch(connection);
         spawn_local(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a metrics connection broke");
+            tokio::select! {
+                served = connection => if let Err(error) = served {
+                    tracing::debug!(%error, "a metrics connection broke");
+                },
+                () = taken.ended() => {}
             }
-            drop(permit);
         });
+    }
+
+    /// How many connections there are, as families.
+    pub(crate) fn families(&self) -> [FamilySamples; 3] {
+        self.connections.families()
     }
 
     /// Accepts nothing more, and waits until what is under way has been answered.
@@ -116,22 +148,25 @@ impl Http {
         }
     }
 
-    async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Result<Page, Infallible> {
+    async fn answer(&self, request: Request<Incoming>) -> Page {
         if request.uri().to_string().len() > MAX_TARGET_BYTES {
-            return Ok(plain(StatusCode::URI_TOO_LONG, "The address is too long.\n"));
+            return plain(StatusCode::URI_TOO_LONG, "The address is longer than 4 KiB.\n");
+        }
+        if !names_one_host(&request) {
+            return plain(StatusCode::BAD_REQUEST, "Expected one header Host that names a host.\n");
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut page = plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are served.\n");
             page.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return Ok(page);
+            return page;
         }
-        Ok(match request.uri().path() {
+        match request.uri().path() {
             path if path == self.telemetry_path => self.metrics(&request).await,
             "/-/healthy" => plain(StatusCode::OK, "Healthy.\n"),
             "/-/ready" => plain(StatusCode::OK, "Ready.\n"),
             "/" => self.landing_page(),
             _ => plain(StatusCode::NOT_FOUND, "Nothing is here; metrics are linked from /.\n"),
-        })
+        }
     }
 
     /// The page, or status 503 when there is none in the time that the scraper waits.
@@ -203,6 +238,22 @@ impl Http {
              <li><a href=\"/-/ready\">Readiness</a></li>\n</ul>\n</body>\n</html>\n"
         );
         typed(StatusCode::OK, "text/html; charset=utf-8", page.into())
+    }
+}
+
+/// Whether a request says once for which host it is, as RFC 9112 has it (section 3.2): from HTTP/1.1 on
+/// it must, before that it may.
+fn names_one_host(request: &Request<Incoming>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        // It may be empty, which names no host, but not what a URL cannot have there.
+        (Some(host), None) => {
+            host.is_empty()
+                || Authority::try_from(host.as_bytes())
+                    .is_ok_and(|host| !host.as_str().contains('@'))
+        }
+        (None, _) => request.version() < Version::HTTP_11,
+        (Some(_), Some(_)) => false,
     }
 }
 

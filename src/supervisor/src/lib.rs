@@ -37,6 +37,7 @@ pub mod class;
 pub mod coding;
 mod collector;
 pub mod config;
+mod connections;
 mod control;
 pub mod core;
 mod headers;

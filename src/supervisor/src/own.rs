@@ -69,6 +69,9 @@ own! {
     PROCESS_START Gauge "tallyboard_supervisor_process_start_time_seconds" [] "When the supervisor started, in seconds since 1970.";
     PROCESS_VIRTUAL Gauge "tallyboard_supervisor_process_virtual_memory_bytes" [] "Virtual memory of the supervisor, most of it reserved only.";
     SUPERVISOR_STARTS Counter "tallyboard_supervisor_starts" [] "Supervisors that the keeper has started.";
+    WEB_CONNECTIONS Gauge "tallyboard_web_connections" ["state"] "HTTP connections by what they do.";
+    WEB_CONNECTIONS_EVICTED Counter "tallyboard_web_connections_evicted" ["reason"] "HTTP connections that were ended to make room for others, by what they did; full is one that found no room.";
+    WEB_CONNECTIONS_MAX Gauge "tallyboard_web_connections_max" [] "HTTP connections that may be open at once.";
     WORKER_CPU Counter "tallyboard_worker_cpu_seconds" ["pid"] "Processor time of each living worker.";
     WORKER_EXITS Counter "tallyboard_worker_exits" [] "Deaths of attached workers that the kernel reported.";
     WORKER_OPEN_FDS Gauge "tallyboard_worker_open_fds" ["pid"] "Descriptors that each worker has open.";
@@ -108,8 +111,8 @@ pub struct Figures {
     pub(crate) scrape_cells: u64,
     /// What only the loop around the core knows, as samples ready to expose.
     pub(crate) outside: Vec<FamilySamples>,
-    /// What the outlets know of themselves.
-    pub(crate) exports: Vec<FamilySamples>,
+    /// What outlets and connections know of themselves, asked anew for each scrape.
+    pub(crate) fresh: Vec<FamilySamples>,
 }
 
 impl Figures {
@@ -118,9 +121,9 @@ impl Figures {
         self.outside = families;
     }
 
-    /// Replaces what the outlets know of themselves.
-    pub fn set_exports(&mut self, families: Vec<FamilySamples>) {
-        self.exports = families;
+    /// Replaces what outlets and connections know of themselves.
+    pub fn set_fresh(&mut self, families: Vec<FamilySamples>) {
+        self.fresh = families;
     }
 
     /// Counts a worker that was refused before the core was asked.

@@ -244,7 +244,7 @@ impl Core {
                 && sample_names(family).any(|name| self.catalog.has_sample(&name))
         };
         let mut families = self.figures_families();
-        families.extend(self.figures.outside.iter().chain(&self.figures.exports).cloned());
+        families.extend(self.figures.outside.iter().chain(&self.figures.fresh).cloned());
         families.retain(|family| {
             !is_taken(family)
                 && (metrics.is_empty() || sample_names(family).any(|name| metrics.contains(&name)))

@@ -149,7 +149,11 @@ fn raise_descriptor_limit() {
 async fn serve(arena: Arena, mut inheritance: Inheritance<'_>, link: Socket) -> io::Result<()> {
     let (events, mut happened) = mpsc::channel(1024);
     let link = Rc::new(both(link)?);
-    let http = Http::new(&inheritance.config.telemetry_path, events.clone());
+    let http = Http::new(
+        &inheritance.config.telemetry_path,
+        inheritance.config.max_connections,
+        events.clone(),
+    );
     spawn_local(hear_keeper(Rc::clone(&link), events.clone()));
     spawn_local(tick(events.clone()));
     let control = both(inheritance.control.try_clone()?)?;
@@ -454,7 +458,9 @@ impl Supervisor {
         if std::mem::take(&mut self.is_stale) {
             self.show_outside();
         }
-        self.core.figures().set_exports(outlet::families(&self.config.outlets));
+        let mut fresh = outlet::families(&self.config.outlets);
+        fresh.extend(self.http.families());
+        self.core.figures().set_fresh(fresh);
         self.core.set_time(unix_ms());
         let found = read(&mut self.core);
         self.core.figures().scraped(start.elapsed().as_secs_f64());
