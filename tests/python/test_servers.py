@@ -103,7 +103,7 @@ def test_the_workers_of_uvicorn_are_one_service(board):
         until(lambda: answers(server, port), server)
         workers = {get(port, "/")[1] for _ in range(300)}
         assert board.samples()[COUNTED] == 300
-        assert f"{COUNTED} 300\n" in get(port, "/metrics")[1]
+        assert f"{COUNTED} 300.0\n" in get(port, "/metrics")[1]
         os.kill(int(workers.pop()), signal.SIGKILL)
         assert board.samples()[COUNTED] == 300
 
@@ -144,7 +144,7 @@ def test_the_workers_of_uwsgi_are_one_service(board, lazy, threads):
         killed = int(get(port, "/pid")[1])
         os.kill(killed, signal.SIGKILL)
         until(lambda: is_gone(killed), "the end of a worker")
-        assert f"{COUNTED} 300\n" in get(port, "/metrics")[1]
+        assert f"{COUNTED} 300.0\n" in get(port, "/metrics")[1]
         loaded += 1 if lazy else 0
         until(lambda: server.said.count("WSGI app 0") == loaded, server)
     assert board.samples()[COUNTED] == 300
@@ -158,7 +158,7 @@ def test_the_workers_of_granian_are_one_service(board):
         until(lambda: answers(server, port), server)
         for _ in range(200):
             assert get(port, "/")[0] == 200
-        assert f"{COUNTED} 200\n" in get(port, "/metrics")[1]
+        assert f"{COUNTED} 200.0\n" in get(port, "/metrics")[1]
     assert board.samples()[COUNTED] == 200
 
 
@@ -176,7 +176,7 @@ def test_a_sidecar_counts_for_a_server_that_is_started_elsewhere(board):
         assert server.load(200) == 200
         os.kill(server.worker(), signal.SIGKILL)
         assert board.samples()[COUNTED] == 200
-        assert f"{COUNTED} 200\n" in get(server.port, "/metrics")[1]
+        assert f"{COUNTED} 200.0\n" in get(server.port, "/metrics")[1]
     assert board.samples()[COUNTED] == 200
 
 
@@ -195,8 +195,8 @@ def test_two_applications_that_uwsgi_mounts_are_one_service(board):
         assert board.samples()[COUNTED] == 100
         assert board.samples()["app_seconds_count"] == 100
         for mount in ("/one", "/two"):
-            assert f"{COUNTED} 100\n" in get(port, f"{mount}/metrics")[1]
+            assert f"{COUNTED} 100.0\n" in get(port, f"{mount}/metrics")[1]
         killed = int(get(port, "/two/pid")[1])
         os.kill(killed, signal.SIGKILL)
         until(lambda: is_gone(killed), "the end of a worker")
-        assert f"{COUNTED} 100\n" in get(port, "/one/metrics")[1]
+        assert f"{COUNTED} 100.0\n" in get(port, "/one/metrics")[1]

@@ -48,7 +48,7 @@ def test_the_order_of_imports_does_not_matter(board, imports):
 c = p.Counter("app_things_total", "Things.", ["kind"])
 in_child(lambda: c.labels("a").inc(2))
 c.labels("a").inc()
-assert b'app_things_total{{kind="a"}} 3\\n' in p.generate_latest()
+assert b'app_things_total{{kind="a"}} 3.0\\n' in p.generate_latest()
 """,
     )
     assert board.samples()['app_things_total{kind="a"}'] == 3
@@ -188,7 +188,7 @@ c.labels("c").inc()
 assert c.labels("c")._value.get() == 1
 found = p.generate_latest().decode()
 assert 'l="a"' not in found and 'l="b"' not in found, found
-assert 'app_c_total{l="c"} 1\\n' in found and 'app_c_total{l="d"} 5\\n' in found, found
+assert 'app_c_total{l="c"} 1.0\\n' in found and 'app_c_total{l="d"} 5.0\\n' in found, found
 c.clear()
 assert "app_c_total{" not in p.generate_latest().decode()
 c.labels("a").inc()
@@ -265,12 +265,12 @@ in_child(lambda: c.inc(2))
 registry = p.CollectorRegistry()
 multiprocess.MultiProcessCollector(registry)
 multiprocess.mark_process_dead(1)
-assert b"app_c_total 2\\n" in p.generate_latest(registry)
+assert b"app_c_total 2.0\\n" in p.generate_latest(registry)
 both = p.CollectorRegistry()
 multiprocess.MultiProcessCollector(both)
 p.Counter("app_own", "Own.", registry=both).inc()
 page = p.generate_latest(both).decode()
-assert page.count("app_c_total 2\\n") == 1 and "app_own_total 1\\n" in page, page
+assert page.count("app_c_total 2.0\\n") == 1 and "app_own_total 1.0\\n" in page, page
 """,
     )
 
@@ -292,7 +292,7 @@ def wsgi(query="", **headers):
     body = b"".join(p.make_wsgi_app()(environ, lambda status, headers: said.append((status, dict(headers)))))
     return (*said[0], body)
 status, headers, body = wsgi()
-assert status == "200 OK" and body.count(b"app_c_total 2\\n") == 1, body
+assert status == "200 OK" and body.count(b"app_c_total 2.0\\n") == 1, body
 assert wsgi("name[]=app_c_total")[2].endswith(b"app_c_total 2.0\\n")
 headers, body = wsgi(HTTP_ACCEPT="application/openmetrics-text", HTTP_ACCEPT_ENCODING="gzip")[1:]
 assert headers["Content-Type"].startswith("application/openmetrics-text"), headers
@@ -304,11 +304,11 @@ async def asgi():
     async def receive(): return {"type": "http.request"}
     await p.make_asgi_app()({"type": "http", "headers": []}, receive, send)
     return sent
-assert b"app_c_total 2\\n" in asyncio.run(asgi())[1]["body"]
+assert b"app_c_total 2.0\\n" in asyncio.run(asgi())[1]["body"]
 
 server, thread = p.start_http_server(0, "127.0.0.1")
 page = urllib.request.urlopen("http://127.0.0.1:%d/metrics" % server.server_port).read()
-assert b"app_c_total 2\\n" in page
+assert b"app_c_total 2.0\\n" in page
 server.shutdown()
 """,
     )
@@ -399,7 +399,7 @@ page = generate_latest().decode()
 for line in ('app_c_total{l="x"} 4', 'app_c_total{l="y"} 1', "app_h_count 2", "app_s_sum 4",
              "app_g 5", "app_f 8", 'app_i_info{version="1"} 1', 'app_e{app_e="b"} 1',
              "app_own_total 1"):
-    assert line + "\\n" in page, (line, page)
+    assert line + ".0\\n" in page, (line, page)
 assert own._value.get() == 1
 """,
         TALLYBOARD="",
@@ -492,7 +492,7 @@ in_child(lambda: (c.labels("a").inc(2), h.observe(0.3), s.observe(1), g.set(4), 
 c.labels("a").inc()
 page = p.generate_latest().decode()
 for line in ('app_c_total{{l="a"}} 3', "app_h_count 1", "app_s_sum 1", "app_g 4", 'app_i_info{{v="1"}} 1'):
-    assert line + "\\n" in page, (line, page)
+    assert line + ".0\\n" in page, (line, page)
 assert openmetrics(p.REGISTRY).endswith(b"# EOF\\n")
 c.remove("a")
 assert 'l="a"' not in p.generate_latest().decode()

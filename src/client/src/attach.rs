@@ -51,6 +51,18 @@ pub enum AttachError {
         /// What the system said.
         source: io::Error,
     },
+    /// The supervisor gave no exposition in time.
+    #[error(
+        "the supervisor on {address} gave no exposition in {} ms: {source}; see whether it runs or is stopped, and what its log says; what is counted meanwhile is not lost", waited.as_millis()
+    )]
+    Exposition {
+        /// The address.
+        address: Address,
+        /// How long it was waited for.
+        waited: Duration,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The supervisor answered something that cannot be understood.
     #[error("the supervisor's answer: {0}")]
     Message(#[from] MessageError),

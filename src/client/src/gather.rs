@@ -23,8 +23,10 @@ use crate::attach::AttachError;
 use crate::registry::Registry;
 use crate::state::State;
 
-/// How long an exposition of the whole service may take.
-const EXPOSITION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an exposition of the whole service may take, unless somebody says otherwise.
+pub const EXPOSITION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longer ones end beyond what a clock can say.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An exposition: its content type, and its bytes.
 pub type Exposition = (String, Vec<u8>);
@@ -59,9 +61,23 @@ impl Registry {
         accept: &str,
         names: &[&str],
     ) -> Result<Exposition, AttachError> {
+        self.exposition_within(EXPOSITION_TIMEOUT, accept, names)
+    }
+
+    /// The same as [`exposition`](Self::exposition), for somebody who waits only so long. Where nobody
+    /// listens it is said at once.
+    ///
+    /// # Errors
+    /// As for [`exposition`](Self::exposition).
+    pub fn exposition_within(
+        &'static self,
+        timeout: Duration,
+        accept: &str,
+        names: &[&str],
+    ) -> Result<Exposition, AttachError> {
         match self.address() {
             None => Ok(self.exposition_of_process(accept, names)),
-            Some(address) => ask(&address?, accept, names),
+            Some(address) => ask(&address?, timeout, accept, names),
         }
     }
 
@@ -82,11 +98,11 @@ impl Registry {
     pub fn families(&'static self) -> Result<Vec<FamilySamples>, AttachError> {
         let Some(address) = self.address() else { return Ok(self.gather()) };
         let address = address?;
-        let (_, page) = ask(&address, EVERYTHING, &[])?;
+        let (_, page) = ask(&address, EXPOSITION_TIMEOUT, EVERYTHING, &[])?;
         let families = parse(&page, Format::OpenMetrics200, &Options::default());
         families.map_err(|error| {
-            let (timeout, source) = (EXPOSITION_TIMEOUT, std::io::Error::other(error));
-            AttachError::Answer { address, timeout, source }
+            let (waited, source) = (EXPOSITION_TIMEOUT, std::io::Error::other(error));
+            AttachError::Exposition { address, waited, source }
         })
     }
 
@@ -239,11 +255,24 @@ fn exemplar_of(
 }
 
 /// Asks the supervisor for an exposition.
-fn ask(address: &Address, accept: &str, names: &[&str]) -> Result<Exposition, AttachError> {
-    let timeout = EXPOSITION_TIMEOUT;
-    let connect = |source| AttachError::Connect { address: address.clone(), source };
-    let answer = |source| AttachError::Answer { address: address.clone(), timeout, source };
-    let deadline = Instant::now() + timeout;
+fn ask(
+    address: &Address,
+    timeout: Duration,
+    accept: &str,
+    names: &[&str],
+) -> Result<Exposition, AttachError> {
+    let begun = Instant::now();
+    let answer = |source| AttachError::Exposition {
+        address: address.clone(),
+        waited: begun.elapsed(),
+        source,
+    };
+    // Who has a backlog that is full listens, and does not answer.
+    let connect = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::TimedOut => answer(source),
+        _ => AttachError::Connect { address: address.clone(), source },
+    };
+    let deadline = begun + timeout.min(LONGEST_TIMEOUT);
     let socket = Socket::connect(address, deadline).map_err(connect)?;
     let metrics = names.iter().map(ToString::to_string).collect();
     let request = Request::Scrape { metrics, accept: accept.to_owned() };

@@ -66,7 +66,7 @@ pub use collector::Collector;
 pub use error::{LabelError, RegisterError};
 pub use exemplar::ExemplarError;
 pub use family::{Builder, Family};
-pub use gather::{Exposition, exposition};
+pub use gather::{EXPOSITION_TIMEOUT, Exposition, exposition};
 pub use info::{Info, InfoError, StateError, StateSet};
 #[doc(hidden)]
 pub use labels::label_name;

@@ -11,6 +11,7 @@
 
 mod collector;
 mod family;
+mod numbers;
 mod own;
 mod registry;
 mod value;

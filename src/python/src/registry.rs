@@ -1,14 +1,16 @@
 //! Registries: where a process counts, and what is exposed of it.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use pyo3::exceptions::{PyConnectionError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use tallyboard::{AttachError, Attachment, GaugeMode};
+use tallyboard::{AttachError, Attachment, EXPOSITION_TIMEOUT, GaugeMode};
 
 use crate::collector::Bridge;
 use crate::family::{Definition, Family};
+use crate::numbers::rewritten;
 
 pyo3::create_exception!(
     tallyboard,
@@ -22,6 +24,16 @@ pyo3::create_exception!(
 pub(crate) struct Registry {
     registry: &'static tallyboard::Registry,
 }
+
+/// Content types of pages that prometheus_client writes too.
+const TEXTS: [&str; 3] = [
+    "text/plain",
+    "application/openmetrics-text; version=0.",
+    "application/openmetrics-text; version=1.",
+];
+
+/// How long the supervisor is waited for, unless somebody says otherwise.
+const EXPOSITION_SECONDS: f64 = EXPOSITION_TIMEOUT.as_secs() as f64;
 
 /// Slot, generation and arena.
 type Place = (u64, u64, u64);
@@ -74,17 +86,28 @@ impl Registry {
     }
 
     /// The metrics of the whole service in the format that fits a header Accept: all, or those that
-    /// are named. Gives the content type and the bytes.
-    #[pyo3(signature = (accept="", names=Vec::new()))]
+    /// are named. Waits so many seconds at most. Gives the content type and the bytes, with numbers as
+    /// prometheus_client writes them where they are to look like its own.
+    #[pyo3(signature = (accept="", names=Vec::new(), timeout=EXPOSITION_SECONDS, looks_like_its_own=false))]
     fn exposition<'py>(
         &self,
         py: Python<'py>,
         accept: &str,
         names: Vec<String>,
+        timeout: f64,
+        looks_like_its_own: bool,
     ) -> PyResult<(String, Bound<'py, PyBytes>)> {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let (content_type, page) =
-            py.detach(|| self.registry.exposition(accept, &names)).map_err(unavailable)?;
+        let timeout = Duration::try_from_secs_f64(timeout).map_err(refused)?;
+        let expose = || {
+            let exposed = self.registry.exposition_within(timeout, accept, &names);
+            exposed.map(|(content_type, page)| {
+                let is_text = TEXTS.iter().any(|text| content_type.starts_with(text));
+                let page = if is_text && looks_like_its_own { rewritten(&page) } else { page };
+                (content_type, page)
+            })
+        };
+        let (content_type, page) = py.detach(expose).map_err(not_exposed)?;
         Ok((content_type, PyBytes::new(py, &page)))
     }
 
@@ -103,6 +126,12 @@ fn place(attachment: Attachment) -> Place {
 
 fn unavailable(error: AttachError) -> PyErr {
     Unavailable::new_err(error.to_string())
+}
+
+/// A page of one process, where that of the service is expected, is worse than none.
+fn not_exposed(error: AttachError) -> PyErr {
+    let instead = "TALLYBOARD_LOCAL=1 has the default registry expose its process alone";
+    Unavailable::new_err(format!("{error}; {instead}"))
 }
 
 /// What the client refuses, in its words.

@@ -29,9 +29,9 @@ def install(address: str | None = None) -> list[str]:
 def exposition(accept: str = "", names: list[str] | None = None) -> tuple[str, bytes]:
     """The metrics of the whole service: content type and page, in the format that fits a header
     ``Accept``. Raises :class:`Unavailable` when the supervisor does not answer."""
-    from . import _arena
+    from . import _collect
 
-    return _arena.exposition(accept, names or [])
+    return _collect.exposition(accept, names or [])
 
 
 def attachment() -> tuple[int, int, int] | None:

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import _native
+from . import _native, _waiting
 
 _log = logging.getLogger("tallyboard")
 
@@ -39,9 +39,12 @@ def is_local() -> bool:
     return os.environ.get("TALLYBOARD_LOCAL", "") not in ("", "0")
 
 
-def exposition(accept: str, names: Sequence[str] = ()) -> tuple[str, bytes]:
-    """The metrics of the whole service."""
-    return registry().exposition(accept, list(names))
+def exposition(
+    accept: str, names: Sequence[str] = (), looks_like_its_own: bool = False
+) -> tuple[str, bytes]:
+    """The metrics of the whole service, with numbers as ``prometheus_client`` writes them where they
+    are to look like its own."""
+    return registry().exposition(accept, list(names), _waiting.left(), looks_like_its_own)
 
 
 def say(warning: str, *arguments: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -37,7 +38,7 @@ def metrics(names: Sequence[str] = ()) -> Iterator[Any]:
 
 
 def _parsed(names: Sequence[str]) -> Iterable[Any]:
-    text = page(f"{_OPENMETRICS};version=1.0.0", names)[1].decode()
+    text = exposition(f"{_OPENMETRICS};version=1.0.0", names)[1].decode()
     try:
         openmetrics = importlib.import_module("prometheus_client.openmetrics.parser")
         return list(openmetrics.text_string_to_metric_families(text))
@@ -45,7 +46,7 @@ def _parsed(names: Sequence[str]) -> Iterable[Any]:
         # A version whose parser knows less of the format: the other one has no types of its own
         # for infos and statesets, and no exemplars.
         parser = importlib.import_module("prometheus_client.parser")
-        text = page("text/plain;version=0.0.4", names)[1].decode()
+        text = exposition("text/plain;version=0.0.4", names)[1].decode()
         parsed: Iterable[Any] = parser.text_string_to_metric_families(text)
         return parsed
 
@@ -71,12 +72,29 @@ def without_created(collected: Iterable[Any]) -> Iterator[Any]:
 
 
 def page(accept: str, names: Sequence[str] = ()) -> tuple[str, bytes]:
-    """The page of the whole service in the format that fits a header ``Accept``."""
-    content_type, found = _arena.exposition(accept, names)
-    metrics_module: Any = sys.modules.get("prometheus_client.metrics")
-    if content_type.startswith(_OPENMETRICS) and not getattr(metrics_module, "_use_created", True):
+    """The page of the whole service in the format that fits a header ``Accept``, as
+    ``prometheus_client`` writes it."""
+    return _page(accept, names, looks_like_its_own=True)
+
+
+def _page(accept: str, names: Sequence[str], looks_like_its_own: bool) -> tuple[str, bytes]:
+    content_type, found = _arena.exposition(accept, names, looks_like_its_own)
+    if content_type.startswith(_OPENMETRICS) and not _has_created():
         found = b"".join(_lines_without_created(found))
     return content_type, found
+
+
+def exposition(accept: str, names: Sequence[str]) -> tuple[str, bytes]:
+    """The page of the whole service as the supervisor writes it."""
+    return _page(accept, names, looks_like_its_own=False)
+
+
+def _has_created() -> bool:
+    """Whether series have created times, which a variable and a function of ``prometheus_client`` turn
+    off. Versions before 0.15 know neither."""
+    metrics: Any = sys.modules.get("prometheus_client.metrics")
+    variable = os.environ.get("PROMETHEUS_DISABLE_CREATED_SERIES", "").lower()
+    return bool(getattr(metrics, "_use_created", variable not in ("true", "1", "t")))
 
 
 def _lines_without_created(found: bytes) -> Iterator[bytes]:

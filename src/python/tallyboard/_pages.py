@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import _arena, _collect, _hook, _moves, _native, _registries
+from . import _arena, _collect, _hook, _moves, _native, _registries, _waiting
 from ._instruments import wrap
 
 
@@ -142,9 +142,9 @@ def patch_exposition(exposition: Any) -> None:
         return _collect.page(accept)[1]
 
     wrap(exposition, "generate_latest", generate_latest)
+    _patch_routes(exposition)
     bake = getattr(exposition, "_bake_output", None)
     if bake is None:
-        wrap(exposition, "make_wsgi_app", _guarded)
         return
     # Before 0.14 there is one header, as no coding is known.
     has_one_header = "disable_compression" not in bake.__code__.co_varnames
@@ -197,20 +197,51 @@ def _bake_one(original: Any, *arguments: Any) -> tuple[str, tuple[str, str], byt
         return status, headers[0], output
 
 
-def _guarded(original: Any, *arguments: Any, **keywords: Any) -> Callable[..., Iterable[bytes]]:
-    """The WSGI application of a version that makes its page in it."""
+def _patch_routes(exposition: Any) -> None:
+    """Applications and handlers know how long the scraper waits, and say that nobody answers."""
+    wrap(exposition, "make_wsgi_app", _make_wsgi_app)
+    wrap(exposition.MetricsHandler, "do_GET", _do_get)
+    asgi = sys.modules.get("prometheus_client.asgi")
+    if asgi is not None:
+        wrap(asgi, "make_asgi_app", _make_asgi_app)
+        exposition.make_asgi_app = vars(asgi)["make_asgi_app"]
+
+
+def _make_wsgi_app(
+    original: Any, *arguments: Any, **keywords: Any
+) -> Callable[..., Iterable[bytes]]:
     app: Callable[..., Iterable[bytes]] = original(*arguments, **keywords)
+    header = "HTTP_" + _waiting.HEADER.upper().replace("-", "_")
 
     @functools.wraps(app)
     def prometheus_app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        try:
-            return app(environ, start_response)
-        except _native.Unavailable as error:
-            status, headers, output = _unavailable(error)
-            start_response(status, headers)
-            return [output]
+        with _waiting.until_scraper_leaves(environ.get(header)):
+            try:
+                return app(environ, start_response)
+            except _native.Unavailable as error:
+                status, headers, output = _unavailable(error)
+                start_response(status, headers)
+                return [output]
 
     return prometheus_app
+
+
+def _make_asgi_app(original: Any, *arguments: Any, **keywords: Any) -> Callable[..., Any]:
+    app: Callable[..., Any] = original(*arguments, **keywords)
+    header = _waiting.HEADER.lower().encode()
+
+    @functools.wraps(app)
+    async def prometheus_app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        given = [value for name, value in scope.get("headers", ()) if name.lower() == header]
+        with _waiting.until_scraper_leaves(given[0].decode("latin-1") if given else None):
+            await app(scope, receive, send)
+
+    return prometheus_app
+
+
+def _do_get(original: Any, self: Any) -> None:
+    with _waiting.until_scraper_leaves(self.headers.get(_waiting.HEADER)):
+        original(self)
 
 
 def _unavailable(error: Exception) -> _Baked:
