@@ -303,6 +303,21 @@ impl Family {
             Kind::Info => name.strip_suffix("_info").unwrap_or(name),
             _ => name,
         };
+        Self::named(kind, name, unit, help, labels)
+    }
+
+    /// Makes a family of a name as it is kept: one that ends in `_total` or `_info` still has the
+    /// suffix behind it in its samples.
+    ///
+    /// # Errors
+    /// As [`Family::new`].
+    pub fn named(
+        kind: Kind,
+        name: &str,
+        unit: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<Self, FamilyError> {
         match kind {
             Kind::Exemplar => check_name_behind(EXEMPLAR_PREFIX, name)?,
             Kind::Bucket(_) => check_name_behind(BUCKET_PREFIX, name)?,

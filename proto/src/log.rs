@@ -406,7 +406,7 @@ impl<'a> Payload<'a> {
     }
 
     fn family(&mut self, operand: u32) -> Result<Family, LogError> {
-        // Lengths are bounded by the record here and by `Family::new` below.
+        // Lengths are bounded by the record here and by `Family::named` below.
         let any = MAX_RECORD_WORDS * 8;
         let name = self.string("name", any)?;
         let unit = self.string("unit", any)?;
@@ -416,7 +416,7 @@ impl<'a> Payload<'a> {
             (0..labels).map(|_| self.string("label", any)).collect::<Result<Vec<_>, _>>()?;
         let kind = self.kind(operand)?;
         let labels: Vec<&str> = labels.iter().map(|label| &**label).collect();
-        let family = Family::new(kind, &name, &unit, &help, &labels)
+        let family = Family::named(kind, &name, &unit, &help, &labels)
             .map_err(|source| LogError::Family { at: self.at, source })?;
         // A name that `new` had to shorten was written by nobody who used `new`.
         if family.name == name {

@@ -262,12 +262,28 @@ impl Contents {
         self.series_of_family[family as usize] as usize
     }
 
-    /// The family of that name (without `_total`).
+    /// The families of that name (without `_total`), in the order in which they began: a log may use a
+    /// name for different things.
+    pub fn families_named(&self, name: &str) -> Vec<u32> {
+        let hash = self.hasher.hash_one(name);
+        let named = self.by_name.iter_hash(hash).copied();
+        let mut found: Vec<u32> =
+            named.filter(|&family| &*self.families[family as usize].name == name).collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// The first family of that name (without `_total`).
     #[must_use]
     pub fn find_family(&self, name: &str) -> Option<u32> {
-        let hash = self.hasher.hash_one(name);
-        let named = |&family: &u32| &*self.families[family as usize].name == name;
-        self.by_name.find(hash, named).copied()
+        self.families_named(name).first().copied()
+    }
+
+    /// The family that means the same as `family`.
+    #[must_use]
+    pub fn find(&self, family: &Family) -> Option<u32> {
+        let agrees = |&known: &u32| self.families[known as usize].agrees_with(family);
+        self.families_named(&family.name).into_iter().find(agrees)
     }
 
     /// The series of `family` with these label values.

@@ -129,6 +129,14 @@ impl FamilyRef {
         self.end_all(|_| true)
     }
 
+    /// Registers the family no longer, so that its name is free for another definition: it has no
+    /// series in this process from now on.
+    pub(crate) fn retire(&self) {
+        self.clear();
+        let mut state = self.registry.state.lock();
+        state.registered.retain(|known| !std::ptr::eq(*known, self.definition));
+    }
+
     fn end_all(&self, is_meant: impl Fn(&[Box<str>]) -> bool) -> usize {
         self.registry.first_use();
         let labels = self.family().labels.len();

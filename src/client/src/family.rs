@@ -122,6 +122,11 @@ impl<M: Metric> Family<M> {
         self.family.clear()
     }
 
+    /// Gives the name up, for bindings whose programs register another definition in its place.
+    pub(crate) fn retire(&self) {
+        self.family.retire();
+    }
+
     /// The series that this process holds: their label values, and the metric.
     ///
     /// ```

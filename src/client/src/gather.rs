@@ -244,7 +244,13 @@ fn exemplar_of(
         }
         _ => return None,
     };
-    let of = state.contents.find_family(&format!("{EXEMPLAR_PREFIX}{}", family.name))?;
+    let of = state.contents.families_named(&format!("{EXEMPLAR_PREFIX}{}", family.name));
+    // Of several definitions the one that has these labels.
+    let of = of.into_iter().find(|&of| {
+        let labels = &state.contents.families()[of as usize].labels;
+        labels.starts_with(&family.labels)
+            && labels.len() == family.labels.len() + usize::from(bucket.is_some())
+    })?;
     let values: Vec<Box<str>> = series.values.iter().cloned().chain(bucket).collect();
     let found = state.contents.find_series(of, &values)?;
     let at = slot_header::WORDS + state.contents.series()[found as usize].cell;

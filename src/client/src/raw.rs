@@ -7,6 +7,7 @@ use tallyboard_proto::cell::{add_float, stamp};
 use tallyboard_proto::layout::slot_header;
 
 use crate::definition::SeriesRef;
+use crate::family::Family;
 use crate::metric::{Metric, mark_odd};
 
 /// The oldest stamp there is: 0 says that a series was never set.
@@ -16,6 +17,12 @@ const FIRST_STAMP: u64 = 1;
 #[derive(Clone, Copy, Debug)]
 pub struct Series {
     series: SeriesRef,
+}
+
+/// Removes all series of a family from this process and registers it no longer: its name is free for
+/// another definition. Handles of it that are left count where nobody looks.
+pub fn retire<M: Metric>(family: &Family<M>) {
+    family.retire();
 }
 
 impl Series {

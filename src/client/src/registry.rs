@@ -517,9 +517,7 @@ impl Registry {
         }
         drop(collected);
         // Another process may have begun the same family; it came with the prefix.
-        let known = state.contents.find_family(&family.name);
-        let mut ordinal =
-            known.filter(|&known| state.contents.families()[known as usize].agrees_with(&family));
+        let mut ordinal = state.contents.find(&family);
         if ordinal.is_none() {
             let mapping = state.page().mapping();
             let begun = match mapping {

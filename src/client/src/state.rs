@@ -176,8 +176,7 @@ impl State {
         mapping: &SlotMapping,
         family: &Family,
     ) -> Result<u32, DropReason> {
-        let known = self.contents.find_family(&family.name);
-        match known.filter(|&at| self.contents.families()[at as usize].agrees_with(family)) {
+        match self.contents.find(family) {
             Some(known) => Ok(known),
             None => match self.begin(mapping, Record::Family(family.clone()))? {
                 Begun::Family(begun) => Ok(begun as u32),
@@ -327,11 +326,6 @@ impl State {
     ) -> Result<u32, DropReason> {
         let of = &self.contents.families()[family as usize];
         let name = format!("{prefix}{}", of.name);
-        let known = self.contents.find_family(&name);
-        let is_same = |&known: &u32| self.contents.families()[known as usize].kind == kind;
-        if let Some(known) = known.filter(is_same) {
-            return Ok(known);
-        }
         let inner = matches!(of.kind, Kind::Histogram(_) | Kind::NativeHistogram(_));
         let labels: Vec<&str> =
             of.labels.iter().map(|label| &**label).chain(inner.then_some("le")).collect();

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use tallyboard::raw::Series;
+use tallyboard::raw::{Series, retire};
 use tallyboard::{Counter, Gauge, GaugeMode, Histogram, Info, StateSet, Summary};
 
 use crate::collector::callback;
@@ -51,13 +51,16 @@ impl Definition {
             };
         }
         let metrics = match kind {
-            "counter" => register!(Counter::builder(name, help)).map(Metrics::Counter),
+            // The suffix of the samples, which is left out of the name once, is not of this name.
+            "counter" => {
+                register!(Counter::builder(&format!("{name}_total"), help)).map(Metrics::Counter)
+            }
             "gauge" => register!(Gauge::builder(name, help).mode(self.mode))
                 .map(|family| Metrics::Gauge(family, self.mode)),
             "histogram" => register!(Histogram::builder(name, help).buckets(&self.bounds))
                 .map(|family| Metrics::Histogram(family, self.bounds)),
             "summary" => register!(Summary::builder(name, help)).map(Metrics::Summary),
-            "info" => register!(Info::builder(name, help)).map(Metrics::Info),
+            "info" => register!(Info::builder(&format!("{name}_info"), help)).map(Metrics::Info),
             "stateset" => register!(StateSet::builder(name, help, &states)).map(Metrics::StateSet),
             _ => {
                 return Err(format!(
@@ -90,12 +93,13 @@ impl Family {
 
     /// A number that the arena does not take, of a metric that is exposed by itself. The counter with
     /// these values says how often it was used.
-    fn refused(&self, py: Python<'_>, values: Vec<String>) -> PyResult<Value> {
+    #[pyo3(signature = (values, begins_at=0.0))]
+    fn refused(&self, py: Python<'_>, values: Vec<String>, begins_at: f64) -> PyResult<Value> {
         let Metrics::Counter(family) = &self.metrics else {
             return Err(self.no_such_part("refused"));
         };
         let uses = py.detach(|| family.with(&values)).map_err(refused)?;
-        Ok(Value::new(Part::refused(uses), true))
+        Ok(Value::beginning_at(Part::refused(uses), begins_at))
     }
 
     /// Removes the series with these label values from this process; says whether it was there.
@@ -121,6 +125,18 @@ impl Family {
             Metrics::Info(family) => family.clear(),
             Metrics::StateSet(family) => family.clear(),
         })
+    }
+
+    /// Gives its name up for another definition: it has no series in this process from now on.
+    fn retire(&self, py: Python<'_>) {
+        py.detach(|| match &self.metrics {
+            Metrics::Counter(family) => retire(family),
+            Metrics::Gauge(family, _) => retire(family),
+            Metrics::Histogram(family, _) => retire(family),
+            Metrics::Summary(family) => retire(family),
+            Metrics::Info(family) => retire(family),
+            Metrics::StateSet(family) => retire(family),
+        });
     }
 
     /// Says what an info is from now on.

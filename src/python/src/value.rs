@@ -174,6 +174,13 @@ impl Value {
         Self { part, own: is_by_itself.then(Box::default) }
     }
 
+    /// A number that keeps what is done by it alone, and was this before.
+    pub(crate) fn beginning_at(part: Part, before: f64) -> Self {
+        let own = Own::default();
+        own.set(before);
+        Self { part, own: Some(Box::new(own)) }
+    }
+
     /// Lets go of the interpreter's lock for the first use in this process.
     #[inline]
     fn arrive(&self, py: Python<'_>) {

@@ -9,21 +9,21 @@ dictionaries, of which ``setdefault`` says who came first.
 from __future__ import annotations
 
 import functools
+import importlib
 import logging
-import math
 import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import _native, _waiting
+from . import _definitions, _native, _waiting
 
 _log = logging.getLogger("tallyboard")
 
 #: The metric that the running thread is making, and whether it removes one.
 making = threading.local()
 
-_families: dict[tuple[object, ...], _native.Family] = {}
+_families: dict[_definitions.Key, _native.Family] = {}
 #: The metrics that a warning was said of, and what stands for the thread that said it.
 _warned: dict[str, object] = {}
 
@@ -84,39 +84,58 @@ def is_by_itself(metric: Any) -> bool:
     return bool(getattr(metric, "_tallyboard_by_itself", False))
 
 
-def refused_value(name: str) -> _native.Value:
-    """A number of a metric that the arena does not take: it counts in this process, and the arena
-    counts how often it did."""
+def refuse(metric: Any) -> None:
+    """Has a metric count alone, as another one has taken its name."""
+    # It is what moves metrics that knows their values.
+    moves: Any = importlib.import_module("tallyboard._moves")
+    moves.refuse(metric)
+
+
+def refused_value(name: str, before: _native.Value | None = None) -> _native.Value:
+    """A number of a metric that the arena does not take: it counts in this process, from where
+    another one was, and the arena counts how often it does."""
     family = registry().family(
         "counter",
         "python_refused_operations",
         "Operations of metrics that the arena does not take, by the name of the metric.",
         labels=["metric"],
     )
-    return family.refused([name])
+    value = family.refused([name], before.get() if before else 0.0)
+    if before and (exemplar := before.get_exemplar()) is not None:
+        value.set_exemplar(exemplar)
+    return value
 
 
 def family_of(metric: Any) -> _native.Family:
     """The family that a metric or one of its children counts in."""
-    bounds = [float(bound) for bound in getattr(metric, "_upper_bounds", ())]
-    # A bucket that stands twice is empty the second time.
-    rising = tuple(dict.fromkeys(bound for bound in bounds if math.isfinite(bound)))
-    states = tuple(getattr(metric, "_states", None) or ())
-    mode = getattr(metric, "_multiprocess_mode", "all")
-    labels = tuple(metric._labelnames)
-    key = (metric._type, metric._name, labels, mode, rising, states)
+    key = _definitions.key_of(metric)
     family = _families.get(key)
     if family is None:
-        # Threads that register it at once get one family, of which the first object stays.
-        registered = registry().family(
-            metric._type,
-            metric._name,
-            metric._documentation,
-            unit=metric._unit,
-            labels=list(labels),
-            mode=mode,
-            bounds=list(rising),
-            states=list(states),
-        )
-        family = _families.setdefault(key, registered)
+        try:
+            family = _register(metric, key)
+        except ValueError:
+            if not _definitions.make_room(metric, _families):
+                raise
+            family = _register(metric, key)
+            if not metric._labelvalues:
+                # The parent of a child is known.
+                _definitions.use(metric)
+            for other in _definitions.contradicted(metric):
+                refuse(other)
     return family
+
+
+def _register(metric: Any, key: _definitions.Key) -> _native.Family:
+    # Threads that register it at once get one family, of which the first object stays.
+    registered = registry().family(
+        key.kind,
+        key.name,
+        metric._documentation,
+        # Before 0.14 a counter may have lost its unit with the suffix of its samples.
+        unit=metric._unit if metric._name.endswith(f"_{metric._unit}") else "",
+        labels=list(key.labels),
+        mode=key.mode,
+        bounds=list(key.bounds),
+        states=list(key.states),
+    )
+    return _families.setdefault(key, registered)

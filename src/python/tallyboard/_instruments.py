@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import _arena, _callbacks, _directory, _hook, _native
+from . import _arena, _callbacks, _definitions, _directory, _hook, _native
 
 #: Positions behind `self` in the constructors of metrics, and in that of gauges.
 _REGISTRY, _LABELVALUES, _MODE = 6, 7, 8
@@ -122,7 +122,8 @@ def _patch_construction(base: Any, default: Any) -> None:
             original(self, *arguments, **keywords)
         finally:
             _arena.making.metric = before
-        if not is_child and not alone:
+        if not is_child and not _arena.counts_alone(self) and not _hook.has_failed():
+            _definitions.use(self)
             _warn_of_own_samples(type(self), base.__module__)
 
     wrap(base, "__init__", construct)
@@ -140,7 +141,7 @@ def _warn_of_own_samples(kind: type, module: str) -> None:
     owners = {name: _owner(kind, name) for name in _SAMPLES}
     own = [name for name, owner in owners.items() if owner.__module__ != module]
     kind._tallyboard_said = True  # type: ignore[attr-defined]
-    if own and not _hook.has_failed():
+    if own:
         _arena.say(
             "%s has a %s of its own, which the page of the service does not ask: it shows what the "
             "values of such a metric count; give what else it knows by a collector",

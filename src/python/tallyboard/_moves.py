@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from . import _arena, _callbacks, _native
+from . import _arena, _callbacks, _definitions, _native
 
 
 def mark(metric: Any, alone: bool, by_itself: bool) -> None:
@@ -32,11 +32,29 @@ def share(metric: Any, by_itself: bool) -> Iterator[str]:
                 _share_one(each)
         except Exception as error:
             yield f"{each._name}: {error}"
+    _definitions.use(metric)
+
+
+def refuse(metric: Any) -> None:
+    """Has a metric and its children count alone, as another one has taken their name."""
+    for each in [metric, *_children(metric)]:
+        for name in ("_value", "_count", "_sum"):
+            value = getattr(each, name, None)
+            if isinstance(value, _native.Value):
+                setattr(each, name, _arena.refused_value(each._name, value))
+        if getattr(each, "_buckets", None):
+            each._buckets = [_arena.refused_value(each._name, value) for value in each._buckets]
+    _definitions.leave(metric)
+    reason = "a metric of the default registry has the name with another definition"
+    _arena.warn_once(metric._name, ValueError(reason))
 
 
 def part(metric: Any) -> None:
-    """Gives a metric and its children values of this process, and takes its series out of the
-    arena."""
+    """Gives a metric and its children values of this process, and takes its series out of the arena,
+    unless others count in them too."""
+    if _definitions.has_others(metric):
+        return
+    _definitions.leave(metric)
     mark(metric, alone=True, by_itself=_arena.is_by_itself(metric))
     for each in [metric, *_children(metric)]:
         if each._is_observable() and each._type not in ("info", "stateset"):

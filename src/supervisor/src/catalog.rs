@@ -1,13 +1,15 @@
 //! The catalog: the series of all slots, in global order.
 //!
-//! It grows by what slots say in their logs, and by nothing else. A family that contradicts one
-//! that is here already (another type, labels or bounds under the same name, or samples of the
-//! same name) is quarantined: its series have no place in the catalog, its counts are not exposed,
-//! and how many such families there are is.
+//! It grows by what slots say in their logs, and by nothing else. A name may have several definitions,
+//! with another type, labels or bounds: all have a place here and are counted, and one of them is
+//! exposed (see `definitions.rs`). A family whose samples have the name of another family's is
+//! quarantined: its series have no place in the catalog, its counts are not exposed, and how many such
+//! families there are is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
+use tallyboard_exposition::cells::type_of;
 use tallyboard_proto::cell::Shape;
 use tallyboard_proto::family::{Family, GaugeMode, Kind};
 use tallyboard_proto::layout::{DropReason, Layout};
@@ -24,6 +26,8 @@ pub struct Catalog {
     /// Series of gauges of mode `all`, in order: their place is that of their cells in a dead row.
     all_gauges: Vec<u32>,
     conflicts: HashSet<String>,
+    /// The names that have several definitions, each with their ordinals.
+    definitions: BTreeMap<Box<str>, Vec<u32>>,
     dropped_series: HashMap<DropReason, u64>,
     label_limit: usize,
     real: Real,
@@ -36,6 +40,10 @@ struct Real {
     cells: usize,
     row_cells: usize,
 }
+
+/// Most definitions of one name that have a place: a name that means something else each time would
+/// fill the catalog.
+const MOST_DEFINITIONS: usize = 8;
 
 /// Why a family or series has no place in the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +64,7 @@ impl Catalog {
             sample_names: HashMap::new(),
             all_gauges: Vec::new(),
             conflicts: HashSet::new(),
+            definitions: BTreeMap::new(),
             dropped_series: HashMap::new(),
             label_limit,
             real: Real::default(),
@@ -71,10 +80,10 @@ impl Catalog {
         let mut words = Vec::new();
         catalog.committed = log::read(arena, layout.catalog_log(), 0, &mut words)?;
         catalog.contents.extend(&words)?;
-        let Self { contents, sample_names, all_gauges, .. } = &mut catalog;
-        for (family, ordinal) in contents.families().iter().zip(0..) {
-            sample_names.extend(family.sample_names().map(|name| (name, ordinal)));
+        for ordinal in 0..catalog.contents.families().len() {
+            catalog.take_name(ordinal as u32);
         }
+        let Self { contents, all_gauges, .. } = &mut catalog;
         let is_all =
             |family: u32| contents.families()[family as usize].kind == Kind::Gauge(GaugeMode::All);
         let series = contents.series().iter().zip(0..);
@@ -113,10 +122,18 @@ impl Catalog {
         self.sample_names.contains_key(name)
     }
 
-    /// How many families are quarantined.
+    /// How many families are not exposed because of another one: those that are quarantined, and all
+    /// definitions of a name but one.
     #[must_use]
     pub fn conflicts(&self) -> usize {
-        self.conflicts.len()
+        let beside: usize = self.definitions.values().map(|of| of.len() - 1).sum();
+        self.conflicts.len() + beside
+    }
+
+    /// The names that have several definitions, each with their ordinals in the order in which they
+    /// began.
+    pub(crate) fn definitions(&self) -> &BTreeMap<Box<str>, Vec<u32>> {
+        &self.definitions
     }
 
     /// How many series of slots have no place, by reason.
@@ -135,38 +152,60 @@ impl Catalog {
         layout: &Layout,
         family: &Family,
     ) -> Result<u32, Unplaced> {
-        let known = self.contents.find_family(&family.name);
-        if let Some(known) = known
-            && self.contents.families()[known as usize].agrees_with(family)
-        {
+        if let Some(known) = self.contents.find(family) {
             return Ok(known);
         }
-        let taken = family
-            .sample_names()
-            .find_map(|name| self.sample_names.get(&name).map(|&other| (name, other)));
-        let taken = taken.or(known.map(|known| (family.name.to_string(), known)));
-        if let Some((name, other)) = taken {
-            let other = &self.contents.families()[other as usize];
-            // The buckets of a histogram contradict others when it does itself.
-            if !family.kind.is_bucket()
-                && self
-                    .conflicts
-                    .insert(format!("{:?}", (&family.name, &family.kind, &family.labels)))
-            {
-                tracing::warn!(
-                    metric = %family.name, sample = %name, expected = ?(&other.name, &other.kind, &other.labels),
-                    found = ?(&family.kind, &family.labels),
-                    "a worker uses a name with another type, labels or bounds; its counts are not exposed: use one definition"
-                );
+        let rival = family.sample_names().find_map(|name| {
+            let other = *self.sample_names.get(&name)?;
+            Some((name, other))
+        });
+        let named = self.contents.families_named(&family.name);
+        if let Some((name, other)) = rival {
+            let is_another = named.contains(&other) && named.len() < MOST_DEFINITIONS;
+            self.warn_of(family, &name, other, is_another);
+            if !is_another {
+                return Err(Unplaced::Conflict);
             }
+        } else if named.len() >= MOST_DEFINITIONS {
+            // The exemplars and buckets of what has no place itself.
             return Err(Unplaced::Conflict);
         }
         let begun = self.append(arena, layout, Record::Family(family.clone()))?;
         let Begun::Family(ordinal) = begun else { return Err(Unplaced::Conflict) };
-        for name in family.sample_names() {
-            self.sample_names.insert(name, ordinal as u32);
-        }
+        self.take_name(ordinal as u32);
         Ok(ordinal as u32)
+    }
+
+    /// Says once of a family what it contradicts.
+    fn warn_of(&mut self, family: &Family, sample: &str, other: u32, is_another: bool) {
+        let other = &self.contents.families()[other as usize];
+        let key = format!("{:?}", (&family.name, &family.kind, &family.labels));
+        let (expected, found) =
+            ((&other.name, &other.kind, &other.labels), (&family.kind, &family.labels));
+        if is_another {
+            tracing::warn!(
+                metric = %family.name, %sample, ?expected, ?found,
+                "a worker uses a name with another type, labels or bounds; one of them is exposed, that of the living and of them the first: use one definition"
+            );
+        } else if self.conflicts.insert(key) {
+            tracing::warn!(
+                metric = %family.name, %sample, ?expected, ?found,
+                "a worker uses a name of another metric's samples; its counts are not exposed: use another name"
+            );
+        }
+    }
+
+    /// Takes in what a family is called.
+    fn take_name(&mut self, ordinal: u32) {
+        let family = &self.contents.families()[ordinal as usize];
+        for name in family.sample_names() {
+            self.sample_names.entry(name).or_insert(ordinal);
+        }
+        let named = self.contents.families_named(&family.name);
+        // What belongs to another family is exposed with that.
+        if named.len() > 1 && type_of(&family.kind).is_some() {
+            self.definitions.insert(family.name.clone(), named);
+        }
     }
 
     /// The first cell of a slot's series; it begins here when nobody had it.

@@ -10,6 +10,7 @@
 //! | `supervise` | the runtime: everything becomes an event, one loop acts |
 //! | [`core`] | the state behind the loop: slots, archive; no sockets, no clock |
 //! | [`catalog`] | the series of all slots, in global order, and their conflicts |
+//! | `definitions` | which definition of a name is exposed |
 //! | [`class`] | how the cells of a slot map to those of the catalog |
 //! | `rows` | reading slots: the last good row of each, quarantine |
 //! | `reclaim` | the dead: drain, fold, scrub, free |
@@ -40,6 +41,7 @@ pub mod config;
 mod connections;
 mod control;
 pub mod core;
+mod definitions;
 mod headers;
 mod http;
 pub mod inspect;

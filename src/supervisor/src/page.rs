@@ -78,12 +78,10 @@ impl Pages {
         let series = &contents.series()[self.series_taken..];
         for (series, ordinal) in series.iter().zip(self.series_taken as u32..) {
             let family = &contents.families()[series.family as usize];
-            if family.kind == Kind::Exemplar {
-                self.take_exemplar(contents, family, series, ordinal);
-            }
             let page = &mut self.families[self.place[&series.family]];
             page.push(family, series, ordinal, labels);
         }
+        self.follow_exemplars(contents, self.series_taken);
         self.series_taken = contents.series().len();
         for page in self.families.iter_mut().filter(|page| !page.is_sorted) {
             let values = |lines: &SeriesLines| &contents.series()[lines.series as usize].values;
@@ -93,7 +91,26 @@ impl Pages {
         self.floors.0.resize(contents.end().cells, 0.0);
     }
 
-    /// Finds the series whose exemplar a series is: that of the same label values, but for the
+    /// Takes in the exemplars that have begun since there were so many series. Where a name has several
+    /// definitions an exemplar may be of a series that has begun after it.
+    fn follow_exemplars(&mut self, contents: &Contents, taken: usize) {
+        let is_same = |pair: &[FamilyPage]| pair[0].name == pair[1].name;
+        let from = match self.families.windows(2).any(is_same) {
+            true if taken < contents.series().len() => {
+                self.exemplars.clear();
+                0
+            }
+            _ => taken,
+        };
+        for (series, ordinal) in contents.series()[from..].iter().zip(from as u32..) {
+            let family = &contents.families()[series.family as usize];
+            if family.kind == Kind::Exemplar {
+                self.take_exemplar(contents, family, series, ordinal);
+            }
+        }
+    }
+
+    /// Finds the series whose exemplar a series is: those of the same label values, but for the
     /// number of a histogram's bucket.
     fn take_exemplar(
         &mut self,
@@ -103,12 +120,19 @@ impl Pages {
         ordinal: u32,
     ) {
         let name = family.name.strip_prefix(EXEMPLAR_PREFIX).unwrap_or_default();
-        let Some(of) = contents.find_family(name) else { return };
-        let labels = contents.families()[of as usize].labels.len();
-        let Some((values, rest)) = series.values.split_at_checked(labels) else { return };
-        let line = rest.first().map_or(Some(0), |bucket| bucket.parse().ok());
-        if let Some((line, counted)) = line.zip(contents.find_series(of, values)) {
-            self.exemplars.entry(counted).or_default().push((line, ordinal));
+        for of in contents.families_named(name) {
+            let Family { kind, labels, .. } = &contents.families()[of as usize];
+            let has_buckets = matches!(kind, Kind::Histogram(_) | Kind::NativeHistogram(_));
+            let is_of = family.labels.len() == labels.len() + usize::from(has_buckets)
+                && family.labels.starts_with(labels);
+            let Some((values, rest)) = series.values.split_at_checked(labels.len()) else {
+                continue;
+            };
+            let line = rest.first().map_or(Some(0), |bucket| bucket.parse().ok());
+            let counted = contents.find_series(of, values).filter(|_| is_of);
+            if let Some((line, counted)) = line.zip(counted) {
+                self.exemplars.entry(counted).or_default().push((line, ordinal));
+            }
         }
     }
 }

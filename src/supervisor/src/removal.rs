@@ -189,7 +189,7 @@ impl Core {
 
     /// Whether a living worker holds the series: it began the series itself, has counted it, or says
     /// so, and has not removed it since.
-    fn is_held(&self, series: u32) -> bool {
+    pub(crate) fn is_held(&self, series: u32) -> bool {
         let buckets: Vec<u32> = self.parts(series).skip(1).collect();
         self.places(series).any(|(slot, place, is_own)| {
             let taken = &self.slots[slot];

@@ -64,13 +64,15 @@ impl Core {
         let own = self.own_families(metrics);
         let mut own = own.into_iter().peekable();
         let has_target = self.has_target();
+        let hidden = self.hidden_definitions();
         for at in 0..self.pages.families.len() {
             let next = &self.pages.families[at];
             while let Some(own) = own.next_if(|own| *own.name < *next.name) {
                 sink.whole(own);
             }
             let family = &self.catalog.contents().families()[next.family as usize];
-            if is_selected(selected, next.family) && !(has_target && is_target(family)) {
+            let is_shown = is_selected(selected, next.family) && !hidden.contains(&next.family);
+            if is_shown && !(has_target && is_target(family)) {
                 self.collect_family(sink, at, &totals, &processes, &exemplars);
             }
         }
@@ -79,12 +81,30 @@ impl Core {
 
     /// The newest exemplars of each series, by number of the line.
     fn exemplars(&self) -> HashMap<u32, Vec<(usize, Exemplar)>> {
-        let of_series = |of: &Vec<(usize, u32)>| {
-            let newest =
-                |&(line, series): &(usize, u32)| Some((line, self.newest_exemplar(series)?));
-            of.iter().filter_map(newest).collect()
+        let of_series = |(series, of): (&u32, &Vec<(usize, u32)>)| {
+            let newest = |&(line, exemplar): &(usize, u32)| {
+                let newest = self.newest_exemplar(exemplar)?;
+                self.may_be_of(*series, line, newest.value).then_some((line, newest))
+            };
+            (*series, of.iter().filter_map(newest).collect())
         };
-        self.pages.exemplars.iter().map(|(series, of)| (*series, of_series(of))).collect()
+        self.pages.exemplars.iter().map(of_series).collect()
+    }
+
+    /// Whether an exemplar may be one of a line of a series. Definitions of a name that have the same
+    /// labels share their exemplars, and may have other bounds.
+    fn may_be_of(&self, series: u32, line: usize, value: f64) -> bool {
+        let contents = self.catalog.contents();
+        let family = &contents.families()[contents.series()[series as usize].family as usize];
+        let (Kind::Histogram(bounds) | Kind::NativeHistogram(native::Native { bounds, .. })) =
+            &family.kind
+        else {
+            return true;
+        };
+        let is_shared = self.catalog.definitions().contains_key(&family.name);
+        let above = line.checked_sub(1).and_then(|below| bounds.get(below));
+        let within = bounds.get(line).is_none_or(|bound| value <= *bound);
+        !is_shared || (within && above.is_none_or(|bound| value > *bound))
     }
 
     fn newest_exemplar(&self, series: u32) -> Option<Exemplar> {
@@ -132,8 +152,8 @@ impl Core {
         let is_selected = |family: &Family| match family.name.strip_prefix(BUCKET_PREFIX) {
             // The buckets of a histogram are read with it.
             Some(of) => {
-                let of = contents.find_family(of);
-                of.is_some_and(|of| named(&contents.families()[of as usize]))
+                let of = contents.families_named(of);
+                of.iter().any(|&of| named(&contents.families()[of as usize]))
             }
             None => named(family),
         };

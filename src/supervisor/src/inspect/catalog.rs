@@ -187,8 +187,11 @@ impl Catalog {
         check_values(contents, &record)?;
         let wrong = |expected: &str, found: String| Err((expected.to_owned(), found));
         match &record {
-            Record::Family(family) if contents.find_family(&family.name).is_some() => {
-                return wrong("each family once", format!("{:?} again", family.name));
+            Record::Family(family) if contents.find(family).is_some() => {
+                return wrong(
+                    "each definition of a family once",
+                    format!("{:?} again", family.name),
+                );
             }
             Record::Series { family, values, .. }
                 if contents.find_series(*family, values).is_some() =>

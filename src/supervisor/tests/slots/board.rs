@@ -162,7 +162,7 @@ impl Board {
     }
 
     fn series_of(&self, worker: &mut Worker, family: &Family, values: &[&str]) -> usize {
-        let known = worker.contents.find_family(&family.name);
+        let known = worker.contents.find(family);
         let ordinal =
             known.unwrap_or_else(|| match self.append(worker, Record::Family(family.clone())) {
                 Begun::Family(ordinal) => ordinal as u32,

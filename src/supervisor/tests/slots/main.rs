@@ -2,6 +2,7 @@
 //! their slots, good ones and bad ones.
 
 mod board;
+mod definitions;
 mod hostile;
 mod kinds;
 mod labels;
