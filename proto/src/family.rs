@@ -184,6 +184,10 @@ pub const EXEMPLAR_PREFIX: &str = "tallyboard_exemplar:";
 pub const BUCKET_PREFIX: &str = "tallyboard_bucket:";
 /// Prefix of the names that the supervisor exposes itself.
 pub const RESERVED_PREFIX: &str = "tallyboard_";
+/// The one name behind that prefix that workers count under: what collectors and callbacks failed.
+pub const COLLECTOR_ERRORS: &str = "tallyboard_collector_errors";
+/// The label of [`COLLECTOR_ERRORS`].
+pub const COLLECTOR_LABEL: &str = "collector";
 /// Label that tells the processes of a gauge apart when its own labels take all other names.
 pub const LAST_WORKER_LABEL: &str = "tallyboard_worker";
 
@@ -321,6 +325,7 @@ impl Family {
         match kind {
             Kind::Exemplar => check_name_behind(EXEMPLAR_PREFIX, name)?,
             Kind::Bucket(_) => check_name_behind(BUCKET_PREFIX, name)?,
+            Kind::Counter if is_collector_errors(name, unit, labels) => {}
             _ => check_name(name)?,
         }
         let has_unit = match kind {
@@ -406,6 +411,11 @@ fn is_metric_name(name: &str) -> bool {
         && !name.starts_with(|first: char| first.is_ascii_digit())
         && !name.is_empty()
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':')
+}
+
+/// Whether a counter is that of errors of collectors, which is no other.
+fn is_collector_errors(name: &str, unit: &str, labels: &[&str]) -> bool {
+    name == COLLECTOR_ERRORS && unit.is_empty() && labels == [COLLECTOR_LABEL]
 }
 
 fn check_name(name: &str) -> Result<(), FamilyError> {
@@ -521,7 +531,15 @@ mod tests {
         check(Kind::Counter, "a\nb", "", &[], "metric names match");
         check(Kind::Counter, "é", "", &[], "metric names match");
         check(Kind::Counter, &"a".repeat(257), "", &[], "metric names match");
-        check(Kind::Counter, "tallyboard_x", "", &[], "names beginning with tallyboard_");
+        let reserved = "names beginning with tallyboard_";
+        check(Kind::Counter, "tallyboard_x", "", &[], reserved);
+        let (errors, label) = (COLLECTOR_ERRORS, COLLECTOR_LABEL);
+        check(Kind::Counter, errors, "", &[label], "ok tallyboard_collector_errors");
+        check(Kind::Counter, errors, "", &[], reserved);
+        check(Kind::Counter, errors, "", &[label, "a"], reserved);
+        check(Kind::Counter, errors, "errors", &[label], reserved);
+        check(Kind::Counter, "tallyboard_collector_error", "", &[label], reserved);
+        check(Kind::Gauge(GaugeMode::Sum), errors, "", &[label], reserved);
         check(Kind::Counter, "a", "", &["a:b"], "label names match");
         check(Kind::Counter, "a", "", &["__a"], "label names do not begin with __");
         check(Kind::Counter, "a", "", &["b", "b"], "label names differ");

@@ -179,6 +179,8 @@ fn dump_numbers(out: &mut String) {
             MAX_BOUNDS,
             MAX_STATES,
             RESERVED_PREFIX,
+            COLLECTOR_ERRORS,
+            COLLECTOR_LABEL,
             EXEMPLAR_PREFIX,
             BUCKET_PREFIX,
         ]

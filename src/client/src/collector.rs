@@ -1,9 +1,11 @@
-//! Metrics that are not counted but looked up: gauges with a callback, and collectors.
+//! Collectors: metrics that are not counted but looked up.
 //!
-//! A registry without supervisor asks them when it is exposed. The shared one has a thread for them
-//! in each process that has any: it writes what they say into the slot, every few seconds. The
-//! thread is not inherited by a forked child, which starts its own at its first use.
+//! A registry without supervisor asks them when it is exposed. In the shared one what they say is
+//! written into the slot, again and again: by the thread of `refresh.rs`, or by a binding that asks
+//! collectors of its own (`raw.rs`).
 
+use std::any::type_name;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -12,15 +14,18 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tallyboard_exposition::cells::type_of;
 use tallyboard_exposition::sample::{FamilySamples, Sample, Type, Value};
 use tallyboard_proto::cell::stamp;
-use tallyboard_proto::family::{Family, GaugeMode, Kind};
+use tallyboard_proto::family::{COLLECTOR_ERRORS, COLLECTOR_LABEL, Family, GaugeMode, Kind};
 use tallyboard_proto::layout::{DropReason, slot_header};
 use tallyboard_proto::pairs;
-use tallyboard_segment::process::spawn_quiet;
 
 use crate::definition::{describe, shares_a_name};
 use crate::error::RegisterError;
-use crate::metric::{Gauge, Metric};
 use crate::registry::Registry;
+
+/// How many collectors a process tells apart in what it says of their errors.
+const NAMED_COLLECTORS: usize = 100;
+/// The name of all that come after them.
+const OTHER_COLLECTORS: &str = "other";
 
 /// Something that knows metrics when it is asked: a pool, a cache, another library.
 ///
@@ -61,69 +66,27 @@ pub trait Collector: Send + Sync + 'static {
     }
 }
 
-/// What is asked again and again.
+/// A collector that is registered.
 #[derive(Clone)]
-pub(crate) enum Source {
-    /// A gauge with its callback.
-    Callback(Gauge, Arc<dyn Fn() -> f64 + Send + Sync>),
-    /// A collector with the names of its samples.
-    Collector(Arc<dyn Collector>, Arc<[Family]>),
+pub(crate) struct Registered {
+    number: u64,
+    /// What it is called where its errors are counted.
+    name: &'static str,
+    collector: Arc<dyn Collector>,
+    /// The names of its samples.
+    pub(crate) families: Arc<[Family]>,
 }
 
-/// What a collector said, and which families it may say something of.
-struct Collected {
-    mode: GaugeMode,
-    described: Arc<[Family]>,
-    families: Vec<FamilySamples>,
-}
-
-impl Source {
-    /// The first cell of a gauge with a callback.
-    pub(crate) fn first(&self) -> Option<usize> {
-        match self {
-            Self::Callback(gauge, _) => Some(gauge.series().cells.first()),
-            Self::Collector(..) => None,
-        }
-    }
-
-    /// The families that a collector described.
-    pub(crate) fn families(&self) -> &[Family] {
-        match self {
-            Self::Collector(_, families) => families,
-            Self::Callback(..) => &[],
-        }
-    }
-}
-
-impl fmt::Debug for Source {
+impl fmt::Debug for Registered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Callback(gauge, _) => f.debug_tuple("Callback").field(gauge).finish(),
-            Self::Collector(_, names) => f.debug_tuple("Collector").field(names).finish(),
-        }
+        f.debug_struct("Registered").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl Gauge {
-    /// Has the gauge ask `value` from now on: when its registry is exposed, or every few seconds in
-    /// the shared one (see [`RegistryBuilder::refresh_interval`](crate::RegistryBuilder::refresh_interval)).
-    /// A callback that panics is not asked that time. It ends when the series is removed.
-    ///
-    /// ```
-    /// use std::sync::atomic::{AtomicUsize, Ordering};
-    /// use tallyboard::{Gauge, Registry};
-    ///
-    /// static WAITING: AtomicUsize = AtomicUsize::new(3);
-    /// let registry = Registry::new();
-    /// let waiting = Gauge::builder("app_waiting", "Requests that wait.").registry(registry);
-    /// waiting.register()?.set_function(|| WAITING.load(Ordering::Relaxed) as f64);
-    /// let (_, page) = registry.exposition_of_process("", &[]);
-    /// assert!(String::from_utf8_lossy(&page).contains("app_waiting 3\n"));
-    /// # Ok::<(), tallyboard::RegisterError>(())
-    /// ```
-    pub fn set_function(&self, value: impl Fn() -> f64 + Send + Sync + 'static) {
-        self.series().registry.add_source(Source::Callback(*self, Arc::new(value)));
-    }
+/// The number of a collector: no two have the same one.
+pub(crate) fn new_number() -> u64 {
+    static NUMBERS: AtomicU64 = AtomicU64::new(1);
+    NUMBERS.fetch_add(1, Relaxed)
 }
 
 impl Registry {
@@ -132,137 +95,121 @@ impl Registry {
     /// # Errors
     /// [`RegisterError`] when it describes a family that cannot be, or one whose samples have a name
     /// that this program has registered before.
-    pub fn register_collector(
+    pub fn register_collector<C: Collector>(
         &'static self,
-        collector: impl Collector,
+        collector: C,
     ) -> Result<(), RegisterError> {
         let mode = collector.gauge_mode();
         let described = collector.describe();
         let families = described.iter().filter_map(|family| family_for(family, mode).transpose());
         let families = families.collect::<Result<Vec<_>, _>>()?;
-        {
-            let state = self.state.lock();
-            let known = state.registered.iter().map(|definition| &definition.family);
-            let others = state.sources.iter().flat_map(Source::families);
-            let known: Vec<&Family> = known.chain(others).collect();
-            for family in &families {
-                if let Some(existing) = known.iter().find(|known| shares_a_name(known, family)) {
-                    let (existing, found) = (describe(existing), describe(family));
-                    return Err(RegisterError::Duplicate { existing, found });
-                }
-            }
-        }
-        self.add_source(Source::Collector(Arc::new(collector), families.into()));
-        Ok(())
-    }
-
-    fn add_source(&'static self, source: Source) {
         self.first_use();
-        let new = source.first();
         let mut state = self.state.lock();
-        let (mut kept, replaced): (Vec<_>, Vec<_>) = std::mem::take(&mut state.sources)
-            .into_iter()
-            .partition(|known| new.is_none() || known.first() != new);
-        kept.push(source);
-        state.sources = kept;
+        let known = state.registered.iter().map(|definition| &definition.family);
+        let others = state.collectors.iter().flat_map(|registered| registered.families.iter());
+        let known: Vec<&Family> = known.chain(others).collect();
+        for family in &families {
+            if let Some(existing) = known.iter().find(|known| shares_a_name(known, family)) {
+                let (existing, found) = (describe(existing), describe(family));
+                return Err(RegisterError::Duplicate { existing, found });
+            }
+        }
+        state.collectors.push(Registered {
+            number: new_number(),
+            name: type_name::<C>(),
+            collector: Arc::new(collector),
+            families: families.into(),
+        });
         drop(state);
-        // A callback may use metrics while it is dropped.
-        drop(replaced);
-        self.start_refreshing();
-    }
-
-    /// Starts the thread that asks callbacks and collectors, when there are any and this process has
-    /// none yet.
-    pub(crate) fn start_refreshing(&'static self) {
-        if self.address().is_none() {
-            return;
-        }
-        let life = self.page.life();
-        {
-            let mut state = self.state.lock();
-            if state.sources.is_empty() || state.refreshed_life == life {
-                return;
-            }
-            state.refreshed_life = life;
-        }
-        let refresh = move || {
-            loop {
-                self.run_callbacks();
-                self.write_collected();
-                std::thread::sleep(self.refresh_interval);
-            }
-        };
-        if let Err(error) = spawn_quiet("tallyboard", refresh) {
-            self.warn(&format!(
-                "no thread to ask callbacks and collectors: {error}; see whether the limit of threads is reached"
-            ));
-        }
-    }
-
-    /// Sets the gauges that have a callback.
-    pub(crate) fn run_callbacks(&'static self) {
-        let sources = self.state.lock().sources.clone();
-        for source in sources {
-            let first = source.first();
-            if let Source::Callback(gauge, value) = source
-                && let Ok(value) = catch_unwind(AssertUnwindSafe(|| value()))
-                && self.is_asked(first)
-            {
-                gauge.set(value);
-            }
-        }
-    }
-
-    /// Whether the gauge at a cell still has a callback: it may have been removed while that ran.
-    fn is_asked(&self, first: Option<usize>) -> bool {
-        self.state.lock().sources.iter().any(|source| source.first() == first)
+        self.refresh_soon();
+        Ok(())
     }
 
     /// What the collectors say now.
     pub(crate) fn collected(&'static self) -> Vec<FamilySamples> {
-        self.collect().into_iter().flat_map(|collected| collected.families).collect()
+        let collectors = self.state.lock().collectors.clone();
+        collectors.iter().filter_map(|registered| self.collect(registered)).flatten().collect()
     }
 
-    fn collect(&'static self) -> Vec<Collected> {
-        let sources = self.state.lock().sources.clone();
-        let collect = |source: Source| {
-            let Source::Collector(collector, described) = source else { return None };
-            let families = catch_unwind(AssertUnwindSafe(|| collector.collect())).ok()?;
-            Some(Collected { mode: collector.gauge_mode(), described, families })
-        };
-        sources.into_iter().filter_map(collect).collect()
+    /// What a collector says now; nothing when it panics, and that is counted.
+    fn collect(&'static self, registered: &Registered) -> Option<Vec<FamilySamples>> {
+        let said = catch_unwind(AssertUnwindSafe(|| registered.collector.collect())).ok();
+        if said.is_none() {
+            self.count_error(registered.name);
+        }
+        said
     }
 
-    /// Writes what the collectors say into the slot.
-    fn write_collected(&'static self) {
-        for Collected { mode, described, families } in self.collect() {
-            let mut present = Vec::new();
-            for collected in families {
-                let family = family_for(&collected, mode).ok().flatten();
-                let written = family.map_or(Err(DropReason::Conflict), |family| {
-                    self.write_family(&family, &collected, &mut present)
-                });
-                if let Err(reason) = written {
-                    self.drop_one(reason);
-                }
+    /// Writes what the collectors say into the slot, but those whose numbers are `known`, which has
+    /// them afterwards.
+    pub(crate) fn refresh_collected(&'static self, known: &mut BTreeSet<u64>) {
+        let collectors = self.state.lock().collectors.clone();
+        for registered in collectors {
+            if known.insert(registered.number) {
+                let said = self.collect(&registered).unwrap_or_default();
+                let mode = registered.collector.gauge_mode();
+                self.write_collected(registered.number, mode, &said);
             }
-            self.forget_absent(&described, &present);
         }
     }
 
-    /// Forgets the values of series that a collector has given before and gives no more. What they
-    /// have counted stays.
-    fn forget_absent(&'static self, described: &[Family], present: &[usize]) {
-        let state = self.state.lock();
+    /// Writes what the collector of a number says into the slot. The values of series that it has
+    /// given before and gives no more are forgotten; what they have counted stays.
+    pub(crate) fn write_collected(
+        &'static self,
+        number: u64,
+        mode: GaugeMode,
+        families: &[FamilySamples],
+    ) {
+        let mut present = Vec::new();
+        for collected in families {
+            let family = family_for(collected, mode).ok().flatten();
+            let written = family.map_or(Err(DropReason::Conflict), |family| {
+                self.write_family(&family, collected, &mut present)
+            });
+            if let Err(reason) = written {
+                self.drop_one(reason);
+            }
+        }
+        let present: BTreeSet<usize> = present.into_iter().collect();
+        let mut state = self.state.lock();
         let Some(mapping) = state.page().mapping() else { return };
-        for family in described {
-            let Some(ordinal) = state.contents.find_family(&family.name) else { continue };
-            for series in state.held(mapping, ordinal) {
-                let cell = state.contents.series()[series as usize].cell;
-                if !present.contains(&(slot_header::WORDS + cell)) {
-                    state.forget_value(mapping, series);
+        let before = state.given.insert(number, present.clone()).unwrap_or_default();
+        for absent in before.difference(&present) {
+            let cell = absent.checked_sub(slot_header::WORDS);
+            if let Some(series) = cell.and_then(|cell| state.series_at(cell)) {
+                state.forget_value(mapping, series);
+            }
+        }
+    }
+
+    /// Counts what a collector or callback failed, by its name. A process that has named many names
+    /// no more.
+    pub(crate) fn count_error(&'static self, name: &str) {
+        // What has no supervisor shows nothing but what its program registered.
+        if self.address().is_none() {
+            return;
+        }
+        let help = "What collectors and callbacks raised instead of an answer.";
+        let family = Family::new(Kind::Counter, COLLECTOR_ERRORS, "", help, &[COLLECTOR_LABEL]);
+        let Ok(family) = family else { return };
+        let value = |name: &str| [Box::from(name)];
+        let is_named = {
+            let state = self.state.lock();
+            let known = state.contents.find_family(&family.name);
+            known.is_none_or(|known| {
+                state.contents.find_series(known, &value(name)).is_some()
+                    || state.contents.series_of_family(known) < NAMED_COLLECTORS
+            })
+        };
+        let name = if is_named { name } else { OTHER_COLLECTORS };
+        match self.series_of(&family, &value(name)) {
+            Ok(series) => {
+                if let Some(cells) = series.words() {
+                    cells.at(0).fetch_add(1, Relaxed);
                 }
             }
+            Err(reason) => self.drop_one(reason),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The metrics of this process as families, and expositions of them and of the whole service.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use tallyboard_exposition::cells::{
@@ -118,7 +119,7 @@ impl Registry {
 
     /// The metrics of this process alone, with those of its collectors, in order of name.
     pub fn gather(&'static self) -> Vec<FamilySamples> {
-        self.run_callbacks();
+        self.run_callbacks(&mut BTreeSet::new());
         let mut families = self.counted();
         if self.address().is_none() {
             families.extend(self.collected());

@@ -34,6 +34,7 @@
 
 #![forbid(unsafe_code)]
 
+mod asked;
 mod attach;
 mod children;
 mod collector;
@@ -55,6 +56,7 @@ mod progress;
 pub mod push;
 #[doc(hidden)]
 pub mod raw;
+mod refresh;
 mod registry;
 #[cfg(feature = "serve")]
 mod serve;

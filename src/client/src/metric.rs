@@ -171,6 +171,9 @@ impl Gauge {
     /// Sets the value.
     #[inline]
     pub fn set(&self, value: f64) {
+        if self.is_asked() {
+            return;
+        }
         if let Some(cells) = self.series.words() {
             cells.at(0).store(value.to_bits(), Relaxed);
             stamp(cells.at(1), self.now());
@@ -199,6 +202,9 @@ impl Gauge {
             return Err(TimestampError::Mode);
         }
         let now = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX).max(1);
+        if self.is_asked() {
+            return Ok(());
+        }
         if let Some(cells) = self.series.words()
             && cells.at(1).load(Relaxed) < now
         {
@@ -235,6 +241,9 @@ impl Gauge {
     /// Says whether the amount could be counted.
     #[inline]
     pub(crate) fn try_add(&self, amount: f64) -> bool {
+        if self.is_asked() {
+            return false;
+        }
         let Some(cells) = self.series.words() else { return false };
         add_float(cells.at(0), amount);
         stamp(cells.at(1), self.now());
@@ -247,7 +256,14 @@ impl Gauge {
         self.add(-amount);
     }
 
-    fn now(&self) -> u64 {
+    /// Whether it shows what a callback says, and nothing else.
+    #[inline]
+    fn is_asked(&self) -> bool {
+        self.series.registry.asked.has(self.series.cells.first())
+    }
+
+    /// The stamp of what it is set to now.
+    pub(crate) fn now(&self) -> u64 {
         if self.is_ordered { self.series.now_ns() } else { 1 }
     }
 }

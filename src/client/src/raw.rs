@@ -1,14 +1,21 @@
-//! The cells of a series one by one, for bindings whose own objects are smaller than a metric: a
-//! bucket, a sum. No part of what this crate promises.
+//! What bindings need, and no part of what this crate promises: the cells of a series one by one, as
+//! their own objects are smaller than a metric (a bucket, a sum), and callbacks and collectors that
+//! they ask themselves.
 
+use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 
+use tallyboard_exposition::sample::FamilySamples;
 use tallyboard_proto::cell::{add_float, stamp};
+use tallyboard_proto::family::GaugeMode;
 use tallyboard_proto::layout::slot_header;
+use tallyboard_segment::process::{self, spawn_quiet};
 
+use crate::collector::new_number;
 use crate::definition::SeriesRef;
 use crate::family::Family;
-use crate::metric::{Metric, mark_odd};
+use crate::metric::{Gauge, Metric, mark_odd};
+use crate::registry::Registry;
 
 /// The oldest stamp there is: 0 says that a series was never set.
 const FIRST_STAMP: u64 = 1;
@@ -97,4 +104,84 @@ impl Series {
             self.series.exemplify(bucket, value, &labels);
         }
     }
+}
+
+/// A gauge whose callback a binding has, and asks.
+#[derive(Debug)]
+pub struct Asked {
+    gauge: Gauge,
+    number: u64,
+}
+
+impl Asked {
+    /// Has a gauge show what is answered here, and nothing else. Makes the first use.
+    #[must_use]
+    pub fn new(gauge: Gauge) -> Self {
+        Self { number: gauge.series().registry.ask(gauge, None), gauge }
+    }
+
+    /// Whether its answer is still wanted: the series was not removed, and has no other callback.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.gauge.series().registry.is_wanted(&self.gauge, self.number)
+    }
+
+    /// Shows what the callback said, or nothing when it failed, if it is still wanted. Does not wait;
+    /// the first use must have been made.
+    pub fn answer(&self, value: Option<f64>) {
+        self.gauge.series().registry.answer(&self.gauge, self.number, value);
+    }
+}
+
+/// A collector that a binding has, and asks.
+#[derive(Debug)]
+pub struct Collected {
+    registry: &'static Registry,
+    number: u64,
+    mode: GaugeMode,
+}
+
+impl Collected {
+    /// A collector that has said nothing yet, and how its gauges in many processes become one.
+    #[must_use]
+    pub fn new(registry: &'static Registry, mode: GaugeMode) -> Self {
+        Self { registry, number: new_number(), mode }
+    }
+
+    /// Writes what it says now; what it said before and says no more is not shown any more, but for
+    /// what it has counted. Does not wait; the first use must have been made.
+    pub fn write(&self, families: &[FamilySamples]) {
+        self.registry.write_collected(self.number, self.mode, families);
+    }
+}
+
+/// Number of the calling thread, as the kernel has it: that of the main thread is the pid.
+#[must_use]
+pub fn thread_id() -> u32 {
+    process::thread_id()
+}
+
+/// Whether the first use in this process was made, so that nothing here waits for the supervisor.
+#[must_use]
+pub fn is_begun(registry: &'static Registry) -> bool {
+    registry.page.is_begun()
+}
+
+/// Makes the first use: waits for the supervisor, until the attach timeout at most.
+pub fn arrive(registry: &'static Registry) {
+    drop(registry.first_use());
+}
+
+/// Has a thread of its own make the first use.
+///
+/// # Errors
+/// What the system says when it has no thread to give.
+pub fn begin(registry: &'static Registry) -> io::Result<()> {
+    spawn_quiet("tallyboard", move || arrive(registry))
+}
+
+/// Counts what a collector or callback of this name failed. Does not wait; the first use must have
+/// been made.
+pub fn count_error(registry: &'static Registry, name: &str) {
+    registry.count_error(name);
 }

@@ -21,9 +21,9 @@ use tallyboard_segment::pass::Address;
 use tallyboard_segment::{private, process};
 use thiserror::Error;
 
+use crate::asked::AskedGauges;
 use crate::attach::{AttachError, ask};
 use crate::children::Children;
-use crate::collector::Source;
 use crate::definition::{Definition, FamilyRef, describe, shares_a_name};
 use crate::detached::{Late, attach_later, check_later, pump_later};
 use crate::error::RegisterError;
@@ -60,6 +60,8 @@ pub struct Registry {
     /// What is added to CLOCK_MONOTONIC in stamps, so that they are Unix time: the same number in all
     /// processes of an arena.
     unix_offset_ns: AtomicU64,
+    /// The gauges that are asked.
+    pub(crate) asked: AskedGauges,
     pub(crate) state: ForkMutex<State>,
 }
 
@@ -177,6 +179,7 @@ impl RegistryBuilder {
             gauge_mode: self.gauge_mode.or(gauge_mode).unwrap_or(GaugeMode::All),
             unix_offset_ns: AtomicU64::new(process::unix_offset_ns()),
             drops: page.lock().cells(slot_header::DROPPED, DROP_REASONS),
+            asked: AskedGauges::new(),
             state: ForkMutex::new(page, State::new()),
         }));
         if let (Some(found), None, None) = (mode, gauge_mode, self.gauge_mode) {
@@ -236,7 +239,7 @@ impl Registry {
             gauge_mode: None,
             refresh_interval: DEFAULT_REFRESH_INTERVAL,
             is_private: false,
-            warn: |warning| eprintln!("tallyboard: {warning}"),
+            warn: |warning| process::say(&format!("tallyboard: {warning}")),
         }
     }
 
@@ -510,7 +513,7 @@ impl Registry {
                 }
             };
         }
-        let mut collected = state.sources.iter().flat_map(Source::families);
+        let mut collected = state.collectors.iter().flat_map(|known| known.families.iter());
         if let Some(existing) = collected.find(|existing| shares_a_name(existing, &family)) {
             let (existing, found) = (describe(existing), describe(&family));
             return Err(RegisterError::Duplicate { existing, found });

@@ -3,7 +3,7 @@
 //! Nothing here points into the arena. Cell indices are the same in every slot that this client ever
 //! has, so handles stay valid when it moves, and in a forked child.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -20,11 +20,13 @@ use tallyboard_segment::fork::ForkMutexGuard;
 use tallyboard_segment::mapping::SlotMapping;
 use tallyboard_segment::process;
 
+use crate::asked::Callback;
 use crate::attach::AttachError;
-use crate::collector::Source;
+use crate::collector::Registered;
 use crate::definition::Definition;
 use crate::detached::Pump;
 use crate::native::Buckets;
+use crate::refresh::Refresher;
 use crate::registry::{Attachment, DEFAULT_LABEL_LIMIT};
 
 /// How many series a process without supervisor has room for.
@@ -49,10 +51,14 @@ pub(crate) struct State {
     pub(crate) ended: BTreeMap<u32, Ended>,
     /// The buckets of native histograms that this process has counted in, by series.
     pub(crate) buckets: BTreeMap<usize, &'static Buckets>,
-    /// Callbacks and collectors.
-    pub(crate) sources: Vec<Source>,
-    /// The process whose thread asks them.
-    pub(crate) refreshed_life: u64,
+    /// The gauges that are asked, by their first cell.
+    pub(crate) callbacks: BTreeMap<usize, Callback>,
+    /// The collectors that this crate asks.
+    pub(crate) collectors: Vec<Registered>,
+    /// The series that each collector gave last, by its number: their first cells.
+    pub(crate) given: BTreeMap<u64, BTreeSet<usize>>,
+    /// The thread that asks.
+    pub(crate) refresher: Refresher,
     /// Layout of the published mapping.
     pub(crate) layout: Layout,
     pub(crate) label_limit: usize,
@@ -87,8 +93,10 @@ impl State {
             committed: 0,
             ended: BTreeMap::new(),
             buckets: BTreeMap::new(),
-            sources: Vec::new(),
-            refreshed_life: 0,
+            callbacks: BTreeMap::new(),
+            collectors: Vec::new(),
+            given: BTreeMap::new(),
+            refresher: Refresher::default(),
             layout,
             label_limit: DEFAULT_LABEL_LIMIT,
             attachment: None,
@@ -258,10 +266,9 @@ impl State {
     }
 
     /// Asks the callbacks of the gauges at these cells no more, and gives them to be dropped.
-    pub(crate) fn end_callbacks(&mut self, cells: &[usize]) -> Vec<Source> {
-        let is_ended =
-            |source: &mut Source| source.first().is_some_and(|first| cells.contains(&first));
-        self.sources.extract_if(.., is_ended).collect()
+    pub(crate) fn end_callbacks(&mut self, cells: &[usize]) -> Vec<Callback> {
+        let ended = cells.iter().filter_map(|first| self.callbacks.remove(first));
+        ended.inspect(Callback::end).collect()
     }
 
     /// The exemplars of `family` with these values of it; they begin when nobody had them yet.

@@ -1,80 +1,85 @@
-//! Collectors and callables of Python, asked by the client's own thread.
-
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+//! What a process is asked for: answers of callbacks and collectors, on their way into the arena.
+//!
+//! `tallyboard/_asker.py` asks, and calls this. Nothing here runs code of Python, makes an
+//! object that the interpreter's collector of garbage knows, or lets go of the interpreter's lock. So it
+//! takes exact tuples, lists, strings and floats, and a thread that the interpreter ends as it waits
+//! for its lock has no frame of Rust on its stack.
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyList, PyTuple};
 use tallyboard::sample::{FamilySamples, Sample, Type, Value};
-use tallyboard::{Collector, GaugeMode};
+use tallyboard::{GaugeMode, raw};
 
-/// A collector of prometheus_client.
-pub(crate) struct Bridge {
-    collector: Py<PyAny>,
-    mode: GaugeMode,
+/// A gauge whose callback is asked.
+#[pyclass(frozen, module = "tallyboard._native")]
+pub(crate) struct Asked {
+    asked: raw::Asked,
 }
 
-impl Bridge {
-    pub(crate) fn new(collector: Py<PyAny>, mode: GaugeMode) -> Self {
-        Self { collector, mode }
+impl Asked {
+    pub(crate) fn new(gauge: tallyboard::Gauge) -> Self {
+        Self { asked: raw::Asked::new(gauge) }
     }
 }
 
-impl Collector for Bridge {
-    fn collect(&self) -> Vec<FamilySamples> {
-        // An interpreter that is ending is asked nothing any more.
-        let collected = Python::try_attach(|py| {
-            let metrics = self.collector.bind(py).call_method0("collect")?.try_iter()?;
-            metrics.map(|metric| family(&metric?)).collect::<PyResult<Vec<_>>>()
-        });
-        collected.and_then(Result::ok).unwrap_or_default()
+#[pymethods]
+impl Asked {
+    /// Whether its answer is still wanted: its series was not removed, and has no other callback.
+    fn is_wanted(&self) -> bool {
+        self.asked.is_wanted()
     }
 
-    fn gauge_mode(&self) -> GaugeMode {
-        self.mode
+    /// Shows what the callback said, or nothing when it failed.
+    fn answer(&self, value: Option<f64>) {
+        self.asked.answer(value);
     }
 }
 
-/// A callable that a gauge asks. One that raises leaves the gauge as it was.
-pub(crate) fn callback(function: Py<PyAny>) -> impl Fn() -> f64 + Send + Sync + 'static {
-    let last = AtomicU64::new(0);
-    move || {
-        let asked = Python::try_attach(|py| function.bind(py).call0()?.extract::<f64>());
-        if let Some(Ok(value)) = asked {
-            last.store(value.to_bits(), Relaxed);
-        }
-        f64::from_bits(last.load(Relaxed))
+/// A collector that is asked.
+#[pyclass(frozen, module = "tallyboard._native")]
+pub(crate) struct Collected {
+    collected: raw::Collected,
+}
+
+impl Collected {
+    pub(crate) fn new(registry: &'static tallyboard::Registry, mode: GaugeMode) -> Self {
+        Self { collected: raw::Collected::new(registry, mode) }
     }
 }
 
-/// A `Metric` of prometheus_client as a family.
-fn family(metric: &Bound<'_, PyAny>) -> PyResult<FamilySamples> {
-    let text = |name: &str| metric.getattr(name)?.extract::<String>();
-    let (name, kind) = (text("name")?, text("type")?);
+#[pymethods]
+impl Collected {
+    /// Takes what it says now: families as tuples of name, type, documentation, unit and a list of
+    /// samples, which are tuples of the suffix of their name, a list of pairs of a label's name and
+    /// value, and a float.
+    fn write(&self, families: &Bound<'_, PyList>) -> PyResult<()> {
+        let families: Vec<FamilySamples> =
+            families.iter().map(|family| self::family(&family)).collect::<PyResult<_>>()?;
+        self.collected.write(&families);
+        Ok(())
+    }
+}
+
+fn family(family: &Bound<'_, PyAny>) -> PyResult<FamilySamples> {
+    let family = family.cast::<PyTuple>()?;
+    let kind = text(family, 1)?;
     let kind = Type::EVERY.into_iter().find(|known| known.name() == kind).unwrap_or_default();
-    let mut family = FamilySamples::new(kind, &name, &text("documentation")?);
-    family.unit = text("unit")?;
-    for sample in metric.getattr("samples")?.try_iter()? {
-        family.samples.push(self::sample(&sample?, &name)?);
+    let mut converted = FamilySamples::new(kind, &text(family, 0)?, &text(family, 2)?);
+    converted.unit = text(family, 3)?;
+    for sample in family.get_item(4)?.cast::<PyList>()?.iter() {
+        let sample = sample.cast::<PyTuple>()?;
+        let labels = sample.get_item(1)?.cast::<PyList>()?.iter().map(|pair| {
+            let pair = pair.cast::<PyTuple>()?;
+            Ok((text(pair, 0)?, text(pair, 1)?))
+        });
+        let labels = labels.collect::<PyResult<_>>()?;
+        let mut made = Sample::new("", labels, Value::Float(sample.get_item(2)?.extract()?));
+        made.suffix = text(sample, 0)?.into();
+        converted.samples.push(made);
     }
-    Ok(family)
-}
-
-fn sample(sample: &Bound<'_, PyAny>, family: &str) -> PyResult<Sample> {
-    let name: String = sample.getattr("name")?.extract()?;
-    let labels = pairs(&sample.getattr("labels")?)?;
-    let value = Value::Float(sample.getattr("value")?.extract()?);
-    let mut converted = Sample::new("", labels, value);
-    let suffix = name.strip_prefix(family).unwrap_or_default();
-    converted.suffix = suffix.to_owned().into();
     Ok(converted)
 }
 
-/// Names and values of labels, from a copy of the dictionary: whatever makes text of one of them may
-/// change it, and so may another thread.
-pub(crate) fn pairs(labels: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
-    let pair = |item: Bound<'_, PyAny>| {
-        let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
-        Ok((name.str()?.to_string(), value.str()?.to_string()))
-    };
-    labels.cast::<PyDict>()?.items().iter().map(pair).collect()
+fn text(of: &Bound<'_, PyTuple>, at: usize) -> PyResult<String> {
+    of.get_item(at)?.extract()
 }

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use tallyboard::raw::{Series, retire};
 use tallyboard::{Counter, Gauge, GaugeMode, Histogram, Info, StateSet, Summary};
 
-use crate::collector::callback;
+use crate::collector::Asked;
 use crate::registry::refused;
 use crate::value::{Part, Value};
 
@@ -178,25 +178,12 @@ impl Family {
             .map_err(refused)
     }
 
-    /// Has a gauge ask a callable every few seconds.
-    fn set_function(
-        &self,
-        py: Python<'_>,
-        values: Vec<String>,
-        function: Py<PyAny>,
-    ) -> PyResult<()> {
+    /// Has a gauge show what is answered here, and nothing else.
+    fn ask(&self, py: Python<'_>, values: Vec<String>) -> PyResult<Asked> {
         let Metrics::Gauge(family, _) = &self.metrics else {
             return Err(self.no_such_part("set_function"));
         };
-        let function = callback(function);
-        py.detach(|| {
-            let gauge = family.with(&values)?;
-            // The thread that asks may be asleep for seconds.
-            gauge.set(function());
-            gauge.set_function(function);
-            Ok::<_, tallyboard::LabelError>(())
-        })
-        .map_err(refused)
+        py.detach(|| family.with(&values).map(Asked::new)).map_err(refused)
     }
 }
 

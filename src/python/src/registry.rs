@@ -6,9 +6,9 @@ use std::time::Duration;
 use pyo3::exceptions::{PyConnectionError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use tallyboard::{AttachError, Attachment, EXPOSITION_TIMEOUT, GaugeMode};
+use tallyboard::{AttachError, Attachment, EXPOSITION_TIMEOUT, raw};
 
-use crate::collector::Bridge;
+use crate::collector::Collected;
 use crate::family::{Definition, Family};
 use crate::numbers::rewritten;
 
@@ -111,12 +111,31 @@ impl Registry {
         Ok((content_type, PyBytes::new(py, &page)))
     }
 
-    /// Has a collector of prometheus_client asked every few seconds, and what it says counted here.
-    #[pyo3(signature = (collector, mode="all"))]
-    fn register_collector(&self, py: Python<'_>, collector: Py<PyAny>, mode: &str) -> PyResult<()> {
-        let mode: GaugeMode = mode.parse().map_err(refused)?;
-        let bridge = Bridge::new(collector, mode);
-        py.detach(|| self.registry.register_collector(bridge)).map_err(refused)
+    /// A collector that is asked, and how its gauges in many processes become one.
+    fn collected(&self, mode: &str) -> PyResult<Collected> {
+        Ok(Collected::new(self.registry, mode.parse().map_err(refused)?))
+    }
+
+    /// Whether the first use in this process was made: then nothing waits for the supervisor.
+    fn is_begun(&self) -> bool {
+        raw::is_begun(self.registry)
+    }
+
+    /// Makes the first use, if nobody has.
+    fn arrive(&self, py: Python<'_>) {
+        if !raw::is_begun(self.registry) {
+            py.detach(|| raw::arrive(self.registry));
+        }
+    }
+
+    /// Has a thread that knows nothing of Python make the first use; says whether there is one.
+    fn begin(&self) -> bool {
+        raw::begin(self.registry).is_ok()
+    }
+
+    /// Counts what a collector or callback of this name failed.
+    fn count_error(&self, name: &str) {
+        raw::count_error(self.registry, name);
     }
 }
 

@@ -3,10 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use tallyboard::raw::Series;
 use tallyboard::{Counter, Gauge, Histogram, Summary};
 
-use crate::collector::pairs;
 use crate::own::Own;
 
 /// What `prometheus_client.values.ValueClass` makes, counted in shared memory.
@@ -205,4 +205,14 @@ impl Value {
 fn labels_and_value(exemplar: &Bound<'_, PyAny>) -> Option<(Vec<(String, String)>, f64)> {
     let labels = pairs(&exemplar.getattr("labels").ok()?).ok()?;
     Some((labels, exemplar.getattr("value").ok()?.extract().ok()?))
+}
+
+/// Names and values of labels, from a copy of the dictionary: whatever makes text of one of them may
+/// change it, and so may another thread.
+fn pairs(labels: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
+    let pair = |item: Bound<'_, PyAny>| {
+        let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
+        Ok((name.str()?.to_string(), value.str()?.to_string()))
+    };
+    labels.cast::<PyDict>()?.items().iter().map(pair).collect()
 }

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from . import _arena, _native
+from . import _arena, _asker, _native
 
 #: Of each series, the gauge that is asked: the one that was given its callback last.
 _asked: dict[tuple[_native.Family, tuple[str, ...]], weakref.ref[Any]] = {}
@@ -19,7 +19,7 @@ _asked: dict[tuple[_native.Family, tuple[str, ...]], weakref.ref[Any]] = {}
 def set_function(family: _native.Family, gauge: Any, function: Callable[[], float]) -> None:
     """Has a gauge ask a callback: one that is exposed by itself for as long as it lives."""
     if not _arena.is_by_itself(gauge):
-        family.set_function(list(gauge._labelvalues), function)
+        _asker.ask(gauge._name, family, list(gauge._labelvalues), function)
         return
     # The gauge keeps it, and nobody else.
     gauge._tallyboard_function = function
@@ -33,7 +33,7 @@ def set_function(family: _native.Family, gauge: Any, function: Callable[[], floa
         asked = me()
         return 0.0 if asked is None else float(asked._tallyboard_function())
 
-    family.set_function(list(gauge._labelvalues), ask)
+    _asker.ask(gauge._name, family, list(gauge._labelvalues), ask)
 
 
 def _end(me: weakref.ref[Any], series: tuple[_native.Family, tuple[str, ...]]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from . import _arena, _hook, _native
+from . import _arena, _asker, _hook, _native
 
 #: In which order the samples of a histogram stand in what ``MultiProcessCollector`` collects.
 _ORDER = {"_sum": 0, "_bucket": 1, "_count": 2, "_created": 3}
@@ -78,6 +78,7 @@ def page(accept: str, names: Sequence[str] = ()) -> tuple[str, bytes]:
 
 
 def _page(accept: str, names: Sequence[str], looks_like_its_own: bool) -> tuple[str, bytes]:
+    _asker.ask_new()
     content_type, found = _arena.exposition(accept, names, looks_like_its_own)
     if content_type.startswith(_OPENMETRICS) and not _has_created():
         found = b"".join(_lines_without_created(found))
@@ -130,20 +131,7 @@ def _target() -> _native.Family:
     return _arena.registry().family("info", "target", "Target metadata")
 
 
-class _Bridged:
-    """A collector of the default registry, for as long as it is registered."""
-
-    def __init__(self, registry: Any, collector: Any) -> None:
-        self._registry = registry
-        self._collector = collector
-
-    def collect(self) -> Iterable[Any]:
-        is_registered = self._collector in self._registry._collector_to_names
-        collected: Iterable[Any] = self._collector.collect() if is_registered else ()
-        return collected
-
-
-def bridge(registry: Any, collector: Any) -> None:
+def bridge(collector: Any) -> None:
     """Has what a collector of the default registry says counted in the arena."""
     if collects_arena(collector) or _hook.has_failed():
         return
@@ -151,19 +139,19 @@ def bridge(registry: Any, collector: Any) -> None:
     # The supervisor looks after the processes that it knows, all of them at once.
     if kind == "ProcessCollector" and getattr(collector, "_prefix", "") == "process_":
         return
-    # Neither needs a thread that asks, in a process that may go on to fork.
+    # Neither has to be asked.
     if kind == "PlatformCollector":
         _arena.quietly(kind, lambda: _set_once(collector))
     elif kind == "GCCollector":
         _arena.quietly(kind, lambda: _count_collections(collector))
     else:
         mode = getattr(collector, "multiprocess_mode", "all")
-        bridged = _Bridged(registry, collector)
-        _arena.quietly(kind, lambda: _arena.registry().register_collector(bridged, mode))
+        _arena.quietly(kind, lambda: _asker.add(collector, mode))
 
 
 def unbridge(collector: Any) -> None:
     """Ends what was begun for a collector that is registered no more."""
+    _asker.remove(collector)
     for family in _bridged.pop(id(collector), ()):
         family.clear()
 

@@ -42,6 +42,9 @@ _EXPORTER = "prometheus_client.multiprocess_exporter"
 #: Without these all others stay as they are: what some of them counted nobody would show.
 _ESSENTIAL = frozenset(MODULES) - {"prometheus_client.multiprocess", _EXPORTER}
 
+#: Modules that make greenlets of threads, which is noticed if something has to be asked.
+_GREENLETS = ("gevent.monkey", "eventlet.patcher")
+
 #: The modules whose patches failed.
 _failed: set[str] = set()
 
@@ -113,10 +116,22 @@ class _Loader:
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         self._loader.exec_module(module)
+        self._patch(module)
+
+    def _patch(self, module: ModuleType) -> None:
         patch(module)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
+
+
+class _Watched(_Loader):
+    """Runs a module as its own loader does, then has it watched."""
+
+    def _patch(self, module: ModuleType) -> None:
+        asker: Any = sys.modules.get("tallyboard._asker")
+        if asker is not None:
+            asker.watch(module)
 
 
 class _Exporter:
@@ -139,7 +154,7 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name not in MODULES or getattr(self._looking, "now", False):
+        if name not in MODULES + _GREENLETS or getattr(self._looking, "now", False):
             return None
         self._looking.now = True
         try:
@@ -147,7 +162,8 @@ class _Finder:
         finally:
             self._looking.now = False
         if spec is not None and hasattr(spec.loader, "exec_module"):
-            spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
+            loader = _Watched if name in _GREENLETS else _Loader
+            spec.loader = loader(spec.loader)  # type: ignore[assignment]
         if spec is None and name == _EXPORTER and not has_failed():
             return ModuleSpec(name, _Exporter())  # type: ignore[arg-type]
         return spec

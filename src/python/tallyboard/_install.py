@@ -60,7 +60,7 @@ def _replace() -> Iterator[str]:
     if registry in fresh:
         for collector in _collectors(registry.REGISTRY):
             if not hasattr(collector, "_tallyboard_alone"):
-                _collect.bridge(registry.REGISTRY, collector)
+                _collect.bridge(collector)
         if getattr(registry.REGISTRY, "_target_info", None):
             _collect.set_target(registry.REGISTRY._target_info)
         yield from _stale_collectors()

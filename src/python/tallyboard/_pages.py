@@ -55,7 +55,7 @@ def _patch_registration(base: Any, default: Any) -> None:
             by_itself = self is not default or _arena.is_by_itself(collector)
             move_in(collector, by_itself, self is not default and _arena.keeps_registries_private())
         elif self is default:
-            _collect.bridge(default, collector)
+            _collect.bridge(collector)
 
     def move_in(metric: Any, by_itself: bool, is_kept: bool) -> None:
         if not _arena.counts_alone(metric):

@@ -131,6 +131,12 @@ impl ForkPage {
         !self.wiped().base.load(Acquire).is_null()
     }
 
+    /// Whether the first use in this process has come to its end.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        self.wiped().phase.load(Acquire) == DONE
+    }
+
     /// Number of this process's attachment; 0 while there is none.
     #[must_use]
     pub fn token(&self) -> u64 {
@@ -589,6 +595,7 @@ mod tests {
                 scope.spawn(|| match page.first_use() {
                     FirstUse::Run(turn) => {
                         assert!(matches!(page.first_use(), FirstUse::Reentered));
+                        assert!(!page.is_begun());
                         runs.fetch_add(1, Relaxed);
                         drop(turn);
                     }
@@ -598,5 +605,6 @@ mod tests {
             }
         });
         assert_eq!(runs.load(Relaxed), 1);
+        assert!(page.is_begun() && in_child(|| i32::from(page.is_begun())) == 0);
     }
 }

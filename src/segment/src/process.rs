@@ -88,6 +88,20 @@ pub fn spawn_quiet(name: &str, body: impl FnOnce() + Send + 'static) -> io::Resu
     spawned.map(drop)
 }
 
+/// Writes a line to standard error without the lock that the standard library has there: a child that
+/// is forked while another thread holds that one could not write to it for ever.
+pub fn say(line: &str) {
+    let text = format!("{line}\n");
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        match nix::unistd::write(io::stderr(), rest) {
+            Ok(written) => rest = &rest[written..],
+            Err(Errno::EINTR) => {}
+            Err(_) => return,
+        }
+    }
+}
+
 /// Takes over a descriptor that a service manager passed by its number, closed on exec.
 ///
 /// # Errors

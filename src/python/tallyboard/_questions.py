@@ -1,0 +1,243 @@
+"""What a process is asked for: the callbacks of its gauges, and the collectors of its registry.
+
+This is the only place that asks, and Python asks here, never a thread of the native module. While
+something is asked there is no frame of the native module on the stack, and what is called there with
+an answer never waits and never lets go of the interpreter's lock: an interpreter that ends, or
+forks, finds an asker that it can leave as it is. Who calls this, ``_asker`` decides.
+
+Threads come here at once; what they share is a dictionary, of which single operations are whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from . import _arena, _native
+
+_log = logging.getLogger("tallyboard")
+
+#: How often everything is asked.
+INTERVAL_S = 5.0
+
+#: How long a process that has counted nothing yet is not asked: one that executes another program
+#: at once takes no slot.
+FIRST_MOMENT_S = 1.0
+
+#: How often it is looked whether a process has a slot: in the first moment, and when it asks for one.
+_LOOK_S, _WAIT_S = 0.05, 0.01
+
+#: What is raised to end a greenlet or a process, and is no failure of what was asked.
+ENDS = ("GreenletExit", "KeyboardInterrupt", "SystemExit")
+
+#: The longest name of what is asked, where its errors are counted.
+_LONGEST_NAME = 200
+
+
+class Process:
+    """What is true in one process, and in no child of it."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.began = time.monotonic()
+        #: Whether a thread makes the first use that nobody else has made.
+        self.is_beginning = False
+        #: What asks here.
+        self.world: Any = None
+
+
+class Question:
+    """Something that is asked again and again, and says so when it fails for the first time."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name[:_LONGEST_NAME]
+        self.due = 0.0
+        #: The process in which it was asked last.
+        self.process: Process | None = None
+        self.has_failed = False
+
+    def is_wanted(self) -> bool:
+        """Whether anybody wants to know."""
+        raise NotImplementedError
+
+    def ask(self) -> None:
+        """Asks, and passes on what was said. Raises what the application raises."""
+        raise NotImplementedError
+
+    def forget(self) -> None:
+        """Shows nothing of what was said before."""
+        raise NotImplementedError
+
+
+class Callback(Question):
+    """What ``set_function`` was given."""
+
+    def __init__(self, name: str, asked: _native.Asked, function: Callable[[], float]) -> None:
+        super().__init__(name)
+        self._asked, self._function = asked, function
+
+    def is_wanted(self) -> bool:
+        return self._asked.is_wanted()
+
+    def ask(self) -> None:
+        self._asked.answer(float(self._function()))
+
+    def forget(self) -> None:
+        self._asked.answer(None)
+
+
+class Collector(Question):
+    """A collector of the default registry, for as long as it is registered."""
+
+    def __init__(self, collector: Any, collected: _native.Collected) -> None:
+        kind = type(collector)
+        super().__init__(f"{kind.__module__}.{kind.__qualname__}")
+        self.collector, self._collected = collector, collected
+        self.is_registered = True
+
+    def is_wanted(self) -> bool:
+        return self.is_registered
+
+    def ask(self) -> None:
+        said = [_family(metric) for metric in self.collector.collect()]
+        self._collected.write(said if self.is_registered else [])
+
+    def forget(self) -> None:
+        self._collected.write([])
+
+
+#: Everything that is asked, by its identity.
+_questions: dict[int, Question] = {}
+
+_process = Process()
+
+
+def this_process() -> Process:
+    """The process as it is now: not every child is told that it was forked."""
+    global _process
+    if _process.pid != os.getpid():
+        _process = Process()
+    return _process
+
+
+def forked() -> Process:
+    """Begins another process, in a child; gives what its parent had."""
+    global _process
+    parent, _process = _process, Process()
+    return parent
+
+
+def are_there() -> bool:
+    """Whether there is anything to ask."""
+    return bool(_questions)
+
+
+def add(question: Question) -> None:
+    """Has something asked."""
+    if not _questions:
+        this_process().began = time.monotonic()
+    _questions[id(question)] = question
+
+
+def remove(collector: Any) -> None:
+    """Asks a collector no more, and shows nothing of its gauges."""
+    for key, question in list(_questions.items()):
+        if isinstance(question, Collector) and question.collector is collector:
+            question.is_registered = False
+            _questions.pop(key, None)
+            if _arena.registry().is_begun():
+                question.forget()
+
+
+def ask_new() -> None:
+    """Asks what was never asked in this process, and waits for its slot where it has none yet."""
+    here = this_process()
+    new = [question for question in list(_questions.values()) if question.process is not here]
+    if new:
+        _arena.registry().arrive()
+    for question in new:
+        # Another thread, or what is asked here, may have come first.
+        if question.process is not here:
+            _ask(question, time.monotonic(), ENDS)
+
+
+def turn(is_told: Callable[[], bool], ends: tuple[str, ...] = ENDS) -> float:
+    """Asks what is due, at least one of it, until it is told to end. Says in how many seconds
+    something is due again. Lets through what is raised by one of these names."""
+    pause = _until_begun()
+    if pause:
+        return pause
+    here, now = this_process(), time.monotonic()
+    for key, question in list(_questions.items()):
+        if question.process is here and question.due > now:
+            continue
+        if not question.is_wanted():
+            _questions.pop(key, None)
+            continue
+        _ask(question, now, ends)
+        if is_told():
+            return 0.0
+    due = [question.due for question in list(_questions.values())]
+    return max(0.0, min(due, default=now + INTERVAL_S) - time.monotonic())
+
+
+def _until_begun() -> float:
+    """How long to wait for the slot of this process: not at all when it has one, or gets none."""
+    registry, here = _arena.registry(), this_process()
+    if registry.is_begun():
+        return 0.0
+    if time.monotonic() < here.began + FIRST_MOMENT_S:
+        return _LOOK_S
+    # The supervisor is waited for by a thread that knows nothing of Python.
+    here.is_beginning = here.is_beginning or registry.begin()
+    return _WAIT_S if here.is_beginning else INTERVAL_S
+
+
+def _ask(question: Question, now: float, ends: tuple[str, ...]) -> None:
+    question.process, question.due = this_process(), now + INTERVAL_S
+    try:
+        question.ask()
+    except BaseException as error:
+        question.forget()
+        if type(error).__name__ in ends:
+            raise
+        _failed(question, error)
+
+
+def _failed(question: Question, error: BaseException) -> None:
+    _arena.registry().count_error(question.name)
+    if not question.has_failed:
+        question.has_failed = True
+        said = traceback.format_exception_only(type(error), error)[-1].strip()
+        _log.warning(
+            "%s raised an exception as it was asked, and its gauges are not shown until it answers: %s",
+            question.name,
+            said,
+        )
+
+
+#: Name, type, documentation, unit and samples: suffix, labels, value.
+_Family = tuple[str, str, str, str, list[tuple[str, list[tuple[str, str]], float]]]
+
+
+def _family(metric: Any) -> _Family:
+    """What a collector says, as the native module takes it: with nothing in it that is Python's to
+    run."""
+    name = _text(metric.name)
+    samples = []
+    for sample in metric.samples:
+        full = _text(sample.name)
+        suffix = full[len(name) :] if full.startswith(name) else ""
+        labels = [(_text(key), _text(value)) for key, value in list(sample.labels.items())]
+        samples.append((suffix, labels, float(sample.value)))
+    return name, _text(metric.type), _text(metric.documentation), _text(metric.unit), samples
+
+
+def _text(value: object) -> str:
+    text = str(value)
+    # What is no text for UTF-8 is none for anybody who reads the page.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
