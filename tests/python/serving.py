@@ -36,10 +36,10 @@ def environment(**variables):
     return clean | {"PYTHONPATH": str(HERE), "PYTHONUNBUFFERED": "1"} | variables
 
 
-def until(condition, what):
+def until(condition, what, patience=PATIENCE_S):
     """Asks until it holds; fails when it does not for as long as nothing takes. `what` may be a
     process, which has said why."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience
     while not (found := condition()):
         said = getattr(what, "said", what)
         assert time.monotonic() < deadline, f"{said} did not come about"
@@ -83,10 +83,11 @@ class Process:
 
     stop_signal = signal.SIGTERM
 
-    def __init__(self, *command, **variables):
+    def __init__(self, *command, cwd=None, **variables):
         self.output = []
         self.child = subprocess.Popen(
             [str(part) for part in command],
+            cwd=cwd,
             env=environment(**variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
