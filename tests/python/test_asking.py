@@ -5,8 +5,8 @@ import os
 import sys
 
 import pytest
-from interpreters import begin, each
 from serving import Process, needs
+from test_interpreters import each, environments, python  # noqa: F401
 from test_programs import LINES
 from test_zero_code import PRELUDE
 
@@ -21,7 +21,7 @@ PATIENT = ALWAYS + "_threads.FORK_WAIT_S = 60\n"
 
 
 def run(board, program, python=sys.executable, options=(), status=0, **variables):
-    command = [python, *options, "-c", begin() + PRELUDE + LINES + program]
+    command = [python, *options, "-c", PRELUDE + LINES + program]
     with Process(*command, **{"TALLYBOARD": board.address} | variables) as process:
         assert process.wait() == status, process.said
         return process.said
@@ -44,7 +44,7 @@ class Queues:
 """
 
 
-@pytest.mark.parametrize("python", [*each()])
+@each()
 @pytest.mark.parametrize("asked", ["a collector", "a callback"])
 def test_a_process_that_ends_while_it_is_asked_ends_well(board, python, asked):
     what = {
@@ -60,7 +60,7 @@ def test_a_process_that_ends_while_it_is_asked_ends_well(board, python, asked):
         assert said == ""
 
 
-@pytest.mark.parametrize("python", [*each()])
+@each()
 def test_an_exception_at_exit_keeps_its_status(board, python):
     ends = 'p.REGISTRY.register(Queues())\np.Counter("done", "D.").inc()\nis_asked.wait()\n'
     run(board, COLLECTOR + ends + "sys.exit(3)", python, status=3)
@@ -78,7 +78,7 @@ def ends(pid):
 """
 
 
-@pytest.mark.parametrize("python", [*each()])
+@each()
 def test_children_do_not_hang_that_are_forked_while_callbacks_run(board, python):
     run(
         board,
@@ -96,7 +96,7 @@ until(lambda: lines("pool_299")[-1:] == ["pool_299 4"])
     )
 
 
-@pytest.mark.parametrize("python", [*each()])
+@each()
 def test_children_ask_by_themselves_and_their_parent_goes_on(board, python):
     run(
         board,
@@ -178,7 +178,7 @@ for turn in range(200):
     )
 
 
-@pytest.mark.parametrize("python", [*each(since=12)])
+@each("3.12")
 def test_the_interpreter_counts_no_thread_of_ours_at_a_fork(board, python):
     said = run(
         board,

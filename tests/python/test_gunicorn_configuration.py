@@ -101,12 +101,12 @@ def test_it_is_all_that_gunicorn_needs(preload):
     with Configured(*preload) as server:
         assert server.load(200) == 200
         os.kill(server.worker(), signal.SIGKILL)
-        assert f"{COUNTED} 200\n" in server.page()
+        assert f"{COUNTED} 200.0\n" in server.page()
         old = server.worker()
         os.kill(server.first, signal.SIGHUP)
         until(lambda: is_gone(old), "the end of a worker")
         assert server.load(200) == 200
-        assert f"{COUNTED} 400\n" in server.page()
+        assert f"{COUNTED} 400.0\n" in server.page()
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["first", "last"])
@@ -119,7 +119,7 @@ def test_the_order_of_imports_in_a_configuration_does_not_matter(tmp_path, order
     configuration.write_text("\n".join(lines))
     with Configured(*preload, configuration=("-c", configuration)) as server:
         assert server.load(60) == 60
-        assert {f"{COUNTED} 60\n" in server.page() for _ in range(6)} == {True}
+        assert {f"{COUNTED} 60.0\n" in server.page() for _ in range(6)} == {True}
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_master_in_the_background_has_a_supervisor(tmp_path):
     master = int(pidfile.read_text())
     try:
         until(lambda: is_answered(port), "a server in the background")
-        assert f"{COUNTED} 1\n" in get(port, "/metrics")[1]
+        assert f"{COUNTED} 1.0\n" in get(port, "/metrics")[1]
         assert arena(master)
     finally:
         os.kill(master, signal.SIGTERM)
@@ -189,7 +189,7 @@ def test_it_listens_only_where_it_is_told_to():
             processes = (server.arena["keeper_pid"], server.arena["supervisor_pid"])
             assert {port for pid in processes for port in ports(pid)} == expect
             for port in expect:
-                assert f"{COUNTED} 20\n" in get(port, "/metrics")[1]
+                assert f"{COUNTED} 20.0\n" in get(port, "/metrics")[1]
 
 
 def test_an_address_that_is_taken_is_tried_again():
@@ -199,14 +199,14 @@ def test_an_address_that_is_taken_is_tried_again():
         web = taken.getsockname()[1]
         with Configured(TALLYBOARD_WEB_LISTEN_ADDRESS=f"127.0.0.1:{web}") as server:
             assert server.load(20) == 20
-            assert f"{COUNTED} 20\n" in server.page()
+            assert f"{COUNTED} 20.0\n" in server.page()
             taken.close()
             until(lambda: is_scraped(web), "metrics at an address that was taken")
 
 
 def is_scraped(port):
     try:
-        return f"{COUNTED} 20\n" in get(port, "/metrics")[1]
+        return f"{COUNTED} 20.0\n" in get(port, "/metrics")[1]
     except OSError:
         return False
 

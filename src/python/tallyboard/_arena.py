@@ -73,6 +73,11 @@ def keeps_registries_private() -> bool:
     return os.environ.get("TALLYBOARD_PRIVATE_REGISTRIES", "") not in ("", "0")
 
 
+def is_metric(collector: Any) -> bool:
+    """Whether a collector is a metric of ``prometheus_client``."""
+    return isinstance(getattr(collector, "_tallyboard_alone", None), bool)
+
+
 def counts_alone(metric: Any) -> bool:
     """Whether a metric counts in this process alone."""
     return bool(getattr(metric, "_tallyboard_alone", False))

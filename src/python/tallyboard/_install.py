@@ -59,7 +59,7 @@ def _replace() -> Iterator[str]:
     registry: Any = sys.modules.get("prometheus_client.registry")
     if registry in fresh:
         for collector in _collectors(registry.REGISTRY):
-            if not hasattr(collector, "_tallyboard_alone"):
+            if not _arena.is_metric(collector):
                 _collect.bridge(collector)
         if getattr(registry.REGISTRY, "_target_info", None):
             _collect.set_target(registry.REGISTRY._target_info)

@@ -51,7 +51,7 @@ def _patch_registration(base: Any, default: Any) -> None:
         original(self, collector)
         if _hook.has_failed():
             return
-        if is_metric(collector):
+        if _arena.is_metric(collector):
             by_itself = self is not default or _arena.is_by_itself(collector)
             move_in(collector, by_itself, self is not default and _arena.keeps_registries_private())
         elif self is default:
@@ -68,7 +68,7 @@ def _patch_registration(base: Any, default: Any) -> None:
         original(self, collector)
         if self is not default:
             return
-        if not is_metric(collector):
+        if not _arena.is_metric(collector):
             _collect.unbridge(collector)
         elif not is_counting_still(collector) and not _hook.has_failed():
             _arena.quietly(collector._name, lambda: _moves.part(collector))
@@ -77,9 +77,6 @@ def _patch_registration(base: Any, default: Any) -> None:
         # One of another registry, or of none, counts in the arena whatever the default one has.
         is_kept = _arena.keeps_registries_private()
         return _arena.counts_alone(metric) or (_arena.is_by_itself(metric) and not is_kept)
-
-    def is_metric(collector: Any) -> bool:
-        return hasattr(collector, "_tallyboard_alone")
 
     def set_target_info(original: Any, self: Any, labels: dict[str, str] | None) -> None:
         original(self, labels)

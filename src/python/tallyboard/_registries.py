@@ -72,7 +72,7 @@ def _beside_arena(registry: Any) -> Iterator[Any]:
 
 def _others(collector: Any, shown: dict[str, Any], is_whole: bool) -> Iterator[Any]:
     """What a collector adds to the families that the arena shows."""
-    is_metric = hasattr(collector, "_tallyboard_alone")
+    is_metric = _arena.is_metric(collector)
     if is_whole and is_metric and _is_in_arena(collector):
         return
     for metric in collector.collect():
@@ -102,7 +102,7 @@ def _is_whole(collector: Any) -> bool:
 
 def _is_in_arena(collector: Any) -> bool:
     """Whether a collector is a metric that counts in the arena."""
-    is_metric = hasattr(collector, "_tallyboard_alone")
+    is_metric = _arena.is_metric(collector)
     if not is_metric or _arena.counts_alone(collector) or _hook.has_failed():
         return False
     try:
