@@ -179,6 +179,12 @@ impl Service {
         self.serving.end()
     }
 
+    /// The address that its workers are told of.
+    #[must_use]
+    pub fn control(&self) -> &str {
+        &self.control
+    }
+
     /// Where its page is.
     #[must_use]
     pub fn metrics(&self) -> SocketAddr {

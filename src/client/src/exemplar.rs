@@ -80,13 +80,17 @@ impl Histogram {
     ///
     /// # Errors
     /// [`ExemplarError`] for labels that an exemplar cannot have. The observation has been counted.
+    /// What is not, because it is NaN, is no example.
     pub fn observe_with_exemplar(
         &self,
         value: f64,
         labels: &[(&str, &str)],
     ) -> Result<(), ExemplarError> {
         self.observe(value);
-        self.series().exemplify(Some(self.bucket(value)), value, &encode(labels)?);
+        let labels = encode(labels)?;
+        if !value.is_nan() {
+            self.series().exemplify(Some(self.bucket(value)), value, &labels);
+        }
         Ok(())
     }
 }
@@ -111,7 +115,10 @@ impl NativeHistogram {
         labels: &[(&str, &str)],
     ) -> Result<(), ExemplarError> {
         self.observe(value);
-        self.series().exemplify(Some(self.classic(value)), value, &encode(labels)?);
+        let labels = encode(labels)?;
+        if !value.is_nan() {
+            self.series().exemplify(Some(self.classic(value)), value, &labels);
+        }
         Ok(())
     }
 }

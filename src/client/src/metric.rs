@@ -312,10 +312,13 @@ impl Histogram {
         Builder::new(Kind::Histogram(DEFAULT_BUCKETS.into()), name, help)
     }
 
-    /// Counts an observation in the first bucket whose upper bound is not below it; NaN counts in
-    /// the bucket up to +Inf.
+    /// Counts an observation in the first bucket whose upper bound is not below it. NaN is in no bucket
+    /// and would take the sum of all others: it is counted as dropped and nowhere else.
     #[inline]
     pub fn observe(&self, value: f64) {
+        if value.is_nan() {
+            return self.series.refuse_amount();
+        }
         let Some(cells) = self.series.words() else { return };
         let buckets = self.bounds.len() + 1;
         mark_odd(value, || cells.at(buckets + 1));
@@ -326,9 +329,7 @@ impl Histogram {
     /// The bucket that an observation counts in.
     #[inline]
     pub(crate) fn bucket(&self, value: f64) -> usize {
-        // Written so that NaN is below no bound.
-        #[allow(clippy::neg_cmp_op_on_partial_ord)]
-        self.bounds.partition_point(|bound| !(value <= *bound))
+        self.bounds.partition_point(|bound| *bound < value)
     }
 }
 
@@ -377,9 +378,13 @@ impl Summary {
         Builder::new(Kind::Summary, name, help)
     }
 
-    /// Counts an observation.
+    /// Counts an observation. NaN would take the sum of all others: it is counted as dropped and nowhere
+    /// else.
     #[inline]
     pub fn observe(&self, value: f64) {
+        if value.is_nan() {
+            return self.series.refuse_amount();
+        }
         if let Some(cells) = self.series.words() {
             mark_odd(value, || cells.at(2));
             cells.at(0).fetch_add(1, Relaxed);

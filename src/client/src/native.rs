@@ -61,15 +61,13 @@ impl NativeHistogram {
         Builder::new(Kind::NativeHistogram(defaults()), name, help)
     }
 
-    /// Counts an observation. NaN is in no bucket but in the count, and makes the sum NaN.
+    /// Counts an observation. NaN is in no bucket and would take the sum of all others: it is counted as
+    /// dropped and nowhere else.
     #[inline]
     pub fn observe(&self, value: f64) {
         let Some(own) = self.series.words() else { return };
         match self.native.bucket(value) {
-            None => {
-                mark_odd(value, || own.at(cells::ODD));
-                own.at(cells::NAN).fetch_add(1, Relaxed);
-            }
+            None => return self.series.refuse_amount(),
             Some(bucket) if self.native.is_own_zero(bucket) => {
                 mark_odd(value, || own.at(cells::ODD));
                 own.at(cells::ZERO).fetch_add(1, Relaxed);

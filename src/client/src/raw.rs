@@ -60,9 +60,13 @@ impl Series {
         }
     }
 
-    /// Adds an observed amount to a sum, which is followed by the cell that marks it as odd.
+    /// Adds an observed amount to a sum, which is followed by the cell that marks it as odd. NaN is
+    /// counted as dropped.
     #[inline]
     pub fn sum(&self, cell: usize, amount: f64) {
+        if amount.is_nan() {
+            return self.series.refuse_amount();
+        }
         if let Some(cells) = self.series.words() {
             mark_odd(amount, || cells.at(cell + 1));
             add_float(cells.at(cell), amount);
