@@ -6,6 +6,7 @@
 //! | [`child`] | processes that do not outlive their test, and the watchdog |
 //! | [`directory`] | directories that do not outlive their test |
 //! | [`http`] | a GET request and its answer |
+//! | [`linter`] | documents that a linter judges as the real one does |
 //! | [`page`] | the samples of a page in the Prometheus text format |
 //! | [`prometheus`] | a real Prometheus, and what it knows |
 //! | [`receivers`] | programs that are sent something, certificates, and servers that behave badly |
@@ -22,6 +23,7 @@ pub mod build;
 pub mod child;
 pub mod directory;
 pub mod http;
+pub mod linter;
 pub mod page;
 pub mod prometheus;
 pub mod receivers;

@@ -1,10 +1,15 @@
 //! What is bad taste in the names, labels and texts of families, though it can be read: the rules
-//! and words of Prometheus' `promlint`
-//! (<https://pkg.go.dev/github.com/prometheus/client_golang/prometheus/testutil/promlint>).
+//! and words of `promlint` as it is in version 1.20 of Prometheus' `client_golang` and later
+//! (<https://pkg.go.dev/github.com/prometheus/client_golang@v1.20.0/prometheus/testutil/promlint>), which
+//! is that of `promtool` 3. Until its version 1.19, as in `promtool` 2.42, it minded the name of any type
+//! in a name, of untyped metrics too, and two samples of one series it did not.
+//!
+//! One rule is none of promlint's: a name that is [the scraper's own](crate::synthetic).
 
 use std::collections::{BTreeSet, HashSet};
 
 use crate::sample::{FamilySamples, Sample, Type};
+use crate::synthetic::is_synthetic;
 
 /// Something that is bad taste.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,7 +56,7 @@ fn texts(family: &FamilySamples, name: &str) -> Vec<String> {
     texts.extend(suffix_texts(family.kind, name).map(str::to_owned));
     texts.extend(label_texts(family).map(str::to_owned));
     let lower = name.to_lowercase();
-    for kind in TYPES.iter().filter(|kind| has_word(&lower, kind)) {
+    if let Some(kind) = type_name(family.kind).filter(|kind| has_word(&lower, kind)) {
         texts.push(format!("metric name should not include type '{kind}'"));
     }
     if name.contains(':') {
@@ -63,6 +68,12 @@ fn texts(family: &FamilySamples, name: &str) -> Vec<String> {
     }
     if ABBREVIATIONS.iter().any(|short| has_word(&lower, short)) {
         texts.push("metric names should not contain abbreviated units".to_owned());
+    }
+    let full = |sample: &Sample| format!("{}{}", family.name, sample.suffix);
+    if let Some(name) = family.samples.iter().map(full).find(|name| is_synthetic(name)) {
+        texts.push(format!(
+            "samples called {name:?} replace those that Prometheus adds to each target"
+        ));
     }
     if has_twins(family) {
         texts.push("metric not unique".to_owned());
@@ -82,10 +93,6 @@ fn suffix_texts(kind: Type, name: &str) -> impl Iterator<Item = &'static str> {
         (
             is_typed && kind != Type::Counter && ends("_total"),
             "non-counter metrics should not have \"_total\" suffix",
-        ),
-        (
-            is_typed && !is_gauge(kind) && ends("_timestamp_seconds"),
-            "non-gauge metrics should not have \"_timestamp_seconds\" suffix",
         ),
         (
             is_typed && !has_buckets && ends("_bucket"),
@@ -122,6 +129,16 @@ fn label_texts(family: &FamilySamples) -> impl Iterator<Item = &'static str> {
     ]
     .into_iter()
     .filter_map(|(is_wrong, text)| is_wrong.then_some(text))
+}
+
+/// The name that a name should not include; none of untyped metrics.
+fn type_name(kind: Type) -> Option<&'static str> {
+    match kind {
+        Type::Unknown => None,
+        Type::GaugeHistogram => Some("gauge_histogram"),
+        _ if is_gauge(kind) => Some("gauge"),
+        _ => Some(kind.name()),
+    }
 }
 
 fn is_histogram(kind: Type) -> bool {
@@ -164,8 +181,6 @@ fn unit(name: &str) -> Option<(&str, &'static str)> {
         base(word).or_else(prefixed).map(|base| (word, base))
     })
 }
-
-const TYPES: [&str; 5] = ["counter", "gauge", "summary", "histogram", "gauge_histogram"];
 
 /// Units, each with its base unit.
 const UNITS: [(&str, &str); 24] = [

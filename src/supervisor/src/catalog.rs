@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use tallyboard_exposition::cells::type_of;
+use tallyboard_exposition::synthetic::is_synthetic;
 use tallyboard_proto::cell::Shape;
 use tallyboard_proto::family::{Family, GaugeMode, Kind};
 use tallyboard_proto::layout::{DropReason, Layout};
@@ -173,6 +174,7 @@ impl Catalog {
         let begun = self.append(arena, layout, Record::Family(family.clone()))?;
         let Begun::Family(ordinal) = begun else { return Err(Unplaced::Conflict) };
         self.take_name(ordinal as u32);
+        warn_of_synthetic(family);
         Ok(ordinal as u32)
     }
 
@@ -328,6 +330,19 @@ impl Catalog {
     #[must_use]
     pub fn shape(&self, series: u32) -> Shape {
         self.contents.shape(&self.contents.series()[series as usize])
+    }
+}
+
+/// Says that samples of a family are taken for those of the scraper, if they are.
+fn warn_of_synthetic(family: &Family) {
+    let is_sample_itself =
+        matches!(family.kind, Kind::Gauge(_) | Kind::StateSet(_) | Kind::NativeHistogram(_));
+    let mut names = family.sample_names().filter(|name| is_sample_itself || *name != *family.name);
+    if let Some(sample) = names.find(|name| is_synthetic(name)) {
+        tracing::warn!(
+            metric = %family.name, sample,
+            "a metric is called as a series that Prometheus adds to each target, and its samples come instead: a healthy target may be taken for one that is down; rename it"
+        );
     }
 }
 

@@ -24,6 +24,11 @@ fn good_taste_has_no_problems() {
     one("gauge", "a_timestamp_seconds", "a_timestamp_seconds 1", &[]);
     one("histogram", "a", "a_bucket{le=\"1\"} 1", &[]);
     one("summary", "a", "a{quantile=\"0.5\"} 1", &[]);
+    // The name of another type is nobody's business, nor is any name of what has no type.
+    one("gauge", "a_Summary_x", "a_Summary_x 1", &[]);
+    one("counter", "a_gauge_total", "a_gauge_total 1", &[]);
+    one("untyped", "queue_gauge_size", "queue_gauge_size 3", &[]);
+    one("histogram", "a_timestamp_seconds", "a_timestamp_seconds_bucket{le=\"1\"} 1", &[]);
     one("untyped", "a_sum", "a_sum{le=\"1\",quantile=\"2\"} 1", &[]);
     one("gauge", "thermometers_accounts", "thermometers_accounts 1", &[]);
     check(Format::Text004, "# TYPE counter_ms counter\n", &[]);
@@ -37,11 +42,6 @@ fn each_rule_has_its_words() {
     for (kind, name, text) in [
         ("counter", "a", "counter metrics should have \"_total\" suffix"),
         ("gauge", "a_total", "non-counter metrics should not have \"_total\" suffix"),
-        (
-            "histogram",
-            "a_timestamp_seconds",
-            "non-gauge metrics should not have \"_timestamp_seconds\" suffix",
-        ),
         ("gauge", "a_bucket", "non-histogram metrics should not have \"_bucket\" suffix"),
         ("gaugehistogram", "a_bucket", "non-histogram metrics should not have \"_bucket\" suffix"),
         (
@@ -59,7 +59,13 @@ fn each_rule_has_its_words() {
         ("gauge", "a_hours_x", "use base unit \"seconds\" instead of \"hours\""),
         ("gauge", "a_kilobytes", "use base unit \"bytes\" instead of \"kilobytes\""),
         ("gauge", "a_gauge", "metric name should not include type 'gauge'"),
-        ("gauge", "a_Summary_x", "metric name should not include type 'summary'"),
+        ("gauge", "a_Gauge_x", "metric name should not include type 'gauge'"),
+        ("histogram", "histogram_histogram", "metric name should not include type 'histogram'"),
+        (
+            "gaugehistogram",
+            "a_gauge_histogram",
+            "metric name should not include type 'gauge_histogram'",
+        ),
         ("gauge", "a:b", "metric names should not contain ':'"),
         ("gauge", "aB", "metric names should be written in 'snake_case' not 'camelCase'"),
         ("gauge", "a_ms", "metric names should not contain abbreviated units"),
@@ -80,6 +86,22 @@ fn each_rule_has_its_words() {
     ] {
         one("gauge", "a", sample, &[&format!("a {text}")]);
     }
+}
+
+#[test]
+fn names_that_are_the_scrapers_own_are_bad_taste() {
+    use tallyboard_exposition::synthetic::NAMES;
+
+    for name in NAMES {
+        let expect = format!(
+            "{name} samples called {name:?} replace those that Prometheus adds to each target"
+        );
+        one("gauge", name, &format!("{name} 1"), &[&expect]);
+        // As a label of its own does not tell it apart where somebody asks for all of them.
+        one("gauge", name, &format!("{name}{{a=\"b\"}} 1"), &[&expect]);
+        one("summary", name, &format!("{name}_sum 1"), &[]);
+    }
+    check(Format::OpenMetrics100, "# HELP up h\n# TYPE up counter\nup_total 1\n# EOF\n", &[]);
 }
 
 #[test]
