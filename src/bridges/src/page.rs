@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use tallyboard_exposition::clash::settled;
 use tallyboard_exposition::escaping::Escaping;
 use tallyboard_exposition::format::Format;
 use tallyboard_exposition::sample::{FamilySamples, Sample, Type};
@@ -21,6 +22,11 @@ pub(crate) use tallyboard_exposition::text::CONTENT_TYPE;
 pub(crate) fn page(families: &[FamilySamples]) -> Vec<u8> {
     let families = without_timestamps(families);
     let escaped = Escaping::Underscores.apply(&families);
+    let settled = settled(Format::Text004, &escaped.families);
+    if !settled.left_out.is_empty() {
+        let families = settled.left_out.join(", ");
+        warn!(families, "left out what has the name of something else; rename it");
+    }
     let (families, samples) = (escaped.refused_families, escaped.refused_samples);
     if families + samples > 0 {
         warn!(
@@ -28,7 +34,7 @@ pub(crate) fn page(families: &[FamilySamples]) -> Vec<u8> {
             samples, "left out what has the name of something else once it is escaped; rename it"
         );
     }
-    Format::Text004.encode(&escaped.families)
+    Format::Text004.encode(&settled.families)
 }
 
 /// The families with the newest of each series, as if it were of now.
@@ -136,6 +142,14 @@ mod tests {
             ),
             ("{\"a.b\",\"c.d\"=\"e\"} 1\n", "# TYPE a_b untyped\na_b{c_d=\"e\"} 1\n"),
             ("{\"a.b\"} 1\na_b 2\n", "# TYPE a_b untyped\na_b 2\n"),
+            (
+                "# TYPE a gauge\n# TYPE a_total counter\n",
+                "# TYPE a gauge\n# TYPE a_total counter\n",
+            ),
+            (
+                "# TYPE a_sum gauge\na_sum 1\n# TYPE a summary\na {count:1,sum:2,quantile:[]}\n# EOF\n",
+                "# TYPE a_sum gauge\na_sum 1\n",
+            ),
         ] {
             check(document, expect);
         }

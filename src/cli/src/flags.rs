@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::builder::{BoolishValueParser, OsStr};
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use tallyboard_exposition::format::Choices;
 use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::config::DEFAULT_MAX_CONNECTIONS;
 use tallyboard_supervisor::{Backing, Config, Label, Labels, ListenAddress, WorkerLabel};
@@ -165,6 +166,28 @@ pub struct ArenaFlags {
         value_parser = BoolishValueParser::new()
     )]
     pub native_histogram_starts: bool,
+    /// Whether OpenMetrics 1.0 has the samples _created, on or off: a Prometheus stores them as one more
+    /// series of each counter, histogram and summary, unless its feature
+    /// created-timestamp-zero-ingestion is on.
+    #[arg(
+        long,
+        value_name = "SWITCH",
+        default_value = "on",
+        action = ArgAction::Set,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub created_samples: bool,
+    /// Whether protocol buffers have native histograms as such, on or off: a Prometheus that reads
+    /// protocol buffers without its feature native-histograms stores nothing of one that has classic
+    /// buckets too. When off, their classic buckets are written, or count and sum.
+    #[arg(
+        long = "protobuf.native-histograms",
+        value_name = "SWITCH",
+        default_value = "on",
+        action = ArgAction::Set,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub protobuf_native_histograms: bool,
     /// A uid of workers, besides that of the supervisor; repeatable.
     #[arg(long = "worker-uid", value_name = "UID", value_delimiter = ',')]
     pub worker_uids: Vec<u32>,
@@ -409,7 +432,7 @@ impl ArenaFlags {
         config.labels = Labels::new(self.labels.clone()).context("--label")?;
         config.target_info = Labels::new(self.target_info.clone()).context("--target-info")?;
         config.process_metrics = self.process_metrics;
-        config.native_starts = self.native_histogram_starts;
+        config.choices = self.choices();
         config.worker_uids.clone_from(&self.worker_uids);
         config.listen = self.addresses()?;
         config.must_listen = must_listen;
@@ -433,6 +456,18 @@ impl ArenaFlags {
             );
         }
         Ok(addresses)
+    }
+}
+
+impl ArenaFlags {
+    /// What pages have or have not.
+    fn choices(&self) -> Choices {
+        Choices {
+            created: self.created_samples,
+            native_starts: self.native_histogram_starts,
+            native_buckets: self.protobuf_native_histograms,
+            ..Choices::default()
+        }
     }
 }
 
@@ -531,7 +566,7 @@ mod tests {
         assert_eq!(config.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), [":9500"]);
         assert_eq!(config.telemetry_path, "/metrics");
         assert_eq!((config.worker_label, config.process_metrics), (WorkerLabel::Pid, true));
-        assert!(!config.native_starts);
+        assert_eq!(config.choices, Choices::default());
         assert!(config.labels == Labels::default() && config.target_info == Labels::default());
         assert!(config.must_listen && !config.keep_arena && !config.discard_arena);
     }
@@ -580,13 +615,32 @@ mod tests {
         let found = found.unwrap();
         assert_eq!(found.labels.pairs().collect::<Vec<_>>(), [("a", "1"), ("b", "2"), ("c", "3")]);
         assert_eq!(found.target_info.pairs().collect::<Vec<_>>(), [("a", "4")]);
-        assert!(!found.process_metrics && found.native_starts);
+        assert!(!found.process_metrics && found.choices.native_starts);
         for (flag, other) in [("--label", "--target-info"), ("--target-info", "--label")] {
             let error = config(&["serve", flag, "a=1", flag, "a=2", other, "a=1"]).unwrap_err();
             assert_eq!(
                 crate::text_of(&error),
                 format!("{flag}: each label is given once, found \"a\" twice; leave one out")
             );
+        }
+    }
+
+    #[test]
+    fn created_samples_and_native_buckets_can_be_left_out_of_pages() {
+        let choices = |command: &str, switch: &str| {
+            let created = format!("--created-samples={switch}");
+            let native = format!("--protobuf.native-histograms={switch}");
+            let line = [command, &created, &native, "x"];
+            match read(if command == "exec" { &line } else { &line[..3] }).unwrap().command {
+                Command::Serve(flags) => flags.arena.choices(),
+                Command::Exec(flags) => flags.arena.choices(),
+                _ => panic!(),
+            }
+        };
+        for command in ["serve", "exec"] {
+            assert_eq!(choices(command, "on"), Choices::default());
+            let off = Choices { created: false, native_buckets: false, ..Choices::default() };
+            assert_eq!(choices(command, "off"), off);
         }
     }
 

@@ -162,9 +162,17 @@ fn a_check_has_the_exit_status_of_promtool() {
     check(&["check"], "a\n", (1, "", "1:2: expected a number, found the end of the line\n"));
     let openmetrics = "# HELP a b\n# TYPE a counter\na_total 1\n# EOF\n";
     check(&["check"], openmetrics, (0, "", ""));
-    let wrong = "# HELP a b\n# TYPE a counter\na 1\n# EOF\n";
-    let taken = "3:1: the name \"a\" of this family is taken by another one\n";
-    check(&["check"], wrong, (1, "", taken));
+    let wrong = "# HELP a b\n# TYPE a counter\na_total NaN\n# EOF\n";
+    let number = "3:1: expected a number, found NaN, which nothing that counts has\n";
+    check(&["check"], wrong, (1, "", number));
+    // Version 2.0 has counters that are called otherwise.
+    let two = "# HELP a b\n# TYPE a counter\na 1\n# EOF\n";
+    let suffix = "a counter metrics should have \"_total\" suffix\n";
+    check(&["check"], two, (3, "", suffix));
+    check(&["check"], "# HELP q_gauge_size h\nq_gauge_size 3\n", (0, "", ""));
+    let up = "# HELP up h\n# TYPE up gauge\nup 1\n";
+    let own = "up samples called \"up\" replace those that Prometheus adds to each target\n";
+    check(&["check"], up, (3, "", own));
     // Any names are for OpenMetrics and for text 1.0.0.
     let text = "# HELP \"a.b\" c\n# TYPE \"a.b\" gauge\n{\"a.b\"} 1\n";
     let name = "1:8: expected a metric name of [a-zA-Z0-9_:], found \"a.b\"\n";

@@ -17,7 +17,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tallyboard::{Counter, Gauge, Histogram, Info, Registry, StateSet, Summary};
-use tallyboard_exposition::escaping::Escaping;
 use tallyboard_exposition::format::Format;
 use tallyboard_exposition::negotiation::Negotiated;
 use tallyboard_exposition::parse::{Options, parse};
@@ -35,7 +34,7 @@ const TEXT: &str = "text/plain;version=0.0.4";
 
 /// The content type for a reader who says nothing of names.
 fn content_type(format: Format) -> Cow<'static, str> {
-    Negotiated { format, escaping: Escaping::Underscores }.content_type()
+    Negotiated { format, ..Negotiated::default() }.content_type()
 }
 
 /// Ends the whole test program when a test hangs, which would otherwise never be said.

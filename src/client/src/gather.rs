@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tallyboard_exposition::cells::{
     has_created, is_beside_native, labels_of, lines, type_of, values,
 };
-use tallyboard_exposition::format::Format;
+use tallyboard_exposition::format::{Choices, Format};
 use tallyboard_exposition::native::Counted;
 use tallyboard_exposition::negotiation::{EVERYTHING, negotiate};
 use tallyboard_exposition::parse::{Options, parse};
@@ -113,7 +113,9 @@ impl Registry {
         let mut families = self.gather();
         families
             .retain(|family| names.is_empty() || names.iter().any(|name| family.is_named(name)));
-        let page = negotiated.format.encode(&negotiated.escaping.apply(&families).families);
+        let escaped = negotiated.escaping.apply(&families).families;
+        let choices = negotiated.choices(Choices::default());
+        let page = negotiated.format.encode_with(&escaped, &choices);
         (negotiated.content_type().into_owned(), page)
     }
 

@@ -1,5 +1,6 @@
 //! The formats, by name.
 
+use crate::clash::settled;
 #[cfg(feature = "protobuf")]
 use crate::protobuf;
 use crate::sample::FamilySamples;
@@ -22,6 +23,29 @@ pub enum Format {
     /// Prometheus' protocol buffers, each behind its length.
     #[cfg(feature = "protobuf")]
     Protobuf,
+}
+
+/// What a page has or has not, where that can be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Choices {
+    /// Whether OpenMetrics 1.0 has the samples `_created`, which a Prometheus stores as series of their
+    /// own unless it is told to read them as start times.
+    pub created: bool,
+    /// Whether it is written when native histograms began, which Prometheus 3.5 cannot read.
+    pub native_starts: bool,
+    /// Whether protocol buffers have native histograms as such. Otherwise they have the classic buckets,
+    /// or without any the count and the sum: a Prometheus that reads protocol buffers and no native
+    /// histograms stores nothing of a histogram that has both.
+    pub native_buckets: bool,
+    /// Whether OpenMetrics 2.0 has summaries of which the sum or a quantile is negative or the sum no
+    /// number. Its grammar has them, its text forbids them. Otherwise they are left out.
+    pub any_summaries: bool,
+}
+
+impl Default for Choices {
+    fn default() -> Self {
+        Self { created: true, native_starts: false, native_buckets: true, any_summaries: false }
+    }
 }
 
 impl Format {
@@ -53,37 +77,39 @@ impl Format {
         }
     }
 
-    /// A page of these families. Their names are written as they are: see
-    /// [`Escaping`](crate::escaping::Escaping). When native histograms began is not written, because
-    /// Prometheus 3.5 cannot read it; see [`encode_with_starts`](Self::encode_with_starts).
+    /// A page of these families, with the usual [`Choices`]. Their names are written as they are: see
+    /// [`Escaping`](crate::escaping::Escaping). What this format has no place for is left out: values
+    /// that it forbids, and a family that has the name of another one in it.
     #[must_use]
     pub fn encode(self, families: &[FamilySamples]) -> Vec<u8> {
-        self.page(families, false)
+        self.encode_with(families, &Choices::default())
     }
 
-    /// A page of these families, with the start of native histograms where the format has one.
+    /// The same, with what may be chosen.
     #[must_use]
-    pub fn encode_with_starts(self, families: &[FamilySamples]) -> Vec<u8> {
-        self.page(families, true)
-    }
-
-    fn page(self, families: &[FamilySamples], starts: bool) -> Vec<u8> {
+    pub fn encode_with(self, families: &[FamilySamples], choices: &Choices) -> Vec<u8> {
         let mut page = Vec::new();
-        for family in families {
-            self.write_family(&mut page, family, starts);
+        for family in &*settled(self, families).families {
+            self.write_family(&mut page, family, choices);
         }
         page.extend_from_slice(self.end());
         page
     }
 
-    /// Writes a family; when native histograms began is written only if `starts` says so.
-    pub fn write_family(self, page: &mut Vec<u8>, family: &FamilySamples, starts: bool) {
-        match self {
+    /// Writes a family; nothing of one whose samples all have no place in this format.
+    pub fn write_family(self, page: &mut Vec<u8>, family: &FamilySamples, choices: &Choices) {
+        let start = page.len();
+        let samples = match self {
             Self::Text004 | Self::Text100 => text::write_family(page, family),
-            Self::OpenMetrics001 | Self::OpenMetrics100 => openmetrics::write_family(page, family),
-            Self::OpenMetrics200 => openmetrics2::write_family(page, family, starts),
+            Self::OpenMetrics001 | Self::OpenMetrics100 => {
+                openmetrics::write_family(page, family, choices)
+            }
+            Self::OpenMetrics200 => openmetrics2::write_family(page, family, choices),
             #[cfg(feature = "protobuf")]
-            Self::Protobuf => protobuf::write_family(page, family, starts),
+            Self::Protobuf => protobuf::write_family(page, family, choices),
+        };
+        if samples == 0 && !family.samples.is_empty() {
+            page.truncate(start);
         }
     }
 

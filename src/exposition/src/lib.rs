@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cells;
+pub mod clash;
 pub mod escaping;
 pub mod format;
 pub mod lint;
@@ -19,6 +20,8 @@ pub mod parse;
 pub mod prefixes;
 #[cfg(feature = "protobuf")]
 pub mod protobuf;
+mod rules;
 pub mod sample;
 pub mod series;
+pub mod synthetic;
 pub mod text;

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use crate::format::Choices;
+use crate::rules::{self, MOST_EXEMPLAR_CHARACTERS, Seen};
 use crate::sample::{Exemplar, FamilySamples, Sample, Timestamp, Type, Value};
 use crate::series::{inner_label, points};
 use crate::text::{classic_samples, escape, float_text, write_float, write_label, write_name};
@@ -10,9 +12,6 @@ use crate::text::{write_prefix, write_value, write_whole};
 
 /// The last line of a page.
 pub const END: &[u8] = b"# EOF\n";
-
-/// The labels of an exemplar have at most so many characters.
-const EXEMPLAR_CHARACTERS: usize = 128;
 
 /// Writes the `# HELP`, `# TYPE` and `# UNIT` lines of a family. An empty help text is left out,
 /// and so is a unit that the name does not end in or that the type cannot have.
@@ -55,37 +54,88 @@ pub(crate) fn may_have_unit(kind: Type) -> bool {
 }
 
 /// Writes a family with its samples. A native histogram without classic buckets has the one that
-/// holds everything.
-pub fn write_family(page: &mut Vec<u8>, family: &FamilySamples) {
+/// holds everything. Gives how many samples were written: what this format has no place for is left
+/// out, with what cannot stand without it.
+pub fn write_family(page: &mut Vec<u8>, family: &FamilySamples, choices: &Choices) -> usize {
     write_header(page, family.kind, &family.name, &family.unit, &family.help);
+    let mut written = 0;
     for point in points(family) {
-        let samples = classic_samples(family.kind, point);
-        let is_bad = |sample: &&Sample| sample.suffix == "_sum" && !may_be_sum(sample.value);
-        let has_bad_sum = samples.iter().any(|sample| is_bad(&sample));
-        let goes_with_sum = |sample: &&Sample| match (family.kind, &*sample.suffix) {
-            (Type::Summary, suffix) => suffix == "_sum",
-            (Type::Histogram, suffix) => matches!(suffix, "_sum" | "_count"),
-            _ => false,
-        };
-        for sample in samples.iter().filter(|sample| !(has_bad_sum && goes_with_sum(sample))) {
+        let samples = fitting(family, classic_samples(family.kind, point));
+        let is_wanted = |sample: &&Sample| choices.created || sample.suffix != "_created";
+        for sample in samples.iter().filter(is_wanted) {
             write_sample(page, family, sample);
+            written += 1;
         }
+    }
+    written
+}
+
+/// The samples of a series at one moment that this format has a place for.
+fn fitting<'a>(family: &FamilySamples, samples: Cow<'a, [Sample]>) -> Cow<'a, [Sample]> {
+    let fits = |sample: &Sample| {
+        rules::sample(family.kind, &family.name, suffix_of(family.kind, sample), sample)
+    };
+    let all_fit = || samples.iter().all(|sample| fits(sample).is_ok());
+    match family.kind {
+        Type::Histogram | Type::GaugeHistogram => histogram(samples, fits),
+        _ if all_fit() => samples,
+        // When it began is nothing without what it has counted.
+        Type::Counter => Cow::Borrowed(&[]),
+        _ => samples.iter().filter(|sample| fits(sample).is_ok()).cloned().collect(),
     }
 }
 
-/// Whether a histogram or summary of this format may have this sum. One that may not is left out, and
-/// with it the count of a histogram, which has both or none.
-#[must_use]
-pub fn may_be_sum(sum: Value) -> bool {
-    sum.as_f64() >= 0.0
+/// The samples of a histogram that have a place here. A sum that is negative or not a number has none,
+/// nor has any that stands beside negative bounds; and without a sum there is no count.
+fn histogram(
+    mut samples: Cow<'_, [Sample]>,
+    fits: impl Fn(&Sample) -> Result<f64, &'static str>,
+) -> Cow<'_, [Sample]> {
+    let is_sound = |samples: &[Sample]| {
+        let mut seen = Seen::default();
+        let take =
+            |sample: &Sample| seen.take(&sample.suffix, fits(sample)?, sample.value.as_f64());
+        samples.iter().try_for_each(take).and_then(|()| seen.finish()).is_ok()
+    };
+    if is_sound(&samples) {
+        return samples;
+    }
+    let of = |suffixes: [&str; 2], sample: &Sample| suffixes.contains(&&*sample.suffix);
+    let is_whole = |sample: &&Sample| fits(sample) == Ok(f64::INFINITY);
+    let count = samples.iter().find(|sample| of(["_count", "_gcount"], sample)).cloned();
+    if let Some(count) = count.filter(|_| !samples.iter().any(|sample| is_whole(&sample))) {
+        // The bucket that holds everything holds as many as were counted.
+        let mut bucket = Sample { suffix: "_bucket".into(), exemplar: None, ..count };
+        bucket.labels.push(("le".into(), "+Inf".into()));
+        let behind = samples.iter().rposition(|sample| sample.suffix == "_bucket");
+        samples.to_mut().insert(behind.map_or(0, |behind| behind + 1), bucket);
+        if is_sound(&samples) {
+            return samples;
+        }
+    }
+    let is_total =
+        |sample: &Sample| of(["_count", "_gcount"], sample) || of(["_sum", "_gsum"], sample);
+    samples.to_mut().retain(|sample| !is_total(sample));
+    if is_sound(&samples) { samples } else { Cow::Borrowed(&[]) }
 }
 
-fn write_sample(page: &mut Vec<u8>, family: &FamilySamples, sample: &Sample) {
-    let suffix = match (family.kind, &*sample.suffix) {
+/// What the name of a sample has behind that of its family.
+fn suffix_of(kind: Type, sample: &Sample) -> &str {
+    match (kind, &*sample.suffix) {
         (Type::Counter, "") => "_total",
         (Type::Info, "") => "_info",
         (_, suffix) => suffix,
-    };
+    }
+}
+
+/// Whether a counter, or the sum of a histogram or summary, may have this value in this format.
+#[must_use]
+pub fn may_count(value: Value) -> bool {
+    value.as_f64() >= 0.0
+}
+
+fn write_sample(page: &mut Vec<u8>, family: &FamilySamples, sample: &Sample) {
+    let suffix = suffix_of(family.kind, sample);
     let inner = inner_label(family.kind);
     let labels: Vec<(&str, Cow<'_, str>)> = sample
         .labels()
@@ -129,7 +179,7 @@ fn may_have_exemplar(kind: Type, suffix: &str) -> bool {
 fn is_short(exemplar: &Exemplar) -> bool {
     let labels = exemplar.labels.iter();
     let length = labels.map(|(name, value)| name.chars().count() + value.chars().count());
-    length.sum::<usize>() <= EXEMPLAR_CHARACTERS
+    length.sum::<usize>() <= MOST_EXEMPLAR_CHARACTERS
 }
 
 /// Writes an exemplar behind a sample.

@@ -2,38 +2,32 @@
 //! (<https://prometheus.io/docs/specs/om/open_metrics_spec_2_0/>): a line says everything of a
 //! series, its buckets and its start included, and a family is called as its samples are.
 
+use crate::clash::own_suffix;
+use crate::format::Choices;
 use crate::openmetrics::{may_have_unit, write_exemplar, write_metadata, write_timestamp};
-use crate::sample::{Exemplar, FamilySamples, NativeBuckets, NativeHistogram, Sample, Type, Value};
+use crate::rules;
+use crate::sample::{
+    Exemplar, FamilySamples, NativeBuckets, NativeHistogram, Sample, Timestamp, Type, Value,
+};
 use crate::series::{bound, points, series_labels};
 use crate::text::{escape, float_text, write_float, write_name, write_prefix, write_value};
 
-/// Writes a family with its samples; when native histograms began is written only if `starts` says
-/// so.
-pub fn write_family(page: &mut Vec<u8>, family: &FamilySamples, starts: bool) {
-    let suffix = suffix(family);
+/// Writes a family with its samples. Gives how many lines of samples were written: one that this
+/// format has no place for is left out.
+pub fn write_family(page: &mut Vec<u8>, family: &FamilySamples, choices: &Choices) -> usize {
+    let suffix = own_suffix(family);
     write_header(page, family, suffix);
+    let mut written = 0;
     for point in points(family) {
-        let labels = series_labels(family.kind, &point[0].labels);
-        match family.kind {
+        let is_written = match family.kind {
             Type::Histogram | Type::GaugeHistogram | Type::Summary => {
-                write_prefix(page, &family.name, suffix, labels);
-                write_composite(page, family.kind, point, starts);
+                write_composite(page, family, point, choices).is_some()
             }
-            _ => write_number(page, family, suffix, point),
-        }
+            _ => write_number(page, family, suffix, point).is_some(),
+        };
+        written += usize::from(is_written);
     }
-}
-
-/// What the name of the family has behind it here, because its samples have it.
-fn suffix(family: &FamilySamples) -> &'static str {
-    let is_total = |sample: &Sample| sample.suffix == "_total";
-    match family.kind {
-        Type::Counter if family.samples.is_empty() || family.samples.iter().any(is_total) => {
-            "_total"
-        }
-        Type::Info => "_info",
-        _ => "",
-    }
+    written
 }
 
 fn write_header(page: &mut Vec<u8>, family: &FamilySamples, suffix: &str) {
@@ -51,52 +45,125 @@ fn write_header(page: &mut Vec<u8>, family: &FamilySamples, suffix: &str) {
     }
 }
 
-/// Writes a line whose value is one number.
-fn write_number(page: &mut Vec<u8>, family: &FamilySamples, suffix: &str, point: &[Sample]) {
-    let Some(sample) = point.iter().find(|sample| sample.suffix != "_created") else { return };
+/// Writes a line whose value is one number; nothing where it cannot be that.
+fn write_number(
+    page: &mut Vec<u8>,
+    family: &FamilySamples,
+    suffix: &str,
+    point: &[Sample],
+) -> Option<()> {
+    let sample = point.iter().find(|sample| sample.suffix != "_created")?;
+    let name = format!("{}{suffix}", family.name);
+    rules::number(family.kind, &name, &sample.labels, sample.value.as_f64()).ok()?;
     write_prefix(page, &family.name, suffix, sample.labels());
     write_value(page, sample.value);
     let exemplar = sample.exemplar.iter().filter(|_| family.kind == Type::Counter);
     write_end(page, point, family.kind == Type::Counter, exemplar);
+    Some(())
 }
 
-/// Writes the rest of a line whose value has parts.
-fn write_composite(page: &mut Vec<u8>, kind: Type, point: &[Sample], starts: bool) {
-    let native_sample = point.iter().find(|sample| sample.native.is_some());
-    let native = native_sample.and_then(|sample| sample.native.as_deref());
-    let [count_name, sum_name] = match kind {
-        Type::GaugeHistogram => ["gcount", "gsum"],
-        _ => ["count", "sum"],
-    };
-    let part = |name: &str| {
-        let is_part = |sample: &&Sample| sample.suffix.strip_prefix('_') == Some(name);
-        point.iter().find(is_part).map(|sample| sample.value)
-    };
+/// A value that has parts.
+struct Composite<'a> {
+    kind: Type,
+    count: Value,
+    sum: Value,
+    native: Option<&'a NativeHistogram>,
+    /// Buckets or quantiles by rising bound.
+    bounds: Vec<(f64, Value)>,
+}
+
+/// Writes a line whose value has parts; nothing where it cannot have them.
+fn write_composite(
+    page: &mut Vec<u8>,
+    family: &FamilySamples,
+    point: &[Sample],
+    choices: &Choices,
+) -> Option<()> {
+    let kind = family.kind;
     let bounds = bounds(kind, point);
-    let whole = bounds.last().filter(|_| kind != Type::Summary).map(|(_, sample)| sample.value);
-    let count = part(count_name).or(native_sample.map(|sample| sample.value)).or(whole);
-    let count = count.unwrap_or_default();
-    // What a histogram does not say of its sum is not a number; a summary's sum cannot be that.
-    let unknown = if kind == Type::Summary { Value::Whole(0) } else { Value::Float(f64::NAN) };
-    let sum = part(sum_name).or(native.map(|native| Value::Float(native.sum))).unwrap_or(unknown);
-    page.push(b'{');
-    write_part(page, count_name, count);
-    page.push(b',');
-    write_part(page, sum_name, sum);
-    if let Some(native) = native {
-        write_native(page, native);
-    }
-    if kind == Type::Summary {
-        write_bounds(page, "quantile", &bounds, None);
-    } else if native.is_none() || !bounds.is_empty() {
-        write_bounds(page, "bucket", &bounds, Some(count));
-    }
-    page.push(b'}');
-    let has_start = kind != Type::GaugeHistogram && (native.is_none() || starts);
+    let composite = Composite::of(kind, point, &bounds).fitting(choices)?;
+    let native = composite.native;
+    write_prefix(page, &family.name, "", series_labels(kind, &point[0].labels));
+    composite.write(page);
+    let has_start = kind != Type::GaugeHistogram && (native.is_none() || choices.native_starts);
     let classic = bounds.iter().filter_map(|(_, sample)| sample.exemplar.as_ref());
     let is_bare = bounds.iter().all(|(_, sample)| sample.exemplar.is_none());
     let of_native = native.filter(|_| is_bare).into_iter().flat_map(|native| &native.exemplars);
     write_end(page, point, has_start, classic.chain(of_native));
+    Some(())
+}
+
+impl<'a> Composite<'a> {
+    fn of(kind: Type, point: &'a [Sample], bounds: &[(f64, &Sample)]) -> Self {
+        let native_sample = point.iter().find(|sample| sample.native.is_some());
+        let native = native_sample.and_then(|sample| sample.native.as_deref());
+        let part = |name: &str| {
+            let is_part = |sample: &&Sample| sample.suffix.strip_prefix('_') == Some(name);
+            point.iter().find(is_part).map(|sample| sample.value)
+        };
+        let [count, sum] = Self::names(kind).map(part);
+        let whole = bounds.last().filter(|_| kind != Type::Summary).map(|(_, sample)| sample.value);
+        let count = count.or(native_sample.map(|sample| sample.value)).or(whole);
+        let count = count.unwrap_or_default();
+        // What a histogram does not say of its sum is not a number; a summary's sum cannot be that.
+        let unknown = if kind == Type::Summary { Value::Whole(0) } else { Value::Float(f64::NAN) };
+        let sum = sum.or(native.map(|native| Value::Float(native.sum))).unwrap_or(unknown);
+        let mut bounds: Vec<(f64, Value)> =
+            bounds.iter().map(|(bound, sample)| (*bound, sample.value)).collect();
+        let is_complete = bounds.last().is_some_and(|(bound, _)| *bound == f64::INFINITY);
+        let is_classic = kind != Type::Summary && (native.is_none() || !bounds.is_empty());
+        if is_classic && !is_complete {
+            bounds.push((f64::INFINITY, count));
+        }
+        Self { kind, count, sum, native, bounds }
+    }
+
+    fn names(kind: Type) -> [&'static str; 2] {
+        match kind {
+            Type::GaugeHistogram => ["gcount", "gsum"],
+            _ => ["count", "sum"],
+        }
+    }
+
+    /// It without what this format has no place for, if anything is left.
+    fn fitting(mut self, choices: &Choices) -> Option<Self> {
+        if self.kind == Type::Summary {
+            rules::summary_count(self.count).ok()?;
+            self.bounds.retain(|(quantile, value)| {
+                let value = value.as_f64();
+                let is_value = choices.any_summaries || value.is_nan() || value >= 0.0;
+                (0.0..=1.0).contains(quantile) && is_value
+            });
+            let is_sum = choices.any_summaries || self.sum.as_f64() >= 0.0;
+            return is_sum.then_some(self);
+        }
+        rules::counts(self.kind, self.count, self.native).ok()?;
+        if !self.bounds.is_empty() {
+            rules::buckets(self.kind, self.count, &self.bounds).ok()?;
+        }
+        if let Some(native) = self.native {
+            rules::add_up(native, self.count).ok()?;
+            rules::native(native).ok()?;
+        }
+        Some(self)
+    }
+
+    fn write(&self, page: &mut Vec<u8>) {
+        let [count_name, sum_name] = Self::names(self.kind);
+        page.push(b'{');
+        write_part(page, count_name, self.count);
+        page.push(b',');
+        write_part(page, sum_name, self.sum);
+        if let Some(native) = self.native {
+            write_native(page, native);
+        }
+        if self.kind == Type::Summary {
+            write_bounds(page, "quantile", &self.bounds);
+        } else if !self.bounds.is_empty() {
+            write_bounds(page, "bucket", &self.bounds);
+        }
+        page.push(b'}');
+    }
 }
 
 /// The buckets or quantiles of a point by rising bound.
@@ -117,16 +184,12 @@ fn write_part(page: &mut Vec<u8>, name: &str, value: Value) {
     write_value(page, value);
 }
 
-/// Writes buckets or quantiles, and `all` as the bucket without a bound if that is missing.
-fn write_bounds(page: &mut Vec<u8>, name: &str, bounds: &[(f64, &Sample)], all: Option<Value>) {
-    let is_complete = bounds.last().is_some_and(|(bound, _)| *bound == f64::INFINITY);
-    let all = all.filter(|_| !is_complete).map(|all| (f64::INFINITY, all));
-    let bounds = bounds.iter().map(|(bound, sample)| (*bound, sample.value));
-    let entry = |page: &mut Vec<u8>, (bound, value)| {
-        write_part(page, &float_text(bound), value);
-    };
+/// Writes buckets or quantiles.
+fn write_bounds(page: &mut Vec<u8>, name: &str, bounds: &[(f64, Value)]) {
     page.push(b',');
-    write_list(page, name, bounds.chain(all), entry);
+    write_list(page, name, bounds.iter(), |page, (bound, value)| {
+        write_part(page, &float_text(*bound), *value);
+    });
 }
 
 fn write_list<T>(
@@ -190,9 +253,10 @@ fn write_end<'a>(
         write_timestamp(page, timestamp);
     }
     let start = point.iter().find(|sample| has_start && sample.suffix == "_created");
-    if let Some(start) = start.filter(|start| start.value.as_f64().is_finite()) {
+    let moment = start.and_then(|start| Timestamp::from_seconds(start.value.as_f64()));
+    if let Some(moment) = moment {
         page.extend_from_slice(b" st@");
-        write_value(page, start.value);
+        write_timestamp(page, moment);
     }
     for exemplar in exemplars.filter(|exemplar| exemplar.timestamp.is_some()) {
         write_exemplar(page, exemplar);

@@ -1,24 +1,39 @@
 //! Prometheus' protocol buffers: messages of `io.prometheus.client`, each behind its length
 //! (<https://github.com/prometheus/client_model/blob/master/io/prometheus/client/metrics.proto>).
 
+use std::borrow::Cow;
+
 use prost::Message;
 
 use self::message::{
     Bucket, BucketSpan, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily,
 };
 use self::message::{MetricType, Quantile, Summary, Untyped};
+use crate::clash::own_suffix;
+use crate::format::Choices;
+use crate::rules;
 use crate::sample::{Exemplar, FamilySamples, NativeBuckets, NativeHistogram, Sample, Timestamp};
 use crate::sample::{Type, Value};
 use crate::series::{bound, points, series_labels, start};
+use crate::text::classic_samples;
 
-/// Writes a family as a message behind its length; when native histograms began is written only if
-/// `starts` says so.
-pub fn write_family(page: &mut Vec<u8>, family: &FamilySamples, starts: bool) {
+/// Writes a family as a message behind its length. Gives how many series were written: one that this
+/// format has no place for is left out.
+pub fn write_family(page: &mut Vec<u8>, family: &FamilySamples, choices: &Choices) -> usize {
     // Messages one behind the other are one message with the fields of all of them: so the series
     // of a large family need not be in memory at once.
     let mut message = head(family).encode_to_vec();
+    let mut written = 0;
     for point in points(family) {
-        let metric = vec![metric(family.kind, point, starts)];
+        let point = match choices.native_buckets {
+            true => Cow::Borrowed(point),
+            false => classic_samples(family.kind, point),
+        };
+        if !fits(family.kind, &point) {
+            continue;
+        }
+        written += 1;
+        let metric = vec![metric(family.kind, &point, choices)];
         let part = MetricFamily { metric, ..MetricFamily::default() };
         message.extend_from_slice(&part.encode_to_vec());
     }
@@ -26,6 +41,21 @@ pub fn write_family(page: &mut Vec<u8>, family: &FamilySamples, starts: bool) {
     message.extend_from_slice(&MetricFamily { unit, ..MetricFamily::default() }.encode_to_vec());
     write_length(page, message.len());
     page.extend_from_slice(&message);
+    written
+}
+
+/// Whether a series has a place here: not the count of a summary that is none of 64 bits, native
+/// buckets that are not those of their spans, and a moment whose milliseconds do not fit.
+fn fits(kind: Type, point: &[Sample]) -> bool {
+    let count = |sample: &Sample| kind != Type::Summary || split(Some(sample.value)).0.is_some();
+    let is_good = |sample: &Sample| match (&*sample.suffix, &sample.native) {
+        ("_count", _) => count(sample),
+        (_, Some(native)) => {
+            rules::has_spans(&native.positive) && rules::has_spans(&native.negative)
+        }
+        _ => true,
+    };
+    point.iter().all(|sample| is_good(sample) && sample.timestamp.is_none_or(Timestamp::has_millis))
 }
 
 /// Writes a length in groups of seven bits, the lowest first.
@@ -39,28 +69,23 @@ fn write_length(page: &mut Vec<u8>, mut length: usize) {
 
 /// What a family says before its series.
 fn head(family: &FamilySamples) -> MetricFamily {
-    let is_total = |sample: &Sample| sample.suffix == "_total";
-    let (kind, suffix) = match family.kind {
-        Type::Counter if family.samples.iter().any(is_total) || family.samples.is_empty() => {
-            (MetricType::Counter, "_total")
-        }
-        Type::Counter => (MetricType::Counter, ""),
-        Type::Gauge | Type::StateSet => (MetricType::Gauge, ""),
-        Type::Info => (MetricType::Gauge, "_info"),
-        Type::Histogram => (MetricType::Histogram, ""),
-        Type::GaugeHistogram => (MetricType::GaugeHistogram, ""),
-        Type::Summary => (MetricType::Summary, ""),
-        Type::Unknown => (MetricType::Untyped, ""),
+    let kind = match family.kind {
+        Type::Counter => MetricType::Counter,
+        Type::Gauge | Type::StateSet | Type::Info => MetricType::Gauge,
+        Type::Histogram => MetricType::Histogram,
+        Type::GaugeHistogram => MetricType::GaugeHistogram,
+        Type::Summary => MetricType::Summary,
+        Type::Unknown => MetricType::Untyped,
     };
     MetricFamily {
-        name: Some(format!("{}{suffix}", family.name)),
+        name: Some(format!("{}{}", family.name, own_suffix(family))),
         help: Some(family.help.clone()).filter(|help| !help.is_empty()),
         r#type: Some(kind.into()),
         ..MetricFamily::default()
     }
 }
 
-fn metric(kind: Type, point: &[Sample], starts: bool) -> Metric {
+fn metric(kind: Type, point: &[Sample], choices: &Choices) -> Metric {
     let label = |(name, value): (&str, &str)| LabelPair {
         name: Some(name.to_owned()),
         value: Some(value.to_owned()),
@@ -76,7 +101,7 @@ fn metric(kind: Type, point: &[Sample], starts: bool) -> Metric {
         Type::Counter => metric.counter = Some(counter(point)),
         Type::Summary => metric.summary = Some(summary(point)),
         Type::Histogram | Type::GaugeHistogram => {
-            metric.histogram = Some(histogram(kind, point, starts));
+            metric.histogram = Some(histogram(kind, point, choices));
         }
         Type::Unknown => metric.untyped = Some(Untyped { value: value() }),
         Type::Gauge | Type::Info | Type::StateSet => metric.gauge = Some(Gauge { value: value() }),
@@ -111,14 +136,14 @@ fn summary(point: &[Sample]) -> Summary {
     }
 }
 
-fn histogram(kind: Type, point: &[Sample], starts: bool) -> Histogram {
+fn histogram(kind: Type, point: &[Sample], choices: &Choices) -> Histogram {
     let native_sample = point.iter().find(|sample| sample.native.is_some());
     let native = native_sample.and_then(|sample| sample.native.as_deref());
     let count = part(point, &["_count", "_gcount"]).or(native_sample);
     let sum = part(point, &["_sum", "_gsum"]).map(|sample| sample.value.as_f64());
     let (sample_count, sample_count_float) = split(count.map(|sample| sample.value));
     let buckets = point.iter().filter(|sample| sample.suffix == "_bucket");
-    let has_start = native.is_none() || starts;
+    let has_start = native.is_none() || choices.native_starts;
     let mut histogram = Histogram {
         sample_count,
         sample_count_float,
@@ -147,7 +172,9 @@ fn add_native(histogram: &mut Histogram, count: Value, native: &NativeHistogram)
     let sides = [&native.negative, &native.positive];
     let all = [count, native.zero_count];
     let mut values = all.iter().chain(sides.iter().flat_map(|side| &side.counts));
-    let is_whole = values.all(|value| split(Some(*value)).0.is_some());
+    // Differences have a sign, so they have less room.
+    let has_room = |count: u64| i64::try_from(count).is_ok();
+    let is_whole = values.all(|value| split(Some(*value)).0.is_some_and(has_room));
     histogram.schema = Some(native.schema);
     histogram.zero_threshold = Some(native.zero_threshold);
     if is_whole {
@@ -174,8 +201,8 @@ fn add_native(histogram: &mut Histogram, count: Value, native: &NativeHistogram)
         histogram.positive_span = vec![BucketSpan { offset: Some(0), length: Some(0) }];
     }
     // These must say when.
-    let timed = native.exemplars.iter().filter(|exemplar| exemplar.timestamp.is_some());
-    histogram.exemplars = timed.map(exemplar).collect();
+    let exemplars = native.exemplars.iter().map(exemplar);
+    histogram.exemplars = exemplars.filter(|exemplar| exemplar.timestamp.is_some()).collect();
 }
 
 /// How much more each bucket has than the one before it.
@@ -210,11 +237,13 @@ fn rounded(value: Value) -> u64 {
 
 /// When the series of a point began.
 fn created(point: &[Sample]) -> Option<message::Timestamp> {
-    start(point).map(timestamp)
+    start(point).and_then(timestamp)
 }
 
-fn timestamp(at: Timestamp) -> message::Timestamp {
-    message::Timestamp { seconds: at.seconds, nanos: at.nanos.min(999_999_999).cast_signed() }
+/// A moment as a message, if it is one of those that the message can be.
+fn timestamp(at: Timestamp) -> Option<message::Timestamp> {
+    let message = message::Timestamp { seconds: at.seconds, nanos: at.nanos.cast_signed() };
+    message.is_valid().then_some(message)
 }
 
 fn exemplar(exemplar: &Exemplar) -> message::Exemplar {
@@ -225,7 +254,7 @@ fn exemplar(exemplar: &Exemplar) -> message::Exemplar {
     message::Exemplar {
         label: exemplar.labels.iter().map(label).collect(),
         value: Some(exemplar.value),
-        timestamp: exemplar.timestamp.map(timestamp),
+        timestamp: exemplar.timestamp.and_then(timestamp),
     }
 }
 
@@ -412,5 +441,16 @@ pub mod message {
         pub seconds: i64,
         #[prost(int32, tag = "2")]
         pub nanos: i32,
+    }
+
+    impl Timestamp {
+        /// Whether it is one of the years 1 to 9999, with nanoseconds that count forward: what its
+        /// definition allows
+        /// (<https://protobuf.dev/reference/protobuf/google.protobuf/#timestamp>).
+        #[must_use]
+        pub fn is_valid(&self) -> bool {
+            (-62_135_596_800..=253_402_300_799).contains(&self.seconds)
+                && (0..1_000_000_000).contains(&self.nanos)
+        }
     }
 }

@@ -96,7 +96,48 @@ impl Timestamp {
         Self { seconds: millis.div_euclid(1000), nanos }
     }
 
-    /// Milliseconds since 1970, rounded down.
+    /// The moment so many nanoseconds after the start of 1970; `None` when its seconds do not fit.
+    #[must_use]
+    pub fn from_nanos(nanos: i128) -> Option<Self> {
+        let seconds = i64::try_from(nanos.div_euclid(1_000_000_000)).ok()?;
+        Some(Self { seconds, nanos: nanos.rem_euclid(1_000_000_000) as u32 })
+    }
+
+    /// The moment so many seconds after the start of 1970, by their digits: what is written as `.123`
+    /// is that many milliseconds, and not some nanoseconds less because of the float between. `None`
+    /// when the seconds do not fit.
+    #[must_use]
+    pub fn from_seconds(seconds: f64) -> Option<Self> {
+        /// From here on no float fits.
+        const END: f64 = 9_223_372_036_854_775_808.0;
+        if !(-END..END).contains(&seconds) {
+            return None;
+        }
+        let text = seconds.abs().to_string();
+        let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
+        let digits = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
+        let nanos = digits.fold(0, |nanos, digit| nanos * 10 + i128::from(digit - b'0'));
+        let whole = i128::from(seconds.trunc() as i64) * 1_000_000_000;
+        Self::from_nanos(if seconds < 0.0 { whole - nanos } else { whole + nanos })
+    }
+
+    /// Seconds since 1970, as near as a float comes.
+    #[must_use]
+    pub fn as_seconds(self) -> f64 {
+        let nanos = i128::from(self.seconds) * 1_000_000_000 + i128::from(self.nanos);
+        let sign = if nanos < 0 { "-" } else { "" };
+        let nanos = nanos.unsigned_abs();
+        let text = format!("{sign}{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
+        text.parse().unwrap_or(self.seconds as f64)
+    }
+
+    /// Whether its milliseconds since 1970 fit 64 bits.
+    #[must_use]
+    pub fn has_millis(self) -> bool {
+        (i64::MIN.div_euclid(1000) + 1..=i64::MAX / 1000 - 1).contains(&self.seconds)
+    }
+
+    /// Milliseconds since 1970, rounded down, and the first or last there is where they do not fit.
     #[must_use]
     pub fn millis(self) -> i64 {
         self.seconds.saturating_mul(1000).saturating_add(i64::from(self.nanos / 1_000_000))
@@ -227,5 +268,32 @@ impl FamilySamples {
         name.strip_prefix(self.name.as_str()).is_some_and(|rest| {
             rest.is_empty() || self.samples.iter().any(|sample| *sample.suffix == *rest)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_have_the_digits_that_were_written() {
+        for (seconds, expect) in [
+            (0.0, Some((0, 0))),
+            (1_520_430_000.123, Some((1_520_430_000, 123_000_000))),
+            (-0.25, Some((-1, 750_000_000))),
+            (-2.0, Some((-2, 0))),
+            (1e-12, Some((0, 0))),
+            (-9_223_372_036_854_775_808.0, Some((i64::MIN, 0))),
+            (9_223_372_036_854_775_808.0, None),
+            (1e300, None),
+            (f64::NAN, None),
+            (f64::NEG_INFINITY, None),
+        ] {
+            let found = Timestamp::from_seconds(seconds);
+            assert_eq!(found.map(|at| (at.seconds, at.nanos)), expect, "{seconds}");
+            if let Some(found) = found.filter(|_| seconds.abs() >= 1e-9) {
+                assert_eq!(found.as_seconds(), seconds);
+            }
+        }
     }
 }

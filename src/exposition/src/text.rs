@@ -6,8 +6,11 @@
 
 use std::borrow::Cow;
 
+use crate::clash::own_suffix;
 use crate::escaping::{is_legacy_label, is_legacy_name};
-use crate::sample::{FamilySamples, Sample, Type, Value};
+use crate::parse::number;
+use crate::rules::label;
+use crate::sample::{FamilySamples, Sample, Timestamp, Type, Value};
 use crate::series::{is_classic, points};
 
 /// The content type of format 0.0.4.
@@ -55,13 +58,11 @@ fn kind_name(kind: Type) -> &'static str {
 /// Writes a family with its samples, without what only OpenMetrics has: `_created` and exemplars.
 /// The count and sum of a gauge histogram are gauges behind it, and a native histogram without
 /// classic buckets has the one that holds everything.
-pub fn write_family(page: &mut Vec<u8>, family: &FamilySamples) {
-    let is_total = |sample: &Sample| sample.suffix == "_total";
-    if family.kind == Type::Counter && !family.samples.iter().any(is_total) {
-        write_header_of(page, "counter", (&family.name, ""), &family.help);
-    } else {
-        write_header(page, family.kind, &family.name, &family.help);
-    }
+///
+/// Gives how many samples were written: one that this format has no place for is left out.
+pub fn write_family(page: &mut Vec<u8>, family: &FamilySamples) -> usize {
+    let name = (family.name.as_str(), own_suffix(family));
+    write_header_of(page, kind_name(family.kind), name, &family.help);
     let is_apart = |sample: &Sample| {
         let of_gauges = family.kind == Type::GaugeHistogram;
         of_gauges && GAUGES_OF_HISTOGRAMS.contains(&&*sample.suffix)
@@ -69,15 +70,43 @@ pub fn write_family(page: &mut Vec<u8>, family: &FamilySamples) {
     let points = points(family).into_iter().map(|point| classic_samples(family.kind, point));
     let points: Vec<Cow<'_, [Sample]>> = points.collect();
     let samples = || points.iter().flat_map(|samples| samples.iter());
-    let plain = samples().filter(|sample| sample.suffix != "_created" && !is_apart(sample));
-    plain.for_each(|sample| write_sample(page, &family.name, &sample.suffix, sample));
+    let mut written = 0;
+    let mut write = |page: &mut Vec<u8>, sample: &Sample| {
+        write_sample(page, &family.name, &sample.suffix, sample);
+        written += 1;
+    };
+    let is_plain = |sample: &&Sample| {
+        sample.suffix != "_created" && !is_apart(sample) && fits(family.kind, sample)
+    };
+    samples().filter(is_plain).for_each(|sample| write(page, sample));
     for suffix in GAUGES_OF_HISTOGRAMS {
-        let mut apart = samples().filter(|s| is_apart(s) && s.suffix == suffix).peekable();
+        let is_of = |sample: &&Sample| is_apart(sample) && sample.suffix == suffix;
+        let mut apart = samples().filter(|s| is_of(s) && has_millis(s)).peekable();
         if apart.peek().is_some() {
             write_header_of(page, "gauge", (&family.name, suffix), &family.help);
-            apart.for_each(|sample| write_sample(page, &family.name, suffix, sample));
+            apart.for_each(|sample| write(page, sample));
         }
     }
+    written
+}
+
+/// Whether this format has a place for a sample: not for a count of a histogram that is negative, a
+/// bound that is no number, and a moment whose milliseconds do not fit.
+fn fits(kind: Type, sample: &Sample) -> bool {
+    let special = match kind {
+        Type::Summary => label(&sample.labels, "quantile"),
+        Type::Histogram | Type::GaugeHistogram => label(&sample.labels, "le"),
+        _ => None,
+    };
+    let is_histogram = matches!(kind, Type::Histogram | Type::GaugeHistogram);
+    let counts = sample.suffix == "_count" || sample.suffix == "_bucket";
+    let is_negative = is_histogram && counts && sample.value.as_f64() < 0.0;
+    let is_number = special.is_none_or(|text| number::float(text).is_some());
+    is_number && !is_negative && has_millis(sample)
+}
+
+fn has_millis(sample: &Sample) -> bool {
+    sample.timestamp.is_none_or(Timestamp::has_millis)
 }
 
 fn write_sample(page: &mut Vec<u8>, name: &str, suffix: &str, sample: &Sample) {
@@ -190,6 +219,8 @@ pub fn write_float(page: &mut Vec<u8>, value: f64) {
         page.extend_from_slice(b"NaN");
     } else if value.is_infinite() {
         page.extend_from_slice(if value > 0.0 { b"+Inf" } else { b"-Inf" });
+    } else if value == 0.0 && value.is_sign_negative() {
+        page.extend_from_slice(b"-0");
     } else if value.fract() == 0.0 && value.abs() < EXACT {
         page.extend_from_slice(itoa::Buffer::new().format(value as i64).as_bytes());
     } else {
@@ -236,7 +267,7 @@ mod tests {
     fn floats_are_written_as_prometheus_reads_them() {
         for (value, expect) in [
             (0.0, "0"),
-            (-0.0, "0"),
+            (-0.0, "-0"),
             (1.0, "1"),
             (-3.0, "-3"),
             (0.1, "0.1"),

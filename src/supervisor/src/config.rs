@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use nix::unistd::geteuid;
+use tallyboard_exposition::format::Choices;
 use tallyboard_proto::layout::{Geometry, GeometryError};
 use tallyboard_segment::pass::Address;
 use tallyboard_segment::process::random_u64;
@@ -137,8 +138,8 @@ pub struct Config {
     pub target_info: Labels,
     /// Whether what /proc says of the workers is exposed.
     pub process_metrics: bool,
-    /// Whether it is written when native histograms began, which Prometheus 3.5 cannot read.
-    pub native_starts: bool,
+    /// What pages have or have not, where that can be chosen.
+    pub choices: Choices,
     /// Uids of workers, beside that of the supervisor.
     pub worker_uids: Vec<u32>,
     /// Where metrics are served.
@@ -191,7 +192,7 @@ impl Config {
             labels: Labels::default(),
             target_info: Labels::default(),
             process_metrics: true,
-            native_starts: false,
+            choices: Choices::default(),
             worker_uids: Vec::new(),
             listen: Vec::new(),
             must_listen: false,

@@ -9,6 +9,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
+use tallyboard_exposition::format::Choices;
 use tallyboard_proto::archive::{Archive, ArchiveError, Turn, scrub};
 use tallyboard_proto::control::{
     Attached, Hello, MAX_SLOTS_PER_PROCESS, Refused, RefusedReason, SlotRow,
@@ -165,8 +166,8 @@ pub struct Rules {
     pub worker_label: WorkerLabel,
     /// Labels of every sample.
     pub labels: Labels,
-    /// Whether it is written when native histograms began.
-    pub native_starts: bool,
+    /// What pages have or have not.
+    pub choices: Choices,
 }
 
 impl Rules {
@@ -174,7 +175,7 @@ impl Rules {
     #[must_use]
     pub fn new(uids: Vec<u32>, label_limit: usize) -> Self {
         let (worker_label, labels) = (WorkerLabel::default(), Labels::default());
-        Self { uids, label_limit, worker_label, labels, native_starts: false }
+        Self { uids, label_limit, worker_label, labels, choices: Choices::default() }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use tallyboard_exposition::cells::{is_beside_native, labels_of, lines, type_of};
-use tallyboard_exposition::format::Format;
+use tallyboard_exposition::format::{Choices, Format};
 use tallyboard_exposition::native::Counted;
 use tallyboard_exposition::openmetrics;
 use tallyboard_exposition::sample::{Exemplar, FamilySamples, Sample, Timestamp, Value};
@@ -57,18 +57,20 @@ pub(crate) trait Sink {
 pub(crate) struct Text {
     page: Vec<u8>,
     format: Format,
+    choices: Choices,
     /// Where the header of the last family begins and ends.
     header: (usize, usize),
 }
 
 impl Text {
     /// An empty page; `None` for a format that is not written line by line.
-    pub(crate) fn new(format: Format) -> Option<Self> {
+    pub(crate) fn new(format: Format, choices: &Choices) -> Option<Self> {
         let is_text = matches!(
             format,
             Format::Text004 | Format::Text100 | Format::OpenMetrics001 | Format::OpenMetrics100
         );
-        is_text.then(|| Self { page: Vec::with_capacity(1 << 16), format, header: (0, 0) })
+        let page = is_text.then(|| Vec::with_capacity(1 << 16))?;
+        Some(Self { page, format, choices: *choices, header: (0, 0) })
     }
 
     pub(crate) fn end(mut self) -> Vec<u8> {
@@ -91,7 +93,8 @@ impl Sink for Text {
 
     fn series(&mut self, shown: Shown<'_>, _: &Rules) {
         let (lines, first) = (&shown.page.lines, shown.lines.line);
-        let values = if self.has_exemplars() { allowed(&shown) } else { shown.values };
+        let values = if self.has_exemplars() { allowed(&shown) } else { Some(shown.values) };
+        let Some(values) = values else { return };
         if shown.exemplars.is_empty() {
             for (line, value) in (first..).zip(values) {
                 match *value {
@@ -109,7 +112,8 @@ impl Sink for Text {
                 self.page.push(b'\n');
             }
         }
-        if self.has_exemplars() && shown.created_ms != 0 {
+        let has_created = self.has_exemplars() && self.choices.created;
+        if has_created && shown.created_ms != 0 {
             self.page.extend_from_slice(lines.line(first + shown.values.len()));
             openmetrics::write_timestamp(&mut self.page, moment(shown.created_ms));
             self.page.push(b'\n');
@@ -131,7 +135,7 @@ impl Sink for Text {
     }
 
     fn whole(&mut self, family: FamilySamples) {
-        self.format.write_family(&mut self.page, &family, false);
+        self.format.write_family(&mut self.page, &family, &self.choices);
     }
 
     fn end_family(&mut self) {
@@ -232,18 +236,23 @@ fn of_processes<'a>(
         .map(move |(label, value)| (labels.clone().chain([(process, label.as_str())]), *value))
 }
 
-/// The values that OpenMetrics has: a sum stands last, with the count of a histogram before it.
-fn allowed<'a>(shown: &Shown<'a>) -> &'a [Value] {
-    let without = match shown.family.kind {
-        Kind::Summary => 1,
-        Kind::Histogram(_) | Kind::NativeHistogram(_) => 2,
-        _ => return shown.values,
+/// The values that OpenMetrics 1.0 has, if it has any of the series: a sum stands last, with the count
+/// of a histogram before it, and neither stands beside a bound that is negative.
+fn allowed<'a>(shown: &Shown<'a>) -> Option<&'a [Value]> {
+    let is_negative = |bounds: &[f64]| bounds.first().is_some_and(|bound| *bound < 0.0);
+    let (without, is_bare) = match &shown.family.kind {
+        Kind::Counter => (shown.values.len(), false),
+        Kind::Summary => (1, false),
+        Kind::Histogram(bounds) => (2, is_negative(bounds)),
+        Kind::NativeHistogram(native) => (2, is_negative(&native.bounds)),
+        _ => return Some(shown.values),
     };
     match shown.values.last() {
-        Some(&sum) if !openmetrics::may_be_sum(sum) => {
-            &shown.values[..shown.values.len() - without]
+        Some(&sum) if is_bare || !openmetrics::may_count(sum) => {
+            let kept = &shown.values[..shown.values.len() - without];
+            (!kept.is_empty()).then_some(kept)
         }
-        _ => shown.values,
+        _ => Some(shown.values),
     }
 }
 

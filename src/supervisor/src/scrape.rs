@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use tallyboard_exposition::cells::{has_created, is_per_process, type_of, values};
-use tallyboard_exposition::format::Format;
+use tallyboard_exposition::format::{Choices, Format};
 use tallyboard_exposition::native::Counted;
 use tallyboard_exposition::sample::{Exemplar, FamilySamples, Value};
 use tallyboard_proto::cell::Shape;
@@ -26,15 +26,26 @@ impl Core {
     /// The exposition of the arena: of everything, or of the families that `metrics` names by
     /// their own name or that of a sample.
     pub fn expose_as(&mut self, format: Format, metrics: &[String]) -> Vec<u8> {
-        if let Some(mut text) = Text::new(format) {
+        let choices = self.choices();
+        self.expose_with(format, &choices, metrics)
+    }
+
+    /// The same, with other choices than those of the arena.
+    pub(crate) fn expose_with(
+        &mut self,
+        format: Format,
+        choices: &Choices,
+        metrics: &[String],
+    ) -> Vec<u8> {
+        if let Some(mut text) = Text::new(format, choices) {
             self.collect(metrics, &mut text);
             return text.end();
         }
-        let families = self.families(metrics);
-        match self.rules.native_starts {
-            true => format.encode_with_starts(&families),
-            false => format.encode(&families),
-        }
+        format.encode_with(&self.families(metrics), choices)
+    }
+
+    pub(crate) fn choices(&self) -> Choices {
+        self.rules.choices
     }
 
     /// The same in text 0.0.4.

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::geteuid;
-use tallyboard_exposition::format::Format;
-use tallyboard_exposition::negotiation::negotiate;
+use tallyboard_exposition::format::{Choices, Format};
+use tallyboard_exposition::negotiation::{Negotiated, negotiate};
 use tallyboard_exposition::sample::{FamilySamples, Value};
 use tallyboard_proto::control::{
     Description, Hello, Refused, RefusedReason, Reply, Request, encode_rows,
@@ -65,6 +65,15 @@ pub(crate) struct Wanted {
     pub(crate) metrics: Vec<String>,
     /// The format. Names need no escaping: those of an arena are what every reader knows.
     pub(crate) format: Format,
+    /// Whether it is to have all summaries: see [`Choices`].
+    pub(crate) any_summaries: bool,
+}
+
+impl Wanted {
+    pub(crate) fn new(metrics: Vec<String>, negotiated: Negotiated) -> Self {
+        let Negotiated { format, any_summaries, .. } = negotiated;
+        Self { metrics, format, any_summaries }
+    }
 }
 
 /// A scrape that waits for its page.
@@ -191,7 +200,7 @@ fn open_core(arena: Arena, inheritance: &Inheritance<'_>) -> io::Result<Core> {
         label_limit: config.label_limit,
         worker_label: config.worker_label,
         labels: config.labels.clone(),
-        native_starts: config.native_starts,
+        choices: config.choices,
     };
     let (layout, origin) = (inheritance.layout, inheritance.origin);
     if inheritance.starts == 1 && !inheritance.is_reopened {
@@ -437,7 +446,11 @@ impl Supervisor {
     }
 
     fn expose(&mut self, wanted: &Wanted) -> Vec<u8> {
-        self.scrape(|core| core.expose_as(wanted.format, &wanted.metrics))
+        let any_summaries = wanted.any_summaries;
+        self.scrape(|core| {
+            let choices = Choices { any_summaries, ..core.choices() };
+            core.expose_with(wanted.format, &choices, &wanted.metrics)
+        })
     }
 
     /// Answers outlets, which all want the same.
@@ -531,7 +544,7 @@ impl Supervisor {
             }
             Request::Scrape { metrics, accept } => {
                 let negotiated = negotiate(&accept);
-                let wanted = Wanted { metrics, format: negotiated.format };
+                let wanted = Wanted::new(metrics, negotiated);
                 Some(body(self.expose(&wanted), &negotiated.content_type()))
             }
             Request::Slots => Some(body(encode_rows(&self.core.rows()), "")),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use super::ParseError;
 use super::cursor::Line;
-use super::number::{self, Range};
+use super::number;
+use crate::rules;
 use crate::sample::{
     Exemplar, Labels, NativeBuckets, NativeHistogram, Sample, Span, Timestamp, Type, Value,
 };
@@ -46,7 +47,7 @@ const DELTAS: [(&str, &str); 2] =
 pub(super) struct Composite {
     kind: Type,
     count: Value,
-    sum: f64,
+    sum: Value,
     native: Option<NativeHistogram>,
     /// Bounds or quantiles, with their values.
     parts: Vec<(f64, Value)>,
@@ -120,7 +121,7 @@ impl Composite {
         };
         if self.native.is_none() || !self.parts.is_empty() {
             samples.push(sample(count, labels.clone(), self.count));
-            samples.push(sample(sum, labels.clone(), Value::Float(self.sum)));
+            samples.push(sample(sum, labels.clone(), self.sum));
         }
         samples
     }
@@ -195,7 +196,7 @@ impl<'a> Fields<'a> {
 
     fn value(&self, name: &str) -> Result<Value, ParseError> {
         let (text, at) = self.field(name)?;
-        number::value(text, Range::Any).ok_or_else(|| number::unexpected(&at, "a number", text))
+        number::value(text).ok_or_else(|| number::unexpected(&at, "a number", text))
     }
 
     /// How much something counted; differences are between whole numbers.
@@ -219,23 +220,13 @@ impl<'a> Fields<'a> {
 
     fn summary(&self) -> Result<Composite, ParseError> {
         self.only(&["count", "sum", "quantile"])?;
-        let (count, sum) = (self.value("count")?, self.value("sum")?.as_f64());
-        let is_whole = count.as_f64().fract() == 0.0;
-        if !is_whole || count.as_f64() < 0.0 {
-            return Err(self.start.error("expected a whole count that is not negative"));
-        }
-        if sum.is_nan() || sum < 0.0 {
-            return Err(self.start.error("expected a sum that is neither NaN nor negative"));
-        }
+        let (count, sum) = (self.value("count")?, self.value("sum")?);
+        rules::summary_count(count).map_err(|message| self.start.error(message))?;
+        // The grammar has any sum and any value here, and comes before the text, which has them not.
         let parts = self.parts("quantile")?;
-        let is_quantile = |(at, value): &(f64, Value)| {
-            (0.0..=1.0).contains(at) && (value.as_f64() >= 0.0 || value.as_f64().is_nan())
-        };
-        match parts.iter().all(is_quantile) {
+        match parts.iter().all(|(quantile, _)| (0.0..=1.0).contains(quantile)) {
             true => Ok(Composite { kind: Type::Summary, count, sum, native: None, parts }),
-            false => {
-                Err(self.start.error("expected quantiles from 0 to 1 with values not negative"))
-            }
+            false => Err(self.start.error("expected quantiles from 0 to 1")),
         }
     }
 
@@ -245,54 +236,29 @@ impl<'a> Fields<'a> {
             _ => ["count", "sum"],
         };
         self.only(&[&names[..], &FIELDS[4..12]].concat())?;
-        let (count, sum) = (self.count(names[0], dialect)?, self.value(names[1])?.as_f64());
+        let (count, sum) = (self.count(names[0], dialect)?, self.value(names[1])?);
         let is_native = self.fields.contains_key("schema");
         let is_classic = self.fields.contains_key("bucket");
         if !is_native && !is_classic {
             return Err(self.start.error("expected the field \"schema\" or \"bucket\""));
         }
         let native = match is_native {
-            true => Some(self.native(dialect, sum)?),
+            true => Some(self.native(dialect, sum.as_f64())?),
             false => {
                 self.only(&[names[0], names[1], "bucket"])?;
                 None
             }
         };
         let parts = if is_classic { self.buckets(kind, count)? } else { Vec::new() };
-        if kind == Type::Histogram {
-            let sides = native.iter().flat_map(|native| [&native.positive, &native.negative]);
-            let counts = sides.flat_map(|side| &side.counts);
-            let zero = native.iter().map(|native| &native.zero_count);
-            if counts.chain(zero).chain([&count]).any(|count| count.as_f64() < 0.0) {
-                return Err(self.start.error("expected counts that are not negative"));
-            }
-        }
+        let sound = rules::counts(kind, count, native.as_ref());
+        sound.map_err(|message| self.start.error(message))?;
         if let (Some(native), Dialect::Ordered) = (&native, dialect) {
-            self.add_up(native, count)?;
+            rules::add_up(native, count).map_err(|total| {
+                let message = format!("expected a count of {total}, which the buckets add up to");
+                self.start.error(message)
+            })?;
         }
         Ok(Composite { kind, count, sum, native, parts })
-    }
-
-    /// Refuses a count that is not that of the buckets; what is NaN is in no bucket.
-    fn add_up(&self, native: &NativeHistogram, count: Value) -> Result<(), ParseError> {
-        let counts = native.positive.counts.iter().chain(&native.negative.counts);
-        let mut total = 0_u128;
-        for count in counts.chain([&native.zero_count]) {
-            let Value::Whole(count) = count else { return Ok(()) };
-            total += u128::from(*count);
-        }
-        let Value::Whole(count) = count else { return Ok(()) };
-        let is_sound = match native.sum.is_nan() {
-            true => total <= u128::from(count),
-            false => total == u128::from(count),
-        };
-        match is_sound {
-            true => Ok(()),
-            false => {
-                let message = format!("expected a count of {total}, which the buckets add up to");
-                Err(self.start.error(message))
-            }
-        }
     }
 
     fn native(&self, dialect: Dialect, sum: f64) -> Result<NativeHistogram, ParseError> {
@@ -329,7 +295,7 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| at.error(format!("expected spans \"offset:length\", found {text:?}")))?;
         let (text, at) = self.field(buckets)?;
         let counts = match dialect {
-            Dialect::Ordered => list(text, |text| number::value(text, Range::Any)),
+            Dialect::Ordered => list(text, number::value),
             Dialect::Deltas => from_deltas(text),
         };
         let counts = counts
@@ -347,21 +313,8 @@ impl<'a> Fields<'a> {
     fn buckets(&self, kind: Type, count: Value) -> Result<Vec<(f64, Value)>, ParseError> {
         let parts = self.parts("bucket")?;
         let (_, at) = self.field("bucket")?;
-        let Some((_, last)) = parts.last().filter(|(bound, _)| *bound == f64::INFINITY) else {
-            return Err(at.error("expected a last bucket \"+Inf\""));
-        };
-        if last.as_f64() != count.as_f64() {
-            return Err(at.error("expected the bucket \"+Inf\" to have the count of the histogram"));
-        }
-        let falls = |pair: &[(f64, Value)]| pair[1].1.as_f64() < pair[0].1.as_f64();
-        if kind == Type::Histogram && parts.windows(2).any(falls) {
-            return Err(at.error("expected as much in a bucket as in the one before it"));
-        }
-        let is_negative = |(_, count): &(f64, Value)| count.as_f64() < 0.0;
-        if kind == Type::Histogram && parts.iter().any(is_negative) {
-            return Err(at.error("expected counts that are not negative"));
-        }
-        Ok(parts)
+        let sound = rules::buckets(kind, count, &parts);
+        sound.map(|()| parts).map_err(|message| at.error(message))
     }
 
     /// A list of bounds or quantiles in increasing order, each with a value.
@@ -370,9 +323,8 @@ impl<'a> Fields<'a> {
         let part = |text: &str| {
             let (part, value) = text.split_once(':')?;
             let is_infinite = part == "+Inf" || part == "-Inf";
-            let part =
-                if is_infinite { number::float(part, Range::Any) } else { number::real(part) };
-            Some((part?, number::value(value, Range::Any)?))
+            let part = if is_infinite { number::float(part) } else { number::real(part) };
+            Some((part?, number::value(value)?))
         };
         let parts = list(text, part)
             .ok_or_else(|| at.error(format!("expected a list \"number:value\", found {text:?}")))?;

@@ -16,9 +16,8 @@ mod composite;
 mod cursor;
 mod error;
 mod groups;
-mod histogram;
 mod labels;
-mod number;
+pub(crate) mod number;
 mod openmetrics;
 mod openmetrics2;
 mod openmetrics_lines;
@@ -28,8 +27,11 @@ mod text;
 
 pub use error::ParseError;
 
+use std::collections::HashSet;
+
+use crate::clash::openmetrics_suffixes;
 use crate::format::Format;
-use crate::sample::FamilySamples;
+use crate::sample::{FamilySamples, Type};
 use cursor::Lines;
 
 /// How much a document may make the parser hold.
@@ -85,8 +87,8 @@ pub fn parse(
 }
 
 /// Reads a document of unknown format: OpenMetrics when its last line says so, protocol buffers
-/// when it begins like a message, text otherwise. It is OpenMetrics 1.0 unless it has what only
-/// 2.0 has: start timestamps or composite values.
+/// when it begins like a message, text otherwise. Of OpenMetrics it is 1.0 if it can be, else 2.0; what
+/// is neither is refused as 1.0, unless it has what only 2.0 has: start timestamps or composite values.
 ///
 /// # Errors
 /// As [`parse`].
@@ -102,17 +104,46 @@ pub fn parse_any(
     if !ends_with_eof(bytes) {
         return read(Format::Text004);
     }
-    // Much that is wrong in version 1 is right in version 2, so a mistake alone is no sign of it.
     let first = read(Format::OpenMetrics100);
-    if first.1.is_err() && looks_like_version_2(bytes) {
-        return read(Format::OpenMetrics200);
+    if first.1.as_ref().is_ok_and(|families| !families.iter().any(is_called_as_its_samples)) {
+        return first;
     }
-    first
+    let second = read(Format::OpenMetrics200);
+    // What is wrong in version 1 may be right in version 2 without being meant.
+    let is_meant = |families: &Vec<FamilySamples>| !has_samples_of_version_1(families);
+    match second.1.as_ref().is_ok_and(is_meant) || looks_like_version_2(bytes) {
+        true => second,
+        false => first,
+    }
 }
 
 fn ends_with_eof(bytes: &[u8]) -> bool {
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     bytes == b"# EOF" || bytes.ends_with(b"\n# EOF")
+}
+
+/// Whether a family that has no samples is called as only version 2 calls it.
+fn is_called_as_its_samples(family: &FamilySamples) -> bool {
+    let suffix = match family.kind {
+        Type::Counter => "_total",
+        Type::Info => "_info",
+        _ => return false,
+    };
+    family.samples.is_empty() && family.name.ends_with(suffix)
+}
+
+/// Whether a family without samples, as version 2 sees it, has some in version 1: under names that are
+/// its own with something behind them.
+fn has_samples_of_version_1(families: &[FamilySamples]) -> bool {
+    let is_untyped = |family: &&FamilySamples| family.kind == Type::Unknown;
+    let untyped: HashSet<&str> =
+        families.iter().filter(is_untyped).map(|family| &*family.name).collect();
+    let has_some = |family: &FamilySamples| {
+        let suffixes = openmetrics_suffixes(family.kind).iter();
+        let mut others = suffixes.filter(|suffix| !suffix.is_empty());
+        others.any(|suffix| untyped.contains(&*format!("{}{suffix}", family.name)))
+    };
+    families.iter().filter(|family| family.samples.is_empty()).any(has_some)
 }
 
 /// Only version 2 has start timestamps and composite values of absolute numbers.

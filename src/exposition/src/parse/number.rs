@@ -4,22 +4,12 @@ use super::ParseError;
 use super::cursor::Line;
 use crate::sample::{Timestamp, Value};
 
-/// Which numbers a format has, besides those that all have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Range {
-    /// What does not fit a float is no number, as Go reads it.
-    Finite,
-    /// What does not fit a float is infinite.
-    Any,
-}
-
-/// A number: digits with a point and an exponent, an infinity, or NaN.
-pub(super) fn float(text: &str, range: Range) -> Option<f64> {
+/// A number: digits with a point and an exponent, an infinity, or NaN. Digits that are beyond what a
+/// float has are no number: Prometheus refuses a document for one.
+pub(crate) fn float(text: &str) -> Option<f64> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let has_digits = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-    if has_digits {
-        let value: f64 = text.parse().ok()?;
-        return (value.is_finite() || range == Range::Any).then_some(value);
+    if unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return real(text);
     }
     let is = |word: &str| unsigned.eq_ignore_ascii_case(word);
     match text.as_bytes().first() {
@@ -32,44 +22,44 @@ pub(super) fn float(text: &str, range: Range) -> Option<f64> {
 
 /// A number that has a point, an exponent or neither, but is neither infinite nor NaN.
 pub(super) fn real(text: &str) -> Option<f64> {
-    float(text, Range::Any)
-        .filter(|value| value.is_finite() || text.bytes().any(|byte| byte.is_ascii_digit()))
+    text.parse().ok().filter(|value: &f64| value.is_finite())
 }
 
 /// A value: whole where the text is an integer that fits.
-pub(super) fn value(text: &str, range: Range) -> Option<Value> {
+pub(super) fn value(text: &str) -> Option<Value> {
     let is_whole = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match is_whole.then(|| text.parse().ok()).flatten() {
         Some(whole) => Some(Value::Whole(whole)),
-        None => float(text, range).map(Value::Float),
+        None => float(text).map(Value::Float),
     }
 }
 
 /// A value up to the next blank, named `what` in errors.
-pub(super) fn take_value(
-    line: &mut Line<'_>,
-    range: Range,
-    what: &str,
-) -> Result<Value, ParseError> {
+pub(super) fn take_value(line: &mut Line<'_>, what: &str) -> Result<Value, ParseError> {
     let start = *line;
     let text = line.take_while(|byte| !super::cursor::is_blank(byte));
-    value(text, range).ok_or_else(|| unexpected(&start, what, text))
+    value(text).ok_or_else(|| unexpected(&start, what, text))
 }
 
 /// The error that `text` stands where `what` should.
 pub(super) fn unexpected(at: &Line<'_>, what: &str, text: &str) -> ParseError {
-    match text.is_empty() {
-        true => at.expected(what),
-        false => at.error(format!("expected {what}, found {text:?}")),
+    // Only digits that do not fit become infinite: the word does not begin with one.
+    let begins = text.trim_start_matches(['+', '-', '.']).starts_with(|c: char| c.is_ascii_digit());
+    match text.parse::<f64>() {
+        Ok(number) if begins && number.is_infinite() => {
+            at.error(format!("expected {what} that fits 64 bits, found {text:?}"))
+        }
+        _ if text.is_empty() => at.expected(what),
+        _ => at.error(format!("expected {what}, found {text:?}")),
     }
 }
 
 /// Seconds since 1970, with as many digits behind the point as there are nanoseconds; further ones
-/// are dropped. What does not fit is the first or last moment that does.
+/// are dropped. A moment whose seconds do not fit 64 bits is none.
 pub(super) fn seconds(text: &str) -> Option<Timestamp> {
     let value = real(text)?;
-    if !value.is_finite() || text.contains(['e', 'E']) {
-        return Some(from_float(value));
+    if text.contains(['e', 'E']) {
+        return Timestamp::from_seconds(value);
     }
     let (sign, digits) = match text.as_bytes().first() {
         Some(b'-') => (-1, &text[1..]),
@@ -77,24 +67,10 @@ pub(super) fn seconds(text: &str) -> Option<Timestamp> {
         _ => (1, text),
     };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let whole = if whole.is_empty() { "0" } else { whole };
-    let whole: i128 = whole.parse().unwrap_or(i128::from(i64::MAX));
+    let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
     let nanos = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
     let nanos = nanos.fold(0, |nanos, digit| nanos * 10 + i128::from(digit - b'0'));
-    let whole = whole.min(i128::from(i64::MAX));
-    Some(from_nanos(sign * (whole * 1_000_000_000 + nanos)))
-}
-
-fn from_float(seconds: f64) -> Timestamp {
-    let whole = seconds.floor();
-    // A cast of a float saturates.
-    Timestamp { seconds: whole as i64, nanos: ((seconds - whole) * 1e9) as u32 % 1_000_000_000 }
-}
-
-fn from_nanos(nanos: i128) -> Timestamp {
-    let seconds = nanos.div_euclid(1_000_000_000);
-    let seconds = seconds.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
-    Timestamp { seconds, nanos: nanos.rem_euclid(1_000_000_000) as u32 }
+    Timestamp::from_nanos(sign * (whole.checked_mul(1_000_000_000)? + nanos))
 }
 
 #[cfg(test)]
@@ -116,17 +92,15 @@ mod tests {
             ("+inf", f64::INFINITY),
             ("-INFINITY", f64::NEG_INFINITY),
         ] {
-            assert_eq!(float(text, Range::Any), Some(expect), "{text}");
+            assert_eq!(float(text), Some(expect), "{text}");
         }
-        assert!(float("nAn", Range::Any).is_some_and(f64::is_nan));
+        assert!(float("nAn").is_some_and(f64::is_nan));
         for text in [
             "", "+", ".", "e5", "1e", "1_2", "0x1", "0x1p-3", "0b1", "0o1", "1 ", " 1", "+nan",
-            "-NaN", "infinit", "1.1.1", "1z", "true", "٣",
+            "-NaN", "infinit", "1.1.1", "1z", "true", "٣", "1e400", "-1e309",
         ] {
-            assert_eq!(float(text, Range::Any), None, "{text}");
+            assert_eq!(float(text), None, "{text}");
         }
-        assert_eq!(float("1e999", Range::Finite), None);
-        assert_eq!(float("1e999", Range::Any), Some(f64::INFINITY));
     }
 
     #[test]
@@ -138,7 +112,7 @@ mod tests {
             ("1.0", Value::Float(1.0)),
             ("-1", Value::Float(-1.0)),
         ] {
-            assert_eq!(value(text, Range::Any), Some(expect), "{text}");
+            assert_eq!(value(text), Some(expect), "{text}");
         }
     }
 
@@ -153,12 +127,29 @@ mod tests {
             ("-1.25", -2, 750_000_000),
             ("-0.5", -1, 500_000_000),
             (".5", 0, 500_000_000),
-            ("12345678901234567890.5", i64::MAX, 500_000_000),
+            ("9223372036854775807.999999999", i64::MAX, 999_999_999),
+            ("-9223372036854775808", i64::MIN, 0),
+            ("1e18", 1_000_000_000_000_000_000, 0),
         ] {
             let expect = Timestamp { seconds: seconds_, nanos };
             assert_eq!(seconds(text), Some(expect), "{text}");
         }
-        for text in ["", "NaN", "Inf", "-Inf", "1_2", "1z", "0x1", "1.1.1"] {
+        for text in [
+            "",
+            "NaN",
+            "Inf",
+            "-Inf",
+            "1_2",
+            "1z",
+            "0x1",
+            "1.1.1",
+            "9223372036854775808",
+            "-9223372036854775808.5",
+            "1e19",
+            "1e400",
+            "12345678901234567890.5",
+            "100000000000000000000000000000000000000000",
+        ] {
             assert_eq!(seconds(text), None, "{text}");
         }
     }

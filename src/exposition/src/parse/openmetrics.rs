@@ -9,36 +9,22 @@ use std::collections::HashSet;
 use super::composite::{Composite, Dialect};
 use super::cursor::{Escapes, Line, Lines};
 use super::groups::{Admission, Groups, Keys};
-use super::histogram::Seen;
 use super::labels::{Blanks, Rules};
-use super::number::{self, Range};
+use super::number;
 use super::openmetrics_lines::{
-    Keyword, descriptor, end, exemplar, head, kind, label, next_line, rules, timestamp,
+    Keyword, descriptor, end, exemplar, head, kind, label_rules, next_line, timestamp,
 };
 use super::{Options, ParseError};
-use crate::sample::{Exemplar, FamilySamples, Labels, Sample, Type, Value};
-
-/// Characters of an exemplar's label names and values together.
-const MOST_EXEMPLAR_CHARACTERS: usize = 128;
-
-/// What the names of the samples of a type have behind the name of the family.
-pub(super) fn suffixes(kind: Type) -> &'static [&'static str] {
-    match kind {
-        Type::Counter => &["_total", "_created"],
-        Type::Summary => &["", "_count", "_sum", "_created"],
-        Type::Histogram => &["_bucket", "_count", "_sum", "_created"],
-        Type::GaugeHistogram => &["_bucket", "_gcount", "_gsum"],
-        Type::Info => &["_info"],
-        Type::Gauge | Type::StateSet | Type::Unknown => &[""],
-    }
-}
+use crate::clash::openmetrics_suffixes;
+use crate::rules::{self, MOST_EXEMPLAR_CHARACTERS, Seen};
+use crate::sample::{Exemplar, FamilySamples, Labels, Sample, Type};
 
 pub(super) fn parse(
     mut lines: Lines<'_>,
     options: &Options,
 ) -> Result<Vec<FamilySamples>, ParseError> {
     let mut parser = Parser {
-        rules: rules(options, Blanks::BehindCommas),
+        rules: label_rules(options, Blanks::BehindCommas),
         room: options.limits.samples,
         keys: Keys::default(),
         names: HashSet::new(),
@@ -75,7 +61,9 @@ struct Draft<'a> {
     unit: Option<String>,
     samples: Vec<Sample>,
     groups: Groups,
-    histogram: Seen<'a>,
+    histogram: Seen,
+    /// The last line of the histogram that is being read.
+    histogram_line: Option<Line<'a>>,
 }
 
 impl<'a> Draft<'a> {
@@ -89,6 +77,7 @@ impl<'a> Draft<'a> {
             samples: Vec::new(),
             groups: Groups::default(),
             histogram: Seen::default(),
+            histogram_line: None,
         }
     }
 
@@ -99,7 +88,7 @@ impl<'a> Draft<'a> {
     /// What a sample of this name has behind the name of the family, if it belongs to it.
     fn suffix(&self, name: &str) -> Option<&'static str> {
         let suffix = name.strip_prefix(self.name.as_str())?;
-        suffixes(self.kind()).iter().find(|known| **known == suffix).copied()
+        openmetrics_suffixes(self.kind()).iter().find(|known| **known == suffix).copied()
     }
 
     fn describe(&mut self, keyword: Keyword, mut line: Line<'a>) -> Result<(), ParseError> {
@@ -158,10 +147,10 @@ impl<'a> Parser<'a> {
     /// Ends the family that is being read.
     fn finish(&mut self) -> Result<(), ParseError> {
         let Some(mut draft) = self.draft.take() else { return Ok(()) };
-        draft.histogram.finish()?;
+        draft.finish_histogram()?;
         let kind = draft.kind();
-        let own = std::iter::once("").filter(|own| !suffixes(kind).contains(own));
-        for suffix in suffixes(kind).iter().copied().chain(own) {
+        let own = std::iter::once("").filter(|own| !openmetrics_suffixes(kind).contains(own));
+        for suffix in openmetrics_suffixes(kind).iter().copied().chain(own) {
             let name = format!("{}{suffix}", draft.name);
             if self.names.contains(&name) {
                 let message = format!("the name {name:?} of this family is taken by another one");
@@ -186,7 +175,7 @@ impl<'a> Parser<'a> {
         if line.peek() == Some(b'{') {
             return self.composite(begins, line, name, labels);
         }
-        let value = number::take_value(&mut line, Range::Any, "a number")?;
+        let value = number::take_value(&mut line, "a number")?;
         let timestamp = timestamp(&mut line)?;
         let exemplar = exemplar(&mut line, &self.rules)?;
         end(&line)?;
@@ -234,7 +223,7 @@ impl<'a> Parser<'a> {
         if draft.groups.enter(key).is_err() {
             return Err(begins.error("this series has a native histogram already"));
         }
-        draft.histogram.finish()?;
+        draft.finish_histogram()?;
         draft.samples.extend(composite.native_sample(labels, timestamp, exemplars));
         Ok(())
     }
@@ -244,8 +233,9 @@ impl<'a> Draft<'a> {
     /// Takes a sample that belongs to this family.
     fn take(&mut self, line: Line<'a>, sample: Sample, keys: &Keys) -> Result<(), ParseError> {
         let kind = self.kind();
-        let bound = self.bound(&sample).map_err(|message| line.error(message))?;
-        judge(kind, &sample).map_err(|message| line.error(message))?;
+        let bound = rules::sample(kind, &self.name, &sample.suffix, &sample);
+        let bound = bound.map_err(|message| line.error(message))?;
+        judge_exemplar(kind, &sample).map_err(|message| line.error(message))?;
         let except = match kind {
             Type::Summary if sample.suffix.is_empty() => Some("quantile"),
             Type::StateSet => Some(self.name.as_str()),
@@ -265,89 +255,42 @@ impl<'a> Draft<'a> {
         }
         if matches!(kind, Type::Histogram | Type::GaugeHistogram) {
             if admission == Admission::Begins {
-                self.histogram.finish()?;
+                self.finish_histogram()?;
             }
-            self.histogram.take(line, &sample.suffix, bound, sample.value.as_f64())?;
+            self.histogram_line = Some(line);
+            let taken = self.histogram.take(&sample.suffix, bound, sample.value.as_f64());
+            taken.map_err(|message| line.error(message))?;
         }
         self.samples.push(sample);
         Ok(())
     }
 
-    /// The bound of a bucket, if it is one; refuses a sample without the label that its type needs.
-    fn bound(&self, sample: &Sample) -> Result<f64, &'static str> {
-        match (self.kind(), &*sample.suffix) {
-            (Type::StateSet, _) if label(&sample.labels, &self.name).is_none() => {
-                Err("expected a label with the name of the stateset")
-            }
-            (Type::Histogram | Type::GaugeHistogram, "_bucket") => {
-                let text = label(&sample.labels, "le").ok_or("expected a label \"le\"")?;
-                bucket_bound(text).ok_or("expected a number in \"le\", \"+Inf\" for infinity")
-            }
-            (Type::Summary, "") => {
-                let text = label(&sample.labels, "quantile");
-                let text = text.ok_or("expected a label \"quantile\"")?;
-                let quantile = number::float(text, Range::Any);
-                match quantile.filter(|quantile| (0.0..=1.0).contains(quantile)) {
-                    Some(_) => Ok(0.0),
-                    None => Err("expected a number from 0 to 1 in \"quantile\""),
-                }
-            }
-            _ => Ok(0.0),
-        }
+    /// Ends the histogram that is being read, if there is one.
+    fn finish_histogram(&mut self) -> Result<(), ParseError> {
+        let seen = std::mem::take(&mut self.histogram);
+        let Some(line) = self.histogram_line.take() else { return Ok(()) };
+        seen.finish().map_err(|message| line.error(message))
     }
 }
 
-fn bucket_bound(text: &str) -> Option<f64> {
-    let bound = number::float(text, Range::Any).filter(|bound| !bound.is_nan())?;
-    (bound != f64::INFINITY || text == "+Inf").then_some(bound)
-}
-
-/// Refuses a value or an exemplar that a sample of this type and suffix cannot have.
-fn judge(kind: Type, sample: &Sample) -> Result<(), &'static str> {
-    let value = sample.value.as_f64();
-    let suffix = &*sample.suffix;
-    let is_quantile = kind == Type::Summary && suffix.is_empty();
-    let counts = matches!(suffix, "_total" | "_sum" | "_count" | "_bucket" | "_gcount");
-    if kind == Type::StateSet && value != 0.0 && value != 1.0 {
-        return Err("expected 0 or 1 as the value of a state");
-    }
-    if kind == Type::Info && value != 1.0 {
-        return Err("expected 1 as the value of an info");
-    }
-    if is_quantile && value < 0.0 {
-        return Err("expected a quantile that is not negative");
-    }
-    if matches!(suffix, "_bucket" | "_count" | "_gcount") && !is_whole(sample.value) {
-        return Err("expected a whole number as the value of a bucket or a count");
-    }
-    if (counts || suffix == "_gsum") && value.is_nan() {
-        return Err("expected a number, found NaN, which nothing that counts has");
-    }
-    if counts && value < 0.0 {
-        return Err("expected a number that is not negative");
-    }
-    sample.exemplar.as_ref().map_or(Ok(()), |exemplar| judge_exemplar(kind, suffix, exemplar))
-}
-
-fn judge_exemplar(kind: Type, suffix: &str, exemplar: &Exemplar) -> Result<(), &'static str> {
+/// Refuses an exemplar that a sample of this type cannot have.
+fn judge_exemplar(kind: Type, sample: &Sample) -> Result<(), &'static str> {
+    let Some(exemplar) = &sample.exemplar else { return Ok(()) };
     let may_have_one = match kind {
-        Type::Counter => suffix == "_total",
-        Type::Histogram | Type::GaugeHistogram => suffix == "_bucket",
+        Type::Counter => sample.suffix == "_total",
+        Type::Histogram | Type::GaugeHistogram => sample.suffix == "_bucket",
         _ => false,
     };
     if !may_have_one {
         return Err("only counters and buckets have exemplars");
     }
-    let texts = exemplar.labels.iter().flat_map(|(name, value)| [name, value]);
-    match texts.map(|text| text.chars().count()).sum::<usize>() > MOST_EXEMPLAR_CHARACTERS {
+    match length(exemplar) > MOST_EXEMPLAR_CHARACTERS {
         true => Err("expected at most 128 characters in the labels of an exemplar"),
         false => Ok(()),
     }
 }
 
-fn is_whole(value: Value) -> bool {
-    match value {
-        Value::Whole(_) => true,
-        Value::Float(value) => value.is_finite() && value.fract() == 0.0,
-    }
+fn length(exemplar: &Exemplar) -> usize {
+    let texts = exemplar.labels.iter().flat_map(|(name, value)| [name, value]);
+    texts.map(|text| text.chars().count()).sum()
 }

@@ -11,12 +11,13 @@ use super::composite::{Composite, Dialect};
 use super::cursor::{Escapes, Line, Lines};
 use super::groups::{Admission, Groups, Keys};
 use super::labels::{Blanks, Rules};
-use super::number::{self, Range};
+use super::number;
 use super::openmetrics_lines::{
-    Keyword, descriptor, end, exemplar, head, kind, label, next_line, rules, take_timestamp,
+    Keyword, descriptor, end, exemplar, head, kind, label_rules, next_line, take_timestamp,
     timestamp,
 };
 use super::{Options, ParseError};
+use crate::rules::{self, label};
 use crate::sample::{Exemplar, FamilySamples, Labels, Sample, Timestamp, Type, Value};
 
 pub(super) fn parse(
@@ -24,7 +25,7 @@ pub(super) fn parse(
     options: &Options,
 ) -> Result<Vec<FamilySamples>, ParseError> {
     let mut parser = Parser {
-        rules: rules(options, Blanks::Nowhere),
+        rules: label_rules(options, Blanks::Nowhere),
         room: options.limits.samples,
         keys: Keys::default(),
         names: HashSet::new(),
@@ -74,7 +75,7 @@ struct Point {
 
 enum PointValue {
     Number(Value),
-    Composite(Composite),
+    Composite(Box<Composite>),
 }
 
 impl Draft {
@@ -199,8 +200,8 @@ fn point(line: &mut Line<'_>, kind: Type, rules: &Rules) -> Result<Point, ParseE
         return Err(line.expected(&format!("a composite value for the type {}", kind.name())));
     }
     let value = match is_composite {
-        true => PointValue::Composite(Composite::take(line, Dialect::Ordered, kind)?),
-        false => PointValue::Number(number::take_value(line, Range::Any, "a number")?),
+        true => PointValue::Composite(Box::new(Composite::take(line, Dialect::Ordered, kind)?)),
+        false => PointValue::Number(number::take_value(line, "a number")?),
     };
     let timestamp = timestamp(line)?;
     let start = match line.eat_word(" st@") {
@@ -242,22 +243,8 @@ impl Draft {
             {
                 Err("a histogram with classic buckets has no label \"le\"")
             }
-            (kind, PointValue::Number(value)) => self.judge_number(kind, labels, value.as_f64()),
-            _ => Ok(()),
-        }
-    }
-
-    fn judge_number(&self, kind: Type, labels: &Labels, value: f64) -> Result<(), &'static str> {
-        match kind {
-            Type::Counter if value.is_nan() || value < 0.0 => {
-                Err("expected a number that is not negative")
-            }
-            Type::Info if value != 1.0 => Err("expected 1 as the value of an info"),
-            Type::StateSet if label(labels, &self.name).is_none() => {
-                Err("expected a label with the name of the stateset")
-            }
-            Type::StateSet if value != 0.0 && value != 1.0 => {
-                Err("expected 0 or 1 as the value of a state")
+            (kind, PointValue::Number(value)) => {
+                rules::number(kind, &self.name, labels, value.as_f64())
             }
             _ => Ok(()),
         }
@@ -280,8 +267,8 @@ impl Draft {
     fn push(&mut self, labels: Labels, point: Point) {
         let Point { value, timestamp, start, mut exemplars } = point;
         let created = start.map(|start| {
-            let seconds = start.seconds as f64 + f64::from(start.nanos) / 1e9;
-            let created = Sample::new("_created", labels.clone(), Value::Float(seconds));
+            let seconds = Value::Float(start.as_seconds());
+            let created = Sample::new("_created", labels.clone(), seconds);
             Sample { timestamp, ..created }
         });
         match value {

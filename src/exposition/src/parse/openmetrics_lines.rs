@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::cursor::{Escapes, Line, Lines};
 use super::labels::{Blanks, LabelSet, Rules, metric_name};
-use super::number::{self, Range};
+use super::number;
 use super::{Options, ParseError};
 use crate::sample::{Exemplar, Labels, Timestamp, Type};
 
@@ -17,7 +17,7 @@ pub(super) enum Keyword {
 }
 
 /// The label sets of OpenMetrics.
-pub(super) fn rules(options: &Options, blanks: Blanks) -> Rules {
+pub(super) fn label_rules(options: &Options, blanks: Blanks) -> Rules {
     Rules {
         blanks,
         trailing_comma: false,
@@ -113,7 +113,11 @@ pub(super) fn timestamp(line: &mut Line<'_>) -> Result<Option<Timestamp>, ParseE
 pub(super) fn take_timestamp(line: &mut Line<'_>, what: &str) -> Result<Timestamp, ParseError> {
     let start = *line;
     let text = line.take_while(|byte| byte != b' ');
-    number::seconds(text).ok_or_else(|| number::unexpected(&start, what, text))
+    let what = match number::real(text) {
+        Some(_) => format!("{what} that fit 64 bits"),
+        None => what.to_owned(),
+    };
+    number::seconds(text).ok_or_else(|| number::unexpected(&start, &what, text))
 }
 
 /// Reads an exemplar behind a space, if there is one.
@@ -131,7 +135,7 @@ pub(super) fn exemplar(line: &mut Line<'_>, rules: &Rules) -> Result<Option<Exem
         return Err(start.error("expected a label value, found only a name"));
     }
     line.expect(b' ', "a space before the value of an exemplar")?;
-    let value = number::take_value(line, Range::Any, "the value of an exemplar")?.as_f64();
+    let value = number::take_value(line, "the value of an exemplar")?.as_f64();
     let mut ahead = *line;
     let has_more = ahead.eat(b' ') && ahead.peek() != Some(b'#');
     let timestamp = if has_more {
@@ -146,9 +150,4 @@ pub(super) fn exemplar(line: &mut Line<'_>, rules: &Rules) -> Result<Option<Exem
 /// Refuses anything behind what was read of a line.
 pub(super) fn end(line: &Line<'_>) -> Result<(), ParseError> {
     if line.is_at_end() { Ok(()) } else { Err(line.expected("the end of the line")) }
-}
-
-/// The value of a label.
-pub(super) fn label<'a>(labels: &'a Labels, name: &str) -> Option<&'a str> {
-    labels.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
 }

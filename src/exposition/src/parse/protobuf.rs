@@ -75,6 +75,13 @@ impl Place {
             if metric.label.len() > most {
                 return Err(self.error(format!("expected at most {most} labels")));
             }
+            if let Some(wrong) = times(&metric).find(|at| !at.is_valid()) {
+                return Err(self.error(format!(
+                    "expected a timestamp of the years 1 to 9999 with nanoseconds from 0 to \
+                     999999999, found {} seconds and {} nanoseconds",
+                    wrong.seconds, wrong.nanos
+                )));
+            }
             let added = metric_samples(&metric, kind, is_total).ok_or_else(|| {
                 let kind = kind_of(kind).name();
                 self.error(format!("expected named labels and a value of the type {kind}"))
@@ -100,6 +107,21 @@ fn kind_of(kind: MetricType) -> Type {
         MetricType::Histogram => Type::Histogram,
         MetricType::GaugeHistogram => Type::GaugeHistogram,
     }
+}
+
+/// All timestamps of a series that are messages.
+fn times(metric: &Metric) -> impl Iterator<Item = &message::Timestamp> {
+    let counter = metric.counter.iter();
+    let counter = counter
+        .flat_map(|of| of.exemplar.iter().map(|of| of.timestamp.as_ref()))
+        .chain(metric.counter.iter().map(|of| of.created_timestamp.as_ref()));
+    let summary = metric.summary.iter().map(|of| of.created_timestamp.as_ref());
+    let histogram = metric.histogram.iter().flat_map(|of| {
+        let classic = of.bucket.iter().filter_map(|bucket| bucket.exemplar.as_ref());
+        let exemplars = classic.chain(&of.exemplars).map(|exemplar| exemplar.timestamp.as_ref());
+        exemplars.chain([of.created_timestamp.as_ref()])
+    });
+    counter.chain(summary).chain(histogram).flatten()
 }
 
 /// The samples of a series; nothing when it has no value of its type.
@@ -257,12 +279,13 @@ fn exemplar(exemplar: &message::Exemplar) -> Exemplar {
     }
 }
 
+/// A moment that was found valid.
 fn moment(at: message::Timestamp) -> Timestamp {
-    Timestamp { seconds: at.seconds, nanos: at.nanos.clamp(0, 999_999_999).cast_unsigned() }
+    Timestamp { seconds: at.seconds, nanos: at.nanos.unsigned_abs() }
 }
 
 fn seconds(at: message::Timestamp) -> Value {
-    Value::Float(at.seconds as f64 + f64::from(moment(at).nanos) / 1e9)
+    Value::Float(moment(at).as_seconds())
 }
 
 #[cfg(test)]

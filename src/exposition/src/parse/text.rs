@@ -7,10 +7,10 @@ use std::collections::HashMap;
 
 use super::cursor::{Escapes, Line, Lines, is_blank};
 use super::labels::{Blanks, LabelSet, Rules, metric_name};
-use super::number::{self, Range};
-use super::openmetrics_lines::label;
+use super::number;
 use super::{Options, ParseError};
 use crate::format::Format;
+use crate::rules::label;
 use crate::sample::{FamilySamples, Sample, Timestamp, Type};
 
 pub(super) fn parse(
@@ -214,11 +214,11 @@ impl Parser {
             Type::Histogram | Type::GaugeHistogram => label(&labels, "le"),
             _ => None,
         };
-        if special.is_some_and(|text| number::float(text, Range::Finite).is_none()) {
+        if special.is_some_and(|text| number::float(text).is_none()) {
             return Err(start.error("expected a number in the label \"quantile\" or \"le\""));
         }
         let at_value = *line;
-        let value = number::take_value(line, Range::Finite, "a number")?;
+        let value = number::take_value(line, "a number")?;
         let is_histogram = matches!(kind, Type::Histogram | Type::GaugeHistogram);
         let counts = suffix == "_count" || (suffix != "_sum" && special.is_some());
         if is_histogram && counts && value.as_f64() < 0.0 {

@@ -2,15 +2,21 @@
 
 #![forbid(unsafe_code)]
 
+mod clash;
 mod families;
 mod openmetrics2;
 #[cfg(feature = "protobuf")]
 mod protobuf;
 mod round;
 mod text;
+mod values;
 
-use tallyboard_exposition::format::Format;
+use tallyboard_exposition::format::{Choices, Format};
 use tallyboard_exposition::sample::FamilySamples;
+
+/// What a page has that usually has it not: when native histograms began.
+const STARTS: Choices =
+    Choices { created: true, native_starts: true, native_buckets: true, any_summaries: false };
 
 /// A page as text.
 fn page(format: Format, families: &[FamilySamples]) -> String {

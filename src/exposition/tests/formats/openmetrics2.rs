@@ -4,7 +4,7 @@ use tallyboard_exposition::format::Format;
 use tallyboard_exposition::sample::{NativeBuckets, NativeHistogram, Sample, Span, Type, Value};
 
 use crate::families::{CREATED, exemplar, family, float, native_sample, timed, whole, with};
-use crate::page;
+use crate::{STARTS, page};
 
 /// The lines of the family `foo` with these samples.
 fn check(kind: Type, samples: Vec<Sample>, expect: &str) {
@@ -178,7 +178,7 @@ fn the_start_of_a_native_histogram_is_behind_a_switch() {
     let line = "foo {count:0,sum:0,schema:0,zero_threshold:0,zero_count:0,bucket:[+Inf:0]}";
     check(Type::Histogram, samples(), line);
     let families = [family(Type::Histogram, "foo", samples())];
-    let page = Format::OpenMetrics200.encode_with_starts(&families);
+    let page = Format::OpenMetrics200.encode_with(&families, &STARTS);
     let expect = format!("# TYPE foo histogram\n{line} st@1520430000.123\n# EOF\n");
     assert_eq!(String::from_utf8(page).expect("it is UTF-8"), expect);
 }

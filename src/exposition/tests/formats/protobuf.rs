@@ -7,6 +7,7 @@ use tallyboard_exposition::sample::{
     FamilySamples, NativeBuckets, NativeHistogram, Sample, Span, Type, Value,
 };
 
+use crate::STARTS;
 use crate::families::{
     CREATED, MILLIS, everything, exemplar, family, float, native, native_sample, timed, whole, with,
 };
@@ -179,7 +180,7 @@ fn the_start_of_a_native_histogram_is_behind_a_switch() {
     let families = [family(Type::Histogram, "a", vec![native, float("_created", &[], CREATED)])];
     for (page, expect) in [
         (Format::Protobuf.encode(&families), false),
-        (Format::Protobuf.encode_with_starts(&families), true),
+        (Format::Protobuf.encode_with(&families, &STARTS), true),
     ] {
         let family = &read(&page)[0];
         let histogram = family.metric[0].histogram.as_ref().expect("it has a histogram");

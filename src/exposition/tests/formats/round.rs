@@ -9,6 +9,7 @@ use tallyboard_exposition::sample::{
     Value,
 };
 
+use crate::STARTS;
 use crate::families::everything;
 
 const ROUNDS: u64 = 1_000;
@@ -16,7 +17,7 @@ const ROUNDS: u64 = 1_000;
 /// Checks a page in every format; `case` is in the message of a failure.
 fn check(families: &[FamilySamples], case: &str) {
     for format in Format::EVERY {
-        let page = format.encode_with_starts(families);
+        let page = format.encode_with(families, &STARTS);
         let text = String::from_utf8_lossy(&page);
         #[cfg(feature = "protobuf")]
         let is_text = *format != Format::Protobuf;
@@ -27,7 +28,7 @@ fn check(families: &[FamilySamples], case: &str) {
             Ok(families) => families,
             Err(error) => panic!("{case} {format:?}: {error}:\n{text}"),
         };
-        let again = format.encode_with_starts(&families);
+        let again = format.encode_with(&families, &STARTS);
         let again_text = String::from_utf8_lossy(&again);
         assert!(again == page, "{case} {format:?}:\n{text}became:\n{again_text}");
     }

@@ -92,12 +92,14 @@ fn help_is_escaped_with_quotes_only_in_openmetrics() {
 #[test]
 fn a_native_histogram_keeps_its_classic_buckets_or_gets_one() {
     let alone = native_sample(&[("b", "c")], Value::Whole(19), native());
-    let bucket = whole("_bucket", &[("b", "c"), ("le", "7.0")], 8);
+    let buckets = ["7.0", "+Inf"].map(|le| whole("_bucket", &[("b", "c"), ("le", le)], 8));
     let lines = "a_bucket{b=\"c\",le=\"+Inf\"} 19\na_count{b=\"c\"} 19\na_sum{b=\"c\"} 120.5\n";
     let page = format!("# TYPE a histogram\n{lines}");
     check(family(Type::Histogram, "a", vec![alone.clone()]), &page, &page);
-    let page = "# TYPE a histogram\na_bucket{b=\"c\",le=\"7.0\"} 8\n";
-    check(family(Type::Histogram, "a", vec![alone.clone(), bucket]), page, page);
+    let page =
+        "# TYPE a histogram\na_bucket{b=\"c\",le=\"7.0\"} 8\na_bucket{b=\"c\",le=\"+Inf\"} 8\n";
+    let both = [vec![alone.clone()], buckets.to_vec()].concat();
+    check(family(Type::Histogram, "a", both), page, page);
     check(
         family(Type::GaugeHistogram, "a", vec![alone]),
         "# TYPE a histogram\na_bucket{b=\"c\",le=\"+Inf\"} 19\n# TYPE a_gcount gauge\n\
@@ -109,15 +111,13 @@ fn a_native_histogram_keeps_its_classic_buckets_or_gets_one() {
 
 #[test]
 fn bounds_are_written_as_one_number_is_in_openmetrics() {
-    for (le, canonical) in
-        [("1", "1.0"), ("1e6", "1e+06"), ("inf", "+Inf"), ("0.00001", "1e-05"), ("x", "x")]
-    {
-        let bucket = whole("_bucket", &[("le", le)], 1);
-        check(
-            family(Type::Histogram, "a", vec![bucket]),
-            &format!("# TYPE a histogram\na_bucket{{le=\"{le}\"}} 1\n"),
-            &format!("# TYPE a histogram\na_bucket{{le=\"{canonical}\"}} 1\n"),
-        );
+    for (le, canonical) in [("1", "1.0"), ("1e6", "1e+06"), ("0.00001", "1e-05")] {
+        let buckets = [le, "+Inf"].map(|le| whole("_bucket", &[("le", le)], 1));
+        let page = |le| {
+            let bucket = |le| format!("a_bucket{{le=\"{le}\"}} 1\n");
+            format!("# TYPE a histogram\n{}{}", bucket(le), bucket("+Inf"))
+        };
+        check(family(Type::Histogram, "a", buckets.to_vec()), &page(le), &page(canonical));
     }
     // A label of that name is nothing special elsewhere.
     let gauge = family(Type::Gauge, "a", vec![whole("", &[("le", "1")], 1)]);

@@ -9,6 +9,7 @@ mod openmetrics;
 mod openmetrics2;
 #[cfg(feature = "protobuf")]
 mod protobuf;
+mod specification;
 mod text;
 
 use tallyboard_exposition::format::Format;
@@ -67,8 +68,21 @@ fn a_document_of_unknown_format_is_read_as_what_it_looks_like() {
         ("# TYPE a summary\na {count:1,sum:2,quantile:[]}\n# EOF\n", Format::OpenMetrics200),
         ("# TYPE a summary\na {count:x\n# EOF\n", Format::OpenMetrics200),
         ("a x\n# EOF\n", Format::OpenMetrics100),
-        // Right in version 2, but no sign of it.
-        ("# TYPE a counter\na 1\n# EOF\n", Format::OpenMetrics100),
+        // Right in version 2 alone, or called as it is there.
+        ("# TYPE a counter\na 1\n# EOF\n", Format::OpenMetrics200),
+        ("# TYPE a_total counter\na_total 1\n# EOF\n", Format::OpenMetrics200),
+        ("# TYPE a_total counter\n# EOF\n", Format::OpenMetrics200),
+        ("# TYPE a_info info\n# EOF\n", Format::OpenMetrics200),
+        // Right in both.
+        ("# TYPE a counter\na_total 1\n# EOF\n", Format::OpenMetrics100),
+        ("# TYPE a_total counter\na_total_total 1\n# EOF\n", Format::OpenMetrics100),
+        // Wrong in both.
+        ("# TYPE a counter\na -1\n# EOF\n", Format::OpenMetrics100),
+        // Wrong in version 1, and right in version 2 without being meant.
+        ("# TYPE a counter\na_total -1\n# EOF\n", Format::OpenMetrics100),
+        ("# TYPE a summary\na_sum NaN\n# EOF\n", Format::OpenMetrics100),
+        ("# TYPE a histogram\na_bucket{le=\"1\"} 1\n# EOF\n", Format::OpenMetrics100),
+        ("# TYPE a info\na_info 2\n# EOF\n", Format::OpenMetrics100),
     ] {
         let (format, _) = parse_any(document.as_bytes(), &Options::default());
         assert_eq!(format, expect, "{document:?}");

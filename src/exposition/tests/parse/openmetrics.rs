@@ -205,9 +205,27 @@ fn a_value_is_a_number_behind_one_space() {
 }
 
 #[test]
+fn a_number_beyond_what_a_float_holds_is_refused_wherever_it_stands() {
+    let bucket = |le, value| {
+        format!("# TYPE a histogram\na_bucket{{le=\"{le}\"}} {value}\na_bucket{{le=\"+Inf\"}} 1\n")
+    };
+    let exemplar = |value| format!("# TYPE a counter\na_total 1 # {{}} {value}\n");
+    let beyond = ["1e400", "-1e400", "+1e309", "1.8e308", &"9".repeat(400)];
+    for number in beyond {
+        all_bad(&[
+            (&format!("a {number}\n"), "1:3: expected a number that fits 64 bits, found"),
+            (&bucket("1.0", number), "2:20: expected a number that fits 64 bits"),
+            (&bucket(number, "1"), "2:1: expected a number in \"le\""),
+            (&exemplar(number), "2:16: expected the value of an exemplar that fits 64 bits"),
+        ]);
+    }
+    all_good(&["a 1.7976931348623157e308\n", "a 1e-400\n", "a Inf\n"]);
+}
+
+#[test]
 fn a_timestamp_is_a_finite_number_of_seconds() {
     let document = "a{b=\"1\"} 1 000\na{b=\"2\"} 1 0.0000000019\na{b=\"3\"} 1 1.5e3\n\
-        a{b=\"4\"} 1 -0.25\na{b=\"5\"} 1 12345678901234567890.5\n# EOF\n";
+        a{b=\"4\"} 1 -0.25\na{b=\"5\"} 1 9223372036854775807.5\n# EOF\n";
     let expect = [(0, 0), (0, 1), (1500, 0), (-1, 750_000_000), (i64::MAX, 500_000_000)];
     let families = good(FORMAT, document);
     for (sample, (seconds, nanos)) in families[0].samples.iter().zip(expect) {
@@ -222,6 +240,9 @@ fn a_timestamp_is_a_finite_number_of_seconds() {
         ("a 1 Inf\n", "1:5: expected a timestamp in seconds"),
         ("a 1 -Inf\n", "1:5: expected a timestamp in seconds"),
         ("a 1 0x1p-3\n", "1:5: expected a timestamp in seconds"),
+        ("a 1 9223372036854775808\n", "1:5: expected a timestamp in seconds that fit 64 bits"),
+        ("a 1 -1e19\n", "1:5: expected a timestamp in seconds that fit 64 bits"),
+        ("a 1 1e400\n", "1:5: expected a timestamp in seconds that fits 64 bits"),
         ("a 1 1 \n", "1:7: expected '#' before an exemplar, found the end of the line"),
         ("a 1 1 1\n", "1:7: expected '#' before an exemplar, found '1'"),
         ("a 1 st@5\n", "1:5: expected '#' before an exemplar, found 's'"),

@@ -70,6 +70,38 @@ fn a_composite_value_becomes_the_samples_of_version_1() {
 }
 
 #[test]
+fn a_number_beyond_what_a_float_holds_is_refused_wherever_it_stands() {
+    all_bad(&[
+        ("a 1e400\n", "1:3: expected a number that fits 64 bits"),
+        ("a 1 1e400\n", "1:5: expected a timestamp"),
+        ("a 1 st@9223372036854775808\n", "1:8: expected a start timestamp in seconds that fit"),
+        ("# TYPE a_total counter\na_total 1 # {} 1e400 1\n", "2:16: expected the value of an"),
+        ("# TYPE a histogram\na {count:1,sum:-1e400,bucket:[+Inf:1]}\n", "2:16: expected a number"),
+        (
+            "# TYPE a histogram\na {count:1,sum:1,bucket:[1e400:1,+Inf:1]}\n",
+            "2:25: expected a list",
+        ),
+        (
+            "# TYPE a histogram\na {count:0,sum:0,schema:0,zero_threshold:1e400,zero_count:0}\n",
+            "2:42: expected a threshold that is not negative that fits 64 bits",
+        ),
+    ]);
+}
+
+#[test]
+fn a_summary_has_any_sum_and_any_quantile() {
+    for (sum, expect) in [("-1", "-1.0"), ("NaN", "NaN"), ("-Inf", "-inf"), ("-0", "-0.0")] {
+        let document =
+            format!("# TYPE a summary\na {{count:1,sum:{sum},quantile:[0.5:{sum}]}} st@2\n");
+        let quantile = format!("a{{quantile=\"0.5\"}} {expect}");
+        check(
+            &document,
+            &[&quantile, "a_count{} 1", &format!("a_sum{{}} {expect}"), "a_created{} 2.0"],
+        );
+    }
+}
+
+#[test]
 fn native_buckets_have_spans_and_counts() {
     let document = "# TYPE a histogram\na{b=\"c\"} {count:61,sum:1.2e2,schema:7,zero_threshold:1e-4,\
         zero_count:2,negative_spans:[1:2],negative_buckets:[5,7],positive_spans:[-1:2,3:4],\
@@ -145,10 +177,12 @@ fn a_composite_value_is_complete_ordered_and_sound() {
         ("1", "2:3: expected a composite value for the type summary"),
         ("{count:1,sum:1}", "2:3: expected the field \"quantile\""),
         ("{count:0.5,sum:1,quantile:[]}", "2:3: expected a whole count"),
-        ("{count:1,sum:NaN,quantile:[]}", "2:3: expected a sum"),
+        ("{count:-1,sum:1,quantile:[]}", "2:3: expected a whole count"),
+        ("{count:+Inf,sum:1,quantile:[]}", "2:3: expected a whole count"),
         ("{count:1,sum:1,quantile:[0.9:1,0.5:1]}", "2:27: expected \"quantile\" in increasing"),
         ("{count:1,sum:1,quantile:[1.5:1]}", "2:3: expected quantiles from 0 to 1"),
-        ("{count:1,sum:1,quantile:[0.5:-1]}", "2:3: expected quantiles from 0 to 1"),
+        ("{count:1,sum:1,quantile:[0.5:1e400]}", "2:27: expected a list \"number:value\""),
+        ("{count:1,sum:1e400,quantile:[]}", "2:16: expected a number that fits 64 bits"),
     ] {
         all_bad(&[(&summary(value), expect)]);
     }

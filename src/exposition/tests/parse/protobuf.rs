@@ -4,8 +4,10 @@ use prost::Message;
 use tallyboard_exposition::format::Format;
 use tallyboard_exposition::parse::{Options, parse, parse_any};
 use tallyboard_exposition::protobuf::message::{
-    Bucket, BucketSpan, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
+    Bucket, BucketSpan, Counter, Exemplar, Gauge, Histogram, LabelPair, Metric, MetricFamily,
+    MetricType, Summary, Timestamp,
 };
+use tallyboard_exposition::sample::Timestamp as Moment;
 
 use crate::lines;
 
@@ -68,6 +70,85 @@ fn a_histogram_has_the_bucket_that_holds_everything() {
     let histogram = Histogram { bucket: vec![], positive_span: vec![span], ..histogram };
     let native = Metric { histogram: Some(histogram), ..Metric::default() };
     check(&[family("h", MetricType::Histogram, native)], &["h{} 3"]);
+}
+
+/// A family of each kind of place that has a timestamp, all of them this one.
+fn timed(at: Timestamp) -> Vec<MetricFamily> {
+    let exemplar = || Some(Exemplar { timestamp: Some(at), ..Exemplar::default() });
+    let counter = |exemplar, created_timestamp| Metric {
+        counter: Some(Counter { value: Some(1.0), exemplar, created_timestamp }),
+        ..Metric::default()
+    };
+    let histogram = |histogram| Metric { histogram: Some(histogram), ..Metric::default() };
+    let bucket = Bucket { upper_bound: Some(1.0), exemplar: exemplar(), ..Bucket::default() };
+    let span = BucketSpan { offset: Some(0), length: Some(0) };
+    let summary = Summary { created_timestamp: Some(at), ..Summary::default() };
+    vec![
+        family("a_total", MetricType::Counter, counter(exemplar(), None)),
+        family("b_total", MetricType::Counter, counter(None, Some(at))),
+        family("c", MetricType::Summary, Metric { summary: Some(summary), ..Metric::default() }),
+        family(
+            "d",
+            MetricType::Histogram,
+            histogram(Histogram { created_timestamp: Some(at), ..Histogram::default() }),
+        ),
+        family(
+            "e",
+            MetricType::GaugeHistogram,
+            histogram(Histogram { bucket: vec![bucket], ..Histogram::default() }),
+        ),
+        family(
+            "f",
+            MetricType::Histogram,
+            histogram(Histogram {
+                positive_span: vec![span],
+                exemplars: vec![exemplar().expect("it is there")],
+                ..Histogram::default()
+            }),
+        ),
+    ]
+}
+
+#[test]
+fn a_timestamp_is_exact_or_refused() {
+    const FIRST: i64 = -62_135_596_800;
+    const LAST: i64 = 253_402_300_799;
+    for (seconds, nanos, is_good) in [
+        (0, 0, true),
+        (1_520_430_000, 123_000_000, true),
+        (-1, 999_999_999, true),
+        (FIRST, 0, true),
+        (LAST, 0, true),
+        (5, -1, false),
+        (5, i32::MIN, false),
+        (5, 1_000_000_000, false),
+        (FIRST - 1, 999_999_999, false),
+        (LAST + 1, 0, false),
+        (i64::MAX, 0, false),
+        (i64::MIN, 0, false),
+    ] {
+        for family in timed(Timestamp { seconds, nanos }) {
+            let name = family.name.clone();
+            let read = parse(&bytes(&[family]), Format::Protobuf, &Options::default());
+            let Ok(families) = read else {
+                let error = read.expect_err("it is no family").to_string();
+                let found = format!("found {seconds} seconds and {nanos} nanoseconds");
+                assert!(!is_good && error.ends_with(&found), "{name:?}: {error}");
+                continue;
+            };
+            assert!(is_good, "{name:?} {seconds} {nanos}");
+            let moment = Moment { seconds, nanos: nanos.unsigned_abs() };
+            let samples = &families[0].samples;
+            let created = samples.iter().find(|sample| sample.suffix == "_created");
+            let created = created.map(|created| Moment::from_seconds(created.value.as_f64()));
+            let natives = samples.iter().filter_map(|sample| sample.native.as_ref());
+            let exemplars = natives.flat_map(|native| &native.exemplars);
+            let mut exemplars =
+                exemplars.chain(samples.iter().filter_map(|sample| sample.exemplar.as_ref()));
+            let exemplar = exemplars.next().map(|exemplar| exemplar.timestamp);
+            assert_eq!(created.or(exemplar), Some(Some(moment)), "{name:?}");
+        }
+    }
 }
 
 #[test]

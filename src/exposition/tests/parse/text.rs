@@ -92,7 +92,7 @@ fn a_sample_has_a_name_a_value_and_milliseconds() {
         ("a b\n", "1:3: expected a number, found \"b\""),
         ("a 1_2\n", "1:3: expected a number, found \"1_2\""),
         ("a 0x1p-3\n", "1:3: expected a number"),
-        ("a 1e999\n", "1:3: expected a number, found \"1e999\""),
+        ("a 1e999\n", "1:3: expected a number that fits 64 bits, found \"1e999\""),
         ("a 1 z\n", "1:5: expected a timestamp in whole milliseconds, found \"z\""),
         ("a 1 2.5\n", "1:5: expected a timestamp in whole milliseconds, found \"2.5\""),
         ("a 1 1_2\n", "1:5: expected a timestamp in whole milliseconds"),

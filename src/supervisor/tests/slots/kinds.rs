@@ -1,6 +1,6 @@
 //! When a series was created, and what infos, statesets and exemplars show.
 
-use tallyboard_exposition::format::Format;
+use tallyboard_exposition::format::{Choices, Format};
 use tallyboard_exposition::parse::{Options, parse};
 use tallyboard_proto::archive::Archive;
 use tallyboard_proto::family::{Family, Kind};
@@ -226,7 +226,8 @@ fn the_buckets_of_a_native_histogram_are_those_of_all_at_the_widest_level_of_any
 #[test]
 fn when_a_native_histogram_began_is_written_on_request_alone() {
     for (native_starts, expect) in [(false, false), (true, true)] {
-        let rules = Rules { native_starts, ..Rules::new(vec![0], 100) };
+        let choices = Choices { native_starts, ..Choices::default() };
+        let rules = Rules { choices, ..Rules::new(vec![0], 100) };
         let mut board = Board::with_rules(GEOMETRY, rules);
         let mut worker = board.worker(1);
         board.series(&mut worker, &native("n", 8), "x");
