@@ -51,7 +51,7 @@ def test_a_process_that_ends_while_it_is_asked_ends_well(board, python, asked):
         "a collector": "p.REGISTRY.register(Queues())",
         "a callback": 'p.Gauge("g", "G.").set_function(lambda: len(list(Queues().collect())))',
     }
-    for _ in range(20):
+    for _ in range(6):
         said = run(
             board,
             COLLECTOR + f"{what[asked]}\np.Counter('done', 'D.').inc()\nassert is_asked.wait(60)\n",
@@ -85,7 +85,7 @@ def test_children_do_not_hang_that_are_forked_while_callbacks_run(board, python)
         ALWAYS
         + CHILDREN
         + """
-for turn in range(400):
+for turn in range(200):
     pid = os.fork()
     if not pid:
         os._exit(0)
@@ -544,18 +544,46 @@ check()
     )
 
 
-def test_no_program_waits_for_a_supervisor_that_does_not_answer(board):
-    # Nobody listens there, and what is asked is asked all the same.
+@each()
+def test_no_process_waits_for_a_supervisor_that_does_not_answer(board, python):
+    # Nobody listens there, and what is asked is asked all the same; the thread that looks for one
+    # leaves before a fork too.
     said = run(
         board,
-        OFTEN
+        PATIENT
         + """
 import prometheus_client as p
 asked = []
 p.Gauge("level", "L.").set_function(lambda: asked.append(1) or 1)
 until(lambda: len(asked) > 3)
-in_child(lambda: until(lambda: len(asked) > 10))
+for turn in range(20):
+    in_child(lambda: in_child(lambda: None))
+before = len(asked)
+in_child(lambda: until(lambda: len(asked) > before))
 """,
+        python,
+        options=("-W", "error"),
         TALLYBOARD="unix:@tallyboard/nobody",
     )
-    assert said.count("counts privately") == len(said.splitlines()), said
+    assert said.count("counts privately") == len(said.splitlines()) > 0, said
+
+
+@each()
+@pytest.mark.parametrize(
+    "what", ["p.generate_latest()", "c._value.get()", 'c.inc(exemplar={"trace": "x"})']
+)
+def test_threads_of_the_application_are_left_where_they_are_at_an_exit(board, python, what):
+    program = f"""
+import threading
+import prometheus_client as p
+c, begun = p.Counter("c", "C."), threading.Event()
+def work():
+    while True:
+        {what}
+        begun.set()
+for _ in range(4):
+    threading.Thread(target=work, daemon=True).start()
+begun.wait()
+"""
+    for _ in range(4):
+        assert run(board, program, python) == ""

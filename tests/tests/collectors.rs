@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tallyboard::sample::{FamilySamples, Sample, Type, Value};
 use tallyboard::{Collector, Gauge, GaugeMode, PlatformCollector, ProcessCollector, Registry};
@@ -140,7 +140,57 @@ fn a_callback_is_asked_again_and_again_whatever_becomes_of_it() {
     LEVEL.store(7, Relaxed);
     until(|| (PANICS.load(Relaxed) >= 2).then_some(()));
     // What it said before is not what is there now.
-    assert_eq!(shown(), None);
+    until(|| shown().is_none().then_some(()));
+    let errors = [("collector", "level")];
+    until(|| {
+        page(address).value("tallyboard_collector_errors_total", &errors).filter(|at| *at > 1.0)
+    });
     LEVEL.store(9, Relaxed);
     until(|| (shown() == Some(9.0)).then_some(()));
+}
+
+#[test]
+fn a_gauge_with_a_callback_shows_that_and_nothing_else() {
+    static ASKED: AtomicU64 = AtomicU64::new(0);
+    let _watchdog = Watchdog::new("a gauge with a callback");
+    let (_serving, registry, address) = serve("shown");
+    for (registry, is_shared) in [(registry, true), (Registry::new(), false)] {
+        let family = Gauge::builder("depth", "").mode(GaugeMode::MostRecent).labels(&["queue"]);
+        let family = family.registry(registry).family().expect("a good family");
+        let [one, other] = ["one", "other"].map(|queue| family.with(&[queue]).expect("a label"));
+        let shown = |queue: &str| match is_shared {
+            true => page(address).value("depth", &[("queue", queue)]),
+            false => {
+                let (_, page) = registry.exposition_of_process("", &["depth"]);
+                let page = Page::parse(&page).expect("a page");
+                page.value("depth", &[("queue", queue)])
+            }
+        };
+        let asked = ASKED.load(Relaxed);
+        one.set(3.0);
+        one.set_function(|| {
+            ASKED.fetch_add(1, Relaxed);
+            5.0
+        });
+        until(|| (shown("one") == Some(5.0)).then_some(()));
+        // No two rounds see anything else, whatever the gauge is told.
+        for _ in 0..200 {
+            one.inc();
+            one.set(9.0);
+            one.set_at(8.0, SystemTime::now()).expect("a gauge with an order");
+            let progress = one.track_in_progress();
+            other.inc();
+            assert_eq!(shown("one"), Some(5.0));
+            drop(progress);
+        }
+        assert_eq!(shown("other"), Some(200.0));
+        assert!(ASKED.load(Relaxed) > asked);
+        // A series that begins anew counts again.
+        assert!(family.remove(&["one"]).expect("a label"));
+        one.set(1.0);
+        let one = family.with(&["one"]).expect("a label");
+        one.set(2.0);
+        one.inc();
+        until(|| (shown("one") == Some(3.0)).then_some(()));
+    }
 }

@@ -6,10 +6,10 @@
 //! before it is published, and what threads still added through the old base is moved after, until
 //! nothing comes any more. A process that dies in between takes the private memory with it: what
 //! had been moved counts, once. Whether an arena was replaced is asked by a thread that ends with
-//! the answer, so that an attached process has no thread of ours when it forks.
+//! the answer, so that an attached process has no thread of ours when it forks. The threads are those of
+//! `background.rs`.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ use tallyboard_proto::cell::{CellKind, Shape, add_float, stamp};
 use tallyboard_proto::layout::{DROP_REASONS, slot_header};
 use tallyboard_proto::log::Contents;
 use tallyboard_segment::mapping::SlotMapping;
-use tallyboard_segment::process::{spawn_quiet, threads};
 
+use crate::background::Task;
 use crate::registry::Registry;
 use crate::state::Ended;
 
 /// Shortest and longest pause before the supervisor is asked again.
-const PAUSE_FROM: Duration = Duration::from_millis(50);
+pub(crate) const PAUSE_FROM: Duration = Duration::from_millis(50);
 const PAUSE_TO: Duration = Duration::from_secs(1);
 /// How long the pump looks for late additions, in rounds of growing pauses: a thread that was
 /// stopped between finding the old base and adding to it needs that long at most.
@@ -119,59 +119,55 @@ impl Pump {
         }
         any
     }
-
-    /// Turns until nothing has come for a while.
-    fn run_dry(&mut self, to: &SlotMapping) {
-        let mut pause = Duration::from_millis(1);
-        let mut round = 0;
-        while round < ROUNDS {
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(PAUSE_TO);
-            round = if self.turn(to) { 0 } else { round + 1 };
-        }
-    }
 }
 
 /// A pump that has moved what there was, and the slot that what comes late belongs into.
 pub(crate) type Late = (Pump, &'static SlotMapping);
 
-/// Asks for a slot in the background until there is one, then pumps.
-pub(crate) fn attach_later(registry: &'static Registry) -> io::Result<()> {
-    spawn_quiet("tallyboard", move || {
-        let mut pause = PAUSE_FROM;
-        loop {
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(PAUSE_TO);
-            match registry.ask_again() {
-                Ok(Some((mut pump, to))) => return pump.run_dry(to),
-                Ok(None) => return,
-                Err(error) if error.is_final() => return registry.warn(&error.to_string()),
-                Err(_) => {}
-            }
+/// Pumps until nothing has come for a while; gives what is left to do when it has to leave.
+pub(crate) fn run_dry(registry: &'static Registry, (mut pump, to): Late) -> Option<Task> {
+    let mut pause = Duration::from_millis(1);
+    let mut round = 0;
+    while round < ROUNDS {
+        if !registry.rest(pause) {
+            return Some(Task::Pump((pump, to)));
         }
-    })
-}
-
-/// Asks once in the background whether the arena was replaced, and pumps when it was. When nobody
-/// answers, the old arena goes on being counted in.
-pub(crate) fn check_later(registry: &'static Registry) -> io::Result<()> {
-    spawn_quiet("tallyboard", move || {
-        match registry.ask_again() {
-            Ok(Some((mut pump, to))) => pump.run_dry(to),
-            Err(error) if error.is_final() => {
-                registry.warn(&format!("{error}; this process counts on in the arena that it has"));
-            }
-            Ok(None) | Err(_) => {}
-        }
-        registry.end_check();
-    })
-}
-
-/// Moves what comes late in the background.
-pub(crate) fn pump_later((mut pump, to): Late) -> io::Result<()> {
-    // With one thread nobody is between finding the old base and adding to it.
-    if threads().is_ok_and(|threads| threads == 1) {
-        return Ok(());
+        pause = (pause * 2).min(PAUSE_TO);
+        round = if pump.turn(to) { 0 } else { round + 1 };
     }
-    spawn_quiet("tallyboard", move || pump.run_dry(to))
+    registry.end_check();
+    None
+}
+
+/// Asks for a slot until there is one, then pumps; gives what is left to do when it has to leave.
+pub(crate) fn attach(registry: &'static Registry, mut pause: Duration) -> Option<Task> {
+    loop {
+        if !registry.rest(pause) {
+            return Some(Task::Attach(pause));
+        }
+        pause = (pause * 2).min(PAUSE_TO);
+        match registry.ask_again() {
+            Ok(Some(late)) => return run_dry(registry, late),
+            Ok(None) => return None,
+            Err(error) if error.is_final() => {
+                registry.warn(&error.to_string());
+                return None;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Asks once whether the arena was replaced, and pumps when it was. When nobody answers, the old arena
+/// goes on being counted in.
+pub(crate) fn check(registry: &'static Registry) -> Option<Task> {
+    match registry.ask_again() {
+        Ok(Some(late)) => return run_dry(registry, late),
+        Err(error) if error.is_final() => {
+            registry.warn(&format!("{error}; this process counts on in the arena that it has"));
+        }
+        Ok(None) | Err(_) => {}
+    }
+    registry.end_check();
+    None
 }

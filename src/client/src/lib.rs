@@ -36,6 +36,7 @@
 
 mod asked;
 mod attach;
+mod background;
 mod children;
 mod collector;
 mod definition;

@@ -9,8 +9,9 @@ use tallyboard_exposition::sample::FamilySamples;
 use tallyboard_proto::cell::{add_float, stamp};
 use tallyboard_proto::family::GaugeMode;
 use tallyboard_proto::layout::slot_header;
-use tallyboard_segment::process::{self, spawn_quiet};
+use tallyboard_segment::process;
 
+use crate::background::Task;
 use crate::collector::new_number;
 use crate::definition::SeriesRef;
 use crate::family::Family;
@@ -181,7 +182,19 @@ pub fn arrive(registry: &'static Registry) {
 /// # Errors
 /// What the system says when it has no thread to give.
 pub fn begin(registry: &'static Registry) -> io::Result<()> {
-    spawn_quiet("tallyboard", move || arrive(registry))
+    registry.in_background(Task::Begin)
+}
+
+/// Tells the threads of the client's own to leave, before the process forks; gives their numbers. One
+/// that waits for the supervisor leaves when it has its answer.
+#[must_use]
+pub fn before_fork(registry: &'static Registry) -> Vec<u32> {
+    registry.leave_background()
+}
+
+/// Has them go on with what they had to do, in the process that has forked.
+pub fn after_fork(registry: &'static Registry) {
+    registry.enter_background();
 }
 
 /// Counts what a collector or callback of this name failed. Does not wait; the first use must have

@@ -23,9 +23,10 @@ use thiserror::Error;
 
 use crate::asked::AskedGauges;
 use crate::attach::{AttachError, ask};
+use crate::background::Task;
 use crate::children::Children;
 use crate::definition::{Definition, FamilyRef, describe, shares_a_name};
-use crate::detached::{Late, attach_later, check_later, pump_later};
+use crate::detached::{Late, PAUSE_FROM};
 use crate::error::RegisterError;
 use crate::state::{Origin, State, Taken, move_in, no_room, private_layout};
 
@@ -273,8 +274,10 @@ impl Registry {
         state.attachment.filter(|attachment| attachment.token == token && token != 0)
     }
 
-    fn pump_late(&self, late: Option<Late>) {
-        if let Some(Err(error)) = late.map(pump_later) {
+    fn pump_late(&'static self, late: Option<Late>) {
+        // With one thread nobody is between finding the old base and adding to it.
+        let late = late.filter(|_| !process::threads().is_ok_and(|threads| threads == 1));
+        if let Some(Err(error)) = late.map(|late| self.in_background(Task::Pump(late))) {
             self.warn(&format!(
                 "no thread to move what other threads are counting just now: {error}; see whether the limit of threads is reached"
             ));
@@ -319,7 +322,7 @@ impl Registry {
             return;
         }
         // One warning says both: a second would not be given.
-        let until = match attach_later(self) {
+        let until = match self.in_background(Task::Attach(PAUSE_FROM)) {
             Ok(()) => "until a supervisor answers".to_owned(),
             Err(error) => format!("for good, without a thread to ask again with: {error}"),
         };
@@ -388,7 +391,7 @@ impl Registry {
         state.checked_at = Instant::now();
         drop(state);
         // Without a thread the old arena goes on being counted in, as when nobody answers.
-        if check_later(self).is_err() {
+        if self.in_background(Task::Check).is_err() {
             self.end_check();
         }
     }

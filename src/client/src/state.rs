@@ -22,6 +22,7 @@ use tallyboard_segment::process;
 
 use crate::asked::Callback;
 use crate::attach::AttachError;
+use crate::background::Background;
 use crate::collector::Registered;
 use crate::definition::Definition;
 use crate::detached::Pump;
@@ -59,6 +60,8 @@ pub(crate) struct State {
     pub(crate) given: BTreeMap<u64, BTreeSet<usize>>,
     /// The thread that asks.
     pub(crate) refresher: Refresher,
+    /// The other threads of this client.
+    pub(crate) background: Background,
     /// Layout of the published mapping.
     pub(crate) layout: Layout,
     pub(crate) label_limit: usize,
@@ -97,6 +100,7 @@ impl State {
             collectors: Vec::new(),
             given: BTreeMap::new(),
             refresher: Refresher::default(),
+            background: Background::default(),
             layout,
             label_limit: DEFAULT_LABEL_LIMIT,
             attachment: None,

@@ -133,6 +133,16 @@ impl Registry {
         raw::begin(self.registry).is_ok()
     }
 
+    /// Tells the threads of the module's own to leave, before the process forks; gives their numbers.
+    fn before_fork(&self) -> Vec<u32> {
+        raw::before_fork(self.registry)
+    }
+
+    /// Has them go on with what they had to do, in the process that has forked.
+    fn after_fork(&self) {
+        raw::after_fork(self.registry);
+    }
+
     /// Counts what a collector or callback of this name failed.
     fn count_error(&self, name: &str) {
         raw::count_error(self.registry, name);

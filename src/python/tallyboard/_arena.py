@@ -34,6 +34,11 @@ def registry() -> _native.Registry:
     return _native.Registry.shared()
 
 
+def is_used() -> bool:
+    """Whether anybody has asked for the registry."""
+    return registry.cache_info().currsize > 0
+
+
 def is_local() -> bool:
     """Whether ``TALLYBOARD_LOCAL`` has the default registry expose this process alone."""
     return os.environ.get("TALLYBOARD_LOCAL", "") not in ("", "0")

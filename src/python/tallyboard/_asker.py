@@ -11,11 +11,12 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 from . import _arena, _greenlets, _native, _questions, _uwsgi
-from ._threads import Thread, World
+from ._threads import FORK_WAIT_S, Thread, World, wait_for_end
 
 #: Whether the interpreter ends.
 _is_ending = False
@@ -110,9 +111,15 @@ def _before_fork() -> None:
     world = _questions.this_process().world
     if world is not None:
         world.before_fork()
+    if _arena.is_used():
+        end = time.monotonic() + FORK_WAIT_S
+        for thread in _arena.registry().before_fork():
+            wait_for_end(thread, end)
 
 
 def _after_fork_in_parent() -> None:
+    if _arena.is_used():
+        _arena.registry().after_fork()
     process = _questions.this_process()
     if process.world is not None and process.world.after_fork():
         process.world = None

@@ -73,8 +73,13 @@ def begin_anew(metric: Any) -> None:
         if name in fresh:
             setattr(metric, name, fresh[name])
     vars(metric).pop("_tallyboard_at", None)
-    if metric._type in ("info", "stateset") and not _arena.counts_alone(metric):
+    if _arena.counts_alone(metric):
+        return
+    if metric._type in ("info", "stateset"):
         _say(metric, _arena.family_of(metric), list(metric._labelvalues))
+    function = _function_of(getattr(metric, "_child_samples", None))
+    if function is not None:
+        _callbacks.set_function(_arena.family_of(metric), metric, function)
 
 
 def _children(metric: Any) -> list[Any]:

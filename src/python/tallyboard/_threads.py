@@ -26,6 +26,17 @@ FORK_WAIT_S = 0.05
 _LOOK_S = 0.0001
 
 
+#: As it is where threads are not greenlets.
+_sleep = time.sleep
+
+
+def wait_for_end(thread: int, end: float) -> None:
+    """Waits until a thread has gone that has nothing left to do, or until a time: the kernel knows it a
+    little longer than Python does, and counts threads at a fork."""
+    while os.path.exists(f"/proc/self/task/{thread}") and time.monotonic() < end:
+        _sleep(_LOOK_S)
+
+
 class World:
     """What asks in a process."""
 
@@ -71,7 +82,6 @@ class Thread(World):
 
     #: As they were when this was imported: where they are patched later, another world begins.
     _start, _ident = staticmethod(_thread.start_new_thread), staticmethod(_thread.get_ident)
-    _sleep = staticmethod(time.sleep)
 
     def __init__(self, is_current: Callable[[World], bool]) -> None:
         self._is_current = is_current
@@ -82,7 +92,7 @@ class Thread(World):
         #: Those of forks that are under way, by the threads that fork.
         self._notices: dict[int, _Notice] = {}
         self._its_ident: int | None = None
-        self._task = ""
+        self._number = 0
 
     def begin(self) -> None:
         # No signal of the application's is delivered to it.
@@ -134,13 +144,11 @@ class Thread(World):
         if not self._done.acquire(True, FORK_WAIT_S):
             return
         self._done.release()
-        # Its last line has run, but the kernel may know it still, and counts threads at a fork.
-        while self._task and os.path.exists(self._task) and time.monotonic() < end:
-            self._sleep(_LOOK_S)
+        wait_for_end(self._number, end)
 
     def _run(self) -> None:
         self._its_ident = self._ident()
-        self._task = f"/proc/self/task/{_native.thread_id()}"
+        self._number = _native.thread_id()
         try:
             while self._is_current(self):
                 pause = _questions.turn(self._is_told, ends=())

@@ -177,18 +177,16 @@ fn the_program_says_the_same_without_credentials() {
 fn what_a_gateway_refuses_is_an_error_with_its_answer_and_changes_nothing() {
     let _watchdog = Watchdog::new("what_a_gateway_refuses");
     let gateway = Gateway::start();
-    let group = gateway.group("j");
-    group.blocking_push(&gauge("a", 1)).expect("it is taken");
-    let twice = [gauge("b", 1), gauge("b", 2)].concat();
-    let mut counter = FamilySamples::new(Type::Counter, "a", "Another type.");
-    counter.samples = gauge("a", 2)[0].samples.clone();
-    for (job, families, expect) in [
-        ("other", &[counter][..], " is not a "),
-        ("other", &twice, "second HELP line for metric name \"b\""),
-        ("j", &twice, "second HELP line for metric name \"b\""),
-    ] {
+    for (job, family) in [("j", gauge("a", 1)), ("first", gauge("b", 1))] {
+        gateway.group(job).blocking_push(&family).expect("it is taken");
+    }
+    // What is a gauge of another group is no counter of this one.
+    for (job, name) in [("other", "a"), ("j", "b")] {
+        let mut counter = FamilySamples::new(Type::Counter, name, "Another type.");
+        counter.samples = gauge(name, 2)[0].samples.clone();
+        let (families, expect) = ([counter], " is not a ");
         let group = gateway.group(job);
-        for pushed in [group.blocking_push(families), group.blocking_push_add(families)] {
+        for pushed in [group.blocking_push(&families), group.blocking_push_add(&families)] {
             let error = pushed.expect_err(expect);
             let text = error.to_string();
             let endpoint = format!("{group} answered 400: ");
