@@ -8,12 +8,17 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
+use tallyboard_bridges::export::{Outcome, Target};
+use tallyboard_bridges::{Receiver, RemoteWrite, blocking};
+use tallyboard_exposition::sample::{FamilySamples, Sample, Type, Value};
 use tallyboard_segment::process::unix_ms;
 use tallyboard_tests::child::{Running, Watchdog, free_address, until};
 use tallyboard_tests::directory::Directory;
+use tallyboard_tests::http::get;
+use tallyboard_tests::page::Page;
 use tallyboard_tests::prometheus::{Prometheus, Samples};
 use tallyboard_tests::receivers::certificates;
-use tallyboard_tests::service::{Service, Shown, expect_exemplars, outage};
+use tallyboard_tests::service::{ODD, Service, Shown, expect_exemplars, outage, until_good};
 
 const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");
 const RECEIVER: &str = "--web.enable-remote-write-receiver";
@@ -139,6 +144,48 @@ fn native_histograms_that_are_refused_keep_nothing_else_from_being_written() {
     until(|| (prometheus.value("work_done_total") == Some(2.0)).then_some(()));
     let log = service.stop().stderr;
     assert!(log.contains("answered 500: native histograms are disabled"), "{log}");
+}
+
+#[test]
+fn one_sample_that_prometheus_refuses_keeps_no_other_from_being_written() {
+    let _watchdog = Watchdog::new("one_sample_that_prometheus_refuses");
+    let prometheus = prometheus("exemplar-storage");
+    // Somebody has written to one of the series as of a later time.
+    let url = format!("http://{}/api/v1/write", prometheus.address());
+    let other = RemoteWrite::new(Receiver::new(&url).expect("a URL"));
+    let other = other.external_label("job", "service").external_label("instance", "here");
+    let mut done = FamilySamples::new(Type::Counter, "work_done", "Done.");
+    let by = vec![("by".to_owned(), ODD.to_owned())];
+    done.samples.push(Sample::new("_total", by, Value::Whole(1_000_000)));
+    let batch = other.encode(&[done], unix_ms() as i64 + 600_000).remove(0);
+    let taken = blocking::run(other.send(&batch)).expect("a runtime");
+    assert!(matches!(taken, Outcome::Taken { left_out: 0, .. }), "{taken:?}");
+
+    let mut service = service("halves", prometheus.address(), &[]);
+    service.work(&[0.5, 2.5]);
+    let mut expected = service.expected(Shown::Classic);
+    expected.retain(|(name, _), _| name != "work_done_total");
+    until_good(|| {
+        let mut found = known(&prometheus).numbers;
+        found.retain(|(name, _), _| name != "work_done_total");
+        if found == expected { Ok(()) } else { Err(format!("{found:?}")) }
+    });
+    let page = get(service.metrics(), "/metrics").expect("the page is served");
+    let page = Page::parse(&page.body).expect("the page reads");
+    let given_up = page.of("tallyboard_export_samples_given_up_total");
+    let given_up: Vec<(Option<&str>, f64)> =
+        given_up.map(|(labels, value)| (labels.get("metric").map(String::as_str), value)).collect();
+    assert_eq!(given_up.len(), 1, "{given_up:?}");
+    assert!(given_up[0].0 == Some("work_done_total") && given_up[0].1 >= 1.0, "{given_up:?}");
+    let own = |name: &str| service.own(&format!("tallyboard_export_{name}_total"), TARGET);
+    assert!(own("samples_sent") > 0.0 && own("samples_dropped") == 0.0);
+    // What was refused is what was given up, and was found in few requests of each snapshot.
+    let (requests, failed) = (own("requests"), own("requests_failed"));
+    assert!(failed > 0.0 && requests > failed, "{requests} {failed}");
+    let log = service.stop().stderr;
+    let line = "the rest of their request was sent without them";
+    assert_eq!(log.matches(line).count(), 1, "{log}");
+    assert!(log.contains("metric=work_done_total") && log.contains("out of order"), "{log}");
 }
 
 #[test]

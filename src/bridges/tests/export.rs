@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::{pending, ready};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tallyboard_bridges::SendError;
 use tallyboard_bridges::export::figures::Figures;
-use tallyboard_bridges::export::{Batch, Outcome, Source, Target, run};
+use tallyboard_bridges::export::{Batch, Outcome, Parted, Source, Target, run};
 use tallyboard_exposition::sample::{FamilySamples, Type};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -39,6 +39,10 @@ enum Does {
     Refuse,
     WantOther,
     Sleep(u64),
+    /// Take all but so many of the metric `bad`, in so many requests.
+    Part(u64, u64),
+    /// Take all but so many, which it may take later.
+    Leave(u64),
 }
 
 /// Takes what comes, when it has done all that it was told to do. A snapshot becomes two requests.
@@ -107,6 +111,20 @@ impl<const MOST: usize> Target for Scripted<MOST> {
             Does::Doubt => Outcome::Doubtful(refused(500, None)),
             Does::Refuse => Outcome::Never(refused(400, None)),
             Does::WantOther => Outcome::Anew(refused(415, None)),
+            Does::Part(given_up, requests) => Outcome::Parted(Parted {
+                taken: batch.samples - given_up,
+                given_up: BTreeMap::from([("bad".to_owned(), given_up)]),
+                requests,
+                requests_failed: requests - 1,
+                ..Parted::new(refused(400, None))
+            }),
+            Does::Leave(samples) => Outcome::Parted(Parted {
+                taken: batch.samples - samples,
+                requests: 4,
+                requests_failed: 2,
+                rest: Some((Batch { samples, ..batch.clone() }, refused(503, None))),
+                ..Parted::new(refused(400, None))
+            }),
             Does::Sleep(seconds) => {
                 sleep(Duration::from_secs(seconds)).await;
                 Outcome::Taken { left_out: 0, said: None }
@@ -200,6 +218,28 @@ async fn what_is_refused_is_counted_and_not_sent_again() {
     let figures = export(&target, 3600 * SECOND).await;
     assert_eq!(target.bodies(), ["1a", "1b", "2a", "2b"]);
     assert_eq!((value(&figures, "samples_failed"), value(&figures, "samples_sent")), (13.0, 27.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_given_up_of_a_request_is_counted_by_metric_and_the_rest_is_sent() {
+    let target = Scripted::<40>::new(&[Does::Part(3, 7), Does::Take, Does::Part(1, 2)], 2);
+    let figures = export(&target, 3600 * SECOND).await;
+    assert_eq!(target.bodies(), ["1a", "1b", "2a", "2b"]);
+    assert_eq!((value(&figures, "samples_failed"), value(&figures, "samples_sent")), (4.0, 36.0));
+    assert_eq!(value(&figures, "samples_given_up"), 4.0);
+    assert_eq!((value(&figures, "requests"), value(&figures, "requests_failed")), (11.0, 7.0));
+    assert_eq!(value(&figures, "lag_seconds"), 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_request_is_sent_after_a_pause() {
+    let target = Scripted::<40>::new(&[Does::Leave(4), Does::Leave(2)], 4);
+    let figures = export(&target, 3600 * SECOND).await;
+    assert_eq!(target.bodies()[..4], ["1a", "1a", "1a", "1b"]);
+    let seconds = target.seconds();
+    assert!(seconds[1] - seconds[0] >= 0.25 && seconds[2] - seconds[1] >= 0.5, "{seconds:?}");
+    assert_eq!((value(&figures, "samples_failed"), value(&figures, "samples_sent")), (0.0, 40.0));
+    assert_eq!(value(&figures, "requests"), 4.0 + 4.0 + 1.0 + 3.0);
 }
 
 #[tokio::test(start_paused = true)]

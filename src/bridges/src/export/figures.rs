@@ -1,5 +1,6 @@
 //! What is known of an export, as metrics: one table makes names, types and help texts.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -63,7 +64,18 @@ const TABLE: &[Figure] = &[
 pub struct Figures {
     kind: &'static str,
     counts: Mutex<Counts>,
+    given_up: Mutex<BTreeMap<String, u64>>,
 }
+
+/// How many names of series what was given up is counted by; all others are one more.
+const MOST_METRICS: usize = 20;
+/// What all others are called, which no metric is.
+const OTHERS: &str = "";
+/// Name and help text of what was given up.
+const GIVEN_UP: (&str, &str) = (
+    "tallyboard_export_samples_given_up",
+    "Samples that remote write 1.0 gave up, of those that the receiver has refused, by the name of their series; those of further names have none.",
+);
 
 /// What there is to say of an export, in milliseconds since 1970 where it is a time.
 #[derive(Clone, Copy, Debug, Default)]
@@ -101,14 +113,30 @@ impl Figures {
     /// Those of an export to a target of this kind.
     #[must_use]
     pub fn new(kind: &'static str) -> Self {
-        Self { kind, counts: Mutex::default() }
+        Self { kind, counts: Mutex::default(), given_up: Mutex::default() }
     }
 
     /// They as families, sorted by name.
     #[must_use]
     pub fn families(&self) -> Vec<FamilySamples> {
         let counts = *self.counts();
-        counts.families(self.kind)
+        let mut families = counts.families(self.kind);
+        families.extend(self.given_up_family());
+        families.sort_by(|a, b| a.name.cmp(&b.name));
+        families
+    }
+
+    /// What was given up, where something was.
+    fn given_up_family(&self) -> Option<FamilySamples> {
+        let given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        let sample = |(metric, samples): (&String, &u64)| {
+            let labels = [("target", self.kind), ("metric", metric)];
+            let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            Sample::new("_total", labels.into(), Value::Whole(*samples))
+        };
+        let mut family = FamilySamples::new(Type::Counter, GIVEN_UP.0, GIVEN_UP.1);
+        family.samples = given_up.iter().map(sample).collect();
+        (!family.samples.is_empty()).then_some(family)
     }
 
     pub(super) fn taken(&self, sent: u64, left_out: u64) {
@@ -130,10 +158,21 @@ impl Figures {
         counts.dropped = counts.dropped.saturating_add(samples);
     }
 
-    pub(super) fn request(&self, has_failed: bool) {
+    pub(super) fn requests(&self, all: u64, failed: u64) {
         let mut counts = self.counts();
-        counts.requests += 1;
-        counts.requests_failed += u64::from(has_failed);
+        counts.requests += all;
+        counts.requests_failed += failed;
+    }
+
+    /// Counts samples that were given up, by the name of their series.
+    pub(super) fn given_up(&self, samples: &BTreeMap<String, u64>) {
+        let mut given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+        for (metric, samples) in samples {
+            let has_room = given_up.len() < MOST_METRICS || given_up.contains_key(metric);
+            let metric = if has_room { metric } else { OTHERS };
+            let total: &mut u64 = given_up.entry(metric.to_owned()).or_default();
+            *total = total.saturating_add(*samples);
+        }
     }
 
     pub(super) fn waiting(&self, queue: &Queue) {
@@ -173,8 +212,7 @@ mod tests {
         figures.taken(7, 2);
         figures.failed(3);
         figures.dropped(4);
-        figures.request(false);
-        figures.request(true);
+        figures.requests(2, 1);
         let value = |name: &str| {
             let families = figures.families();
             let family = families.into_iter().find(|family| family.name == name);
@@ -189,5 +227,25 @@ mod tests {
         assert_eq!(value("tallyboard_export_requests_failed"), 1.0);
         assert_eq!(value("tallyboard_export_lag_seconds"), 0.0);
         assert!(value("tallyboard_export_last_success_timestamp_seconds") > 1e9);
+    }
+
+    #[test]
+    fn what_was_given_up_is_shown_by_metric_and_there_are_few_of_them() {
+        let figures = Figures::new("remote_write");
+        assert_eq!(figures.families().len(), TABLE.len());
+        for number in 0..1000 {
+            figures.given_up(&BTreeMap::from([(format!("m{number:03}"), 2)]));
+        }
+        figures.given_up(&BTreeMap::from([("m000".to_owned(), 5)]));
+        let families = figures.families();
+        assert!(families.is_sorted_by(|a, b| a.name < b.name));
+        let family = families.iter().find(|family| family.name == GIVEN_UP.0).expect("it is there");
+        let found = |metric: &str| {
+            let is_it = |sample: &&Sample| sample.labels[1].1 == metric;
+            family.samples.iter().find(is_it).map(|sample| sample.value)
+        };
+        assert_eq!(family.samples.len(), MOST_METRICS + 1);
+        assert_eq!(found("m000"), Some(Value::Whole(7)));
+        assert_eq!(found(OTHERS), Some(Value::Whole(2 * (1000 - MOST_METRICS as u64))));
     }
 }

@@ -4,17 +4,21 @@
 //! is bounded, and nothing else. 2: what is sent again is the same bytes. 3: a snapshot is later than
 //! the one before it, by a millisecond at least, whatever the clock does. 4: what is not taken is
 //! counted, as failed when the receiver has refused it and as dropped when there was no more room or
-//! time for it.
+//! time for it. 5: a line that would come with each snapshot is logged once in a while, and says how
+//! often it was not.
 //!
 //! | module | owns |
 //! |---|---|
 //! | [`figures`] | what is known of an export, as metrics |
 //! | `queue` | what waits to be sent |
+//! | `said` | lines of the log that would come again and again |
 
 pub mod figures;
 mod queue;
+mod said;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
@@ -29,6 +33,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use self::figures::Figures;
 use self::queue::Queue;
+use self::said::Said;
 use crate::{Backoff, SendError};
 
 /// First and longest pause after a request that may be taken later.
@@ -85,6 +90,8 @@ pub enum Outcome {
         /// What it said of them, or warned of.
         said: Option<String>,
     },
+    /// It was refused, and then sent in parts.
+    Parted(Parted),
     /// It may be taken later.
     Later(SendError),
     /// It may be taken later, or never; after a few times it is given up.
@@ -93,6 +100,32 @@ pub enum Outcome {
     Never(SendError),
     /// The receiver wants it in another form, in which the target encodes from now on.
     Anew(SendError),
+}
+
+/// What came of a request that was sent in parts.
+#[derive(Debug)]
+pub struct Parted {
+    /// How many samples the receiver took.
+    pub taken: u64,
+    /// How many it did not take, by the name of their series.
+    pub given_up: BTreeMap<String, u64>,
+    /// How many requests were made, with the first one.
+    pub requests: u64,
+    /// How many of them were not answered or refused.
+    pub requests_failed: u64,
+    /// What it said of the last that it refused.
+    pub said: SendError,
+    /// What may be taken later.
+    pub rest: Option<(Batch, SendError)>,
+}
+
+impl Parted {
+    /// Of a request of which nothing was sent again yet.
+    #[must_use]
+    pub fn new(said: SendError) -> Self {
+        let (taken, given_up, requests, requests_failed) = (0, BTreeMap::new(), 0, 0);
+        Self { taken, given_up, requests, requests_failed, said, rest: None }
+    }
 }
 
 /// Takes a snapshot from `source` at once and then at every interval, and sends each to `target`. When
@@ -112,6 +145,8 @@ pub async fn run<T: Target>(
         last_ms: Cell::new(0),
         is_filled: Notify::new(),
         is_wanted: Notify::new(),
+        left_out: Said::default(),
+        refused: Said::default(),
     };
     tokio::select! {
         () = export.collect(&mut source, interval) => {}
@@ -133,6 +168,9 @@ struct Export<'a, T> {
     is_filled: Notify,
     /// A snapshot is wanted before its time.
     is_wanted: Notify,
+    /// That something was left out, and that something was refused.
+    left_out: Said,
+    refused: Said,
 }
 
 /// What is to be done with a request after it was sent.
@@ -249,19 +287,26 @@ impl<T: Target> Export<'_, T> {
     ) -> Next {
         let taken = match &outcome {
             Outcome::Taken { left_out, .. } => batch.samples.saturating_sub(*left_out),
+            Outcome::Parted(parted) => parted.taken,
             _ => 0,
         };
-        self.figures.request(taken == 0);
+        match &outcome {
+            Outcome::Parted(parted) => {
+                self.figures.requests(parted.requests, parted.requests_failed);
+            }
+            _ => self.figures.requests(1, u64::from(taken == 0)),
+        }
         let mut queue = self.queue.borrow_mut();
         let next = match outcome {
             Outcome::Taken { left_out, said } => {
                 queue.ended(number, taken > 0);
                 self.figures.taken(taken, left_out);
-                if let Some(said) = said {
+                if let Some((said, again)) = said.zip(self.left_out.again()) {
                     tracing::warn!(
                         to = T::KIND,
                         left_out,
                         said,
+                        again,
                         "the receiver has left out something"
                     );
                 }
@@ -271,6 +316,7 @@ impl<T: Target> Export<'_, T> {
                 attempts.ended();
                 Next::Go
             }
+            Outcome::Parted(parted) => self.settle_parts(&mut queue, number, parted, attempts),
             Outcome::Doubtful(error) if attempts.doubts + 1 >= MOST_DOUBTFUL => {
                 self.give_up(&mut queue, number, batch, &error);
                 attempts.ended();
@@ -283,12 +329,8 @@ impl<T: Target> Export<'_, T> {
             }
             Outcome::Later(ref error) | Outcome::Doubtful(ref error) => {
                 attempts.doubts += u32::from(matches!(outcome, Outcome::Doubtful(_)));
-                let pause = attempts.backoff.failed(None);
-                let pause = error.retry_after().map_or(pause, |after| after.max(pause));
-                let pause = pause.min(LONGEST_PAUSE);
                 queue.put_back(number);
-                tracing::warn!(to = T::KIND, %error, ?pause, "cannot export; trying again");
-                Next::Wait(pause)
+                self.wait(error, attempts)
             }
             Outcome::Anew(error) => {
                 let dropped = queue.clear();
@@ -302,9 +344,54 @@ impl<T: Target> Export<'_, T> {
         next
     }
 
+    fn settle_parts(
+        &self,
+        queue: &mut Queue,
+        number: u64,
+        parted: Parted,
+        attempts: &mut Attempts,
+    ) -> Next {
+        let Parted { taken, given_up, said, rest, .. } = parted;
+        let samples = given_up.values().sum();
+        self.figures.taken(taken, samples);
+        self.figures.given_up(&given_up);
+        if let Some(again) = self.refused.again().filter(|_| samples > 0) {
+            let most = given_up.iter().max_by_key(|(_, samples)| **samples);
+            let metric = most.map_or("", |(metric, _)| metric);
+            tracing::error!(
+                to = T::KIND, error = %said, samples, metrics = given_up.len(), metric, taken, again,
+                "the receiver has refused samples, and the rest of their request was sent without them"
+            );
+        }
+        match rest {
+            None => {
+                queue.ended(number, taken > 0);
+                attempts.ended();
+                Next::Go
+            }
+            Some((rest, error)) => {
+                queue.shrink(number, rest, taken > 0);
+                self.wait(&error, attempts)
+            }
+        }
+    }
+
+    fn wait(&self, error: &SendError, attempts: &mut Attempts) -> Next {
+        let pause = attempts.backoff.failed(None);
+        let pause = error.retry_after().map_or(pause, |after| after.max(pause));
+        let pause = pause.min(LONGEST_PAUSE);
+        tracing::warn!(to = T::KIND, %error, ?pause, "cannot export; trying again");
+        Next::Wait(pause)
+    }
+
     fn give_up(&self, queue: &mut Queue, number: u64, batch: &Batch, error: &SendError) {
         queue.ended(number, false);
         self.figures.failed(batch.samples);
-        tracing::error!(to = T::KIND, %error, samples = batch.samples, "the receiver has refused samples");
+        if let Some(again) = self.refused.again() {
+            tracing::error!(
+                to = T::KIND, %error, samples = batch.samples, again,
+                "the receiver has refused samples"
+            );
+        }
     }
 }

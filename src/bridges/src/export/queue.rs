@@ -122,6 +122,19 @@ impl Queue {
         }
     }
 
+    /// Of what was under way, of the snapshot of this number, a part was settled and this is left.
+    pub(super) fn shrink(&mut self, number: u64, rest: Batch, is_taken: bool) {
+        let Some(front) = self.of(number) else { return };
+        let before = front.bytes();
+        (front.is_sending, front.has_begun, front.passed) = (false, true, 0);
+        front.has_arrived |= is_taken;
+        if let Some(batch) = front.batches.front_mut() {
+            *batch = Rc::new(rest);
+        }
+        let now = front.bytes();
+        self.bytes = self.bytes - before + now;
+    }
+
     /// What was under way waits again.
     pub(super) fn put_back(&mut self, number: u64) {
         if let Some(front) = self.of(number) {
@@ -213,6 +226,17 @@ mod tests {
         // What was dropped cannot come to an end.
         queue.ended(number, true);
         assert_eq!((queue.clear(), queue.bytes()), (16, 0));
+    }
+
+    #[test]
+    fn what_is_left_of_a_batch_waits_in_its_place() {
+        let mut queue = Queue::new(1);
+        assert_eq!(queue.push(1, vec![batch(10, 5), batch(10, 7)]), 0);
+        let (number, _) = queue.send().expect("something waits");
+        queue.shrink(number, batch(4, 2), true);
+        assert_eq!(queue.bytes(), 14);
+        assert_eq!(sent(&mut queue), [(0, 2), (0, 7)]);
+        assert_eq!((queue.bytes(), queue.behind_ms()), (0, None));
     }
 
     #[test]

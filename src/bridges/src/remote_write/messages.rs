@@ -31,7 +31,7 @@ pub struct Series1 {
 }
 
 /// A label.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
 pub struct Label {
     /// Its name.
     #[prost(string, tag = "1")]

@@ -7,16 +7,19 @@
 //! requests of their own: what refuses them refuses nothing else.
 //!
 //! A receiver that has not read 2.0 may answer as if it had: only its headers say what was written.
-//! Where they are missing, 1.0 is spoken from then on, and the log says so.
+//! Where they are missing, 1.0 is spoken from then on, and the log says so. A request of 1.0 that is
+//! refused as a whole is sent again in parts.
 //!
 //! | module | owns |
 //! |---|---|
 //! | [`messages`] | what goes over the wire |
 //! | `entries` | families as series |
+//! | [`halves`] | the parts of a request that was refused |
 //! | `known` | which series were sent, and which have ended |
 //! | `requests` | series as requests of either version |
 
 mod entries;
+pub mod halves;
 mod known;
 pub mod messages;
 mod requests;
@@ -204,8 +207,14 @@ impl Target for RemoteWrite {
     }
 
     async fn send(&self, batch: &Batch) -> Outcome {
-        let headers = self.spoken().headers();
+        let version = self.spoken();
+        let headers = version.headers();
         match self.receiver.ask("POST", &headers, batch.body.clone()).await {
+            Ok(answer) if version == Version::V1 && answer.status == 400 => {
+                let refused = self.receiver.refusal(&answer);
+                let parted = halves::send(&self.receiver, &headers, &batch.body, refused).await;
+                parted.map_or_else(|| self.answered(batch, &answer), Outcome::Parted)
+            }
             Ok(answer) => self.answered(batch, &answer),
             Err(error @ SendError::Tls(_)) => Outcome::Never(error),
             Err(error) => Outcome::Later(error),

@@ -65,19 +65,15 @@ impl Requests {
             Open::One(_) => Version::V1,
             Open::Two(..) => Version::V2,
         };
-        let body = match std::mem::replace(&mut self.open, Open::new(version)) {
-            Open::One(request) => request.encode_to_vec(),
-            Open::Two(mut request, symbols) => {
-                request.symbols = symbols.texts;
-                request.encode_to_vec()
-            }
-        };
         let samples = std::mem::take(&mut self.samples) as u64;
         self.bytes = 0;
-        // What cannot be compressed is longer than 4 GiB.
-        if let Ok(body) = snap::raw::Encoder::new().compress_vec(&body) {
-            self.full.push(Batch { body: Bytes::from(body), samples, is_optional: false });
-        }
+        self.full.push(match std::mem::replace(&mut self.open, Open::new(version)) {
+            Open::One(request) => batch_of(&request, samples),
+            Open::Two(mut request, symbols) => {
+                request.symbols = symbols.texts;
+                batch_of(&request, samples)
+            }
+        });
     }
 
     pub(super) fn end(mut self) -> Vec<Batch> {
@@ -86,6 +82,13 @@ impl Requests {
         }
         self.full
     }
+}
+
+/// A request as it goes over the wire.
+pub(super) fn batch_of(request: &impl Message, samples: u64) -> Batch {
+    let body = snap::raw::Encoder::new().compress_vec(&request.encode_to_vec());
+    // What cannot be compressed is longer than 4 GiB, and full far below.
+    Batch { body: Bytes::from(body.unwrap_or_default()), samples, is_optional: false }
 }
 
 /// Adds a series to a request of 1.0; gives by how many bytes that has grown.
