@@ -252,6 +252,41 @@ fn several_arenas_have_a_place_in_one_directory_by_their_labels() {
 }
 
 #[test]
+fn files_that_describe_a_metric_differently_are_warned_of_once() {
+    let _watchdog = Watchdog::new("files_that_describe_a_metric_differently");
+    let directory = Directory::new("textfile-differing");
+    let exporter = Exporter::start(directory.path());
+    directory.write("a.prom", "# HELP x X.\n# TYPE x gauge\nx{f=\"a\"} 1\n");
+    let from = directory.write("from", "# HELP x X.\n# TYPE x counter\nx{f=\"b\"} 2\n");
+    let file = directory.file("b.prom");
+    let mut writing = Command::new(tallyboard());
+    writing.arg("textfile").arg(&file).arg("--from").arg(&from).args(["--interval", "20ms"]);
+    let writing = Running::start(writing.env_remove("TALLYBOARD"));
+    until(|| file.exists().then_some(()));
+    // The exporter shows the series of one file, and finds nothing wrong.
+    let shown = |page: &Page| page.of("x").count();
+    until(|| (shown(&exporter.page()) == 1).then_some(()));
+    // Many writes later.
+    let before = fs::metadata(&file).expect("it is there").ino();
+    let mut changes = std::collections::BTreeSet::from([before]);
+    until(|| {
+        changes.extend(fs::metadata(&file).map(|found| found.mtime_nsec() as u64).ok());
+        (changes.len() > 10).then_some(())
+    });
+    writing.signal(Signal::SIGTERM);
+    let log = writing.end().stderr;
+    let warning = "TYPE of x is \\\"counter\\\" here and \\\"gauge\\\" in ";
+    assert_eq!(log.matches(warning).count(), 1, "{log}");
+    assert!(log.contains("a.prom: a node exporter shows the series of one of these"), "{log}");
+    // Alike, both are shown.
+    fs::write(&from, "# HELP x X.\n# TYPE x gauge\nx{f=\"b\"} 2\n").expect("it is written");
+    let arguments = ["textfile", file.to_str().expect("a text"), "--from"];
+    let (status, said) = run(&[&arguments[..], &[from.to_str().expect("a text")]].concat(), "");
+    assert!(status == Some(0) && !said.contains("node exporter shows"), "{said}");
+    until(|| (shown(&exporter.page()) == 2).then_some(()));
+}
+
+#[test]
 fn the_metrics_of_a_service_are_written_again_and_again_and_a_last_time() {
     let _watchdog = Watchdog::new("the_metrics_of_a_service_are_written_again_and_again");
     let directory = Directory::new("textfile-service");

@@ -13,6 +13,7 @@
 //! | [`pushgateway`] | a group of metrics in a Pushgateway |
 //! | [`graphite`] | lines over TCP for Graphite, once or at intervals |
 //! | [`textfile`] | a file for the node exporter |
+//! | [`neighbours`] | other files that are read with it |
 //! | [`receiver`] | where an HTTP receiver is, how it is spoken to, and what it answered |
 //! | [`tls`] | whom a client trusts, and who it says that it is |
 //! | [`backoff`] | how long to wait before something is tried again |
@@ -30,6 +31,7 @@ mod connect;
 pub mod export;
 pub mod graphite;
 mod http;
+pub mod neighbours;
 pub mod otlp;
 mod page;
 pub mod pushgateway;

@@ -20,6 +20,7 @@ use tallyboard_exposition::sample::FamilySamples;
 use thiserror::Error;
 use tracing::warn;
 
+use crate::neighbours::{Differing, differing};
 use crate::page::page;
 
 /// The exporter runs as another user.
@@ -122,6 +123,14 @@ impl Textfile {
     /// As there.
     pub fn blocking_write(&self, families: &[FamilySamples]) -> Result<(), TextfileError> {
         self.replace(&page(families))
+    }
+
+    /// Where other files in the directory describe a family of these differently, in TYPE or HELP: a node
+    /// exporter then shows the series of one of them alone. It reads these files, so call it where a
+    /// thread may block.
+    #[must_use]
+    pub fn differing(&self, families: &[FamilySamples]) -> Vec<Differing> {
+        differing(&self.path, &page(families))
     }
 
     fn replace(&self, page: &[u8]) -> Result<(), TextfileError> {
@@ -271,6 +280,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use tallyboard_exposition::parse::Options;
     use tallyboard_exposition::sample::{Sample, Type, Value};
 
     use super::*;
@@ -311,6 +321,47 @@ mod tests {
         family.samples =
             (0..count).map(|at| Sample::new("", labels(at), Value::Whole(value))).collect();
         vec![family]
+    }
+
+    #[test]
+    fn what_other_files_say_of_the_same_families_is_found() {
+        let directory = Directory::new();
+        let file = |name: &str, text: &str| fs::write(directory.0.join(name), text);
+        let own = Textfile::new(directory.0.join("own.prom")).expect("a file");
+        let families = |text: &str| {
+            let read =
+                tallyboard_exposition::parse::parse_any(text.as_bytes(), &Options::default());
+            read.1.expect("a page")
+        };
+        let page = "# HELP a A.\n# TYPE a gauge\na 1\n# TYPE b_total counter\nb_total 1\n\
+            # HELP c C.\nc 1\n";
+        for (name, text) in [
+            ("own.prom", "# TYPE a counter\na 1\n"),
+            ("same.prom", "# HELP a A.\n# TYPE a gauge\na{x=\"1\"} 1\n"),
+            ("other.txt", "# TYPE a counter\na 1\n"),
+            ("broken.prom", "# TYPE a counter\na x\n"),
+            ("empty.prom", "# TYPE a counter\n"),
+        ] {
+            file(name, text).expect("it is written");
+        }
+        fs::create_dir(directory.0.join("directory.prom")).expect("a directory");
+        assert_eq!(own.differing(&families(page)), []);
+        file("b.prom", "# TYPE b_total gauge\nb_total 2\n").expect("it is written");
+        file("help.prom", "# HELP a a\n# TYPE a gauge\na 1\n# TYPE c gauge\nc 1\n").expect("it is");
+        let found = own.differing(&families(page));
+        let found: Vec<String> = found
+            .iter()
+            .map(|found| found.to_string().replace(&format!("{}/", directory.0.display()), ""))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "HELP of a is \"A.\" here and \"a\" in help.prom",
+                "TYPE of b_total is \"counter\" here and \"gauge\" in b.prom",
+                "HELP of c is \"C.\" here and \"\" in help.prom",
+                "TYPE of c is \"untyped\" here and \"gauge\" in help.prom",
+            ]
+        );
     }
 
     #[test]

@@ -78,7 +78,8 @@ pub(crate) fn openmetrics_suffixes(kind: Type) -> &'static [&'static str] {
 
 /// What a family is called behind its name in the formats that call it as its samples. A counter that
 /// has none is taken for one whose samples would be totals.
-pub(crate) fn own_suffix(family: &FamilySamples) -> &'static str {
+#[must_use]
+pub fn own_suffix(family: &FamilySamples) -> &'static str {
     let is_total = |suffix: &str| suffix == "_total";
     match family.kind {
         Type::Counter if family.samples.is_empty() => "_total",

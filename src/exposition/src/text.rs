@@ -46,7 +46,8 @@ fn write_header_of(page: &mut Vec<u8>, kind: &str, (name, suffix): (&str, &str),
 }
 
 /// The name of a type in this format, which has fewer than OpenMetrics.
-fn kind_name(kind: Type) -> &'static str {
+#[must_use]
+pub fn kind_name(kind: Type) -> &'static str {
     match kind {
         Type::Info | Type::StateSet => "gauge",
         Type::GaugeHistogram => "histogram",
@@ -144,6 +145,14 @@ pub(crate) fn classic_samples(kind: Type, point: &[Sample]) -> Cow<'_, [Sample]>
     let others = point.iter().enumerate().filter(|(other, _)| *other != at);
     samples.extend(others.map(|(_, sample)| sample.clone()));
     Cow::Owned(samples)
+}
+
+/// Makes a family one of the classic types: without native histograms.
+pub fn without_native(family: &mut FamilySamples) {
+    if family.samples.iter().any(|sample| sample.native.is_some()) {
+        let points = points(family).into_iter().map(|point| classic_samples(family.kind, point));
+        family.samples = points.flat_map(Cow::into_owned).collect();
+    }
 }
 
 /// Writes the prefix of a line that is not worth keeping.
