@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import prometheus_client as p
@@ -319,21 +320,142 @@ def test_what_is_no_openmetrics_is_refused_by_both():
         read(page, "openmetrics")
 
 
+#: Numbers of all sizes and signs.
+NUMBERS = (
+    [math.inf, -math.inf, 0.0, -0.0, 1.0, -1.0, 0.1, 5e-324, -5e-324, 2.2250738585072014e-308]
+    + [1e16, 2.0**53 + 2, -(2.0**60), 1e300, -1e300, sys.float_info.max, -sys.float_info.max]
+)
+
+
+def test_every_number_of_every_kind_is_read_by_the_strict_parsers(board):
+    board.run(
+        f"""
+import prometheus_client as p
+inf = float("inf")
+for at, number in enumerate({NUMBERS}):
+    p.Gauge(f"work_gauge_{{at}}", "G.", multiprocess_mode="max").set(number)
+    p.Summary(f"work_summary_{{at}}", "S.").observe(number)
+    p.Histogram(f"work_histogram_{{at}}", "H.", buckets=(1, 10)).observe(number)
+    p.Histogram(f"work_offset_{{at}}", "O.", buckets=(-1, 1)).observe(number)
+    if 0 <= number < inf:
+        p.Counter(f"work_counter_{{at}}", "C.").inc(number)
+"""
+    )
+    text = values(parse_text(work_page(board, "text/plain")))
+    command = ["tallyboard", "scrape", "--control", board.address, "--format", "protobuf"]
+    scraped = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, check=True)
+    protobuf = read_values(read(scraped.stdout, "protobuf"))
+    strict = values(parse_openmetrics(work_page(board, OPENMETRICS_1)))
+    ours = read_values(read(work_page(board, OPENMETRICS_1), "openmetrics"))
+    two = read_values(read(work_page(board, OPENMETRICS_2), "openmetrics-2.0"))
+    for at, number in enumerate(NUMBERS):
+        sums = ("work_summary", "work_histogram", "work_offset")
+        for found in (text, protobuf):
+            for name in sums:
+                assert same(found[f"{name}_{at}_sum", ()], number), name
+                assert found[f"{name}_{at}_count", ()] == 1
+        for found in (text, protobuf, strict, ours, two):
+            assert same(found[f"work_gauge_{at}", ()], number)
+            if 0 <= number < math.inf:
+                assert same(found[f"work_counter_{at}_total", ()], number)
+            assert found[f"work_offset_{at}_bucket", (("le", "+Inf"),)] == 1
+        for found in (strict, ours):
+            # A sum that only rises, and none where a bound is negative.
+            for name in sums:
+                total = found.get((f"{name}_{at}_sum", ()))
+                assert (total is None) == (number < 0 or name == "work_offset"), (name, number)
+                assert total is None or same(total, number)
+            assert found[f"work_summary_{at}_count", ()] == 1
+        for name in ("work_histogram", "work_offset"):
+            assert same(two[f"{name}_{at}_sum", ()], number)
+        assert ((f"work_summary_{at}_sum", ()) in two) == (number >= 0)
+
+
+def same(found, number):
+    """Whether they are one number; a negative zero may have been added to another one."""
+    return found == number or math.isnan(found) and math.isnan(number)
+
+
+def work_page(board, accept):
+    status, page = get(board.port, "/metrics", Accept=accept)
+    assert status == 200, page
+    return page
+
+
 def test_the_strict_parser_reads_sums_that_are_no_sums_of_openmetrics(board):
     board.run(
         """
-import math
 import prometheus_client as p
 p.Histogram("work_offset", "Offset.", buckets=(-1, 1)).observe(-4)
 p.Histogram("work_depth", "Depth.", buckets=(1, 2)).observe(-4)
 p.Summary("work_loss", "Loss.").observe(-1)
-p.Histogram("work_nothing", "No number.", buckets=(1,)).observe(math.nan)
-p.Summary("work_none", "No number.").observe(math.nan)
 """
     )
-    status, page = get(board.port, "/metrics", Accept=OPENMETRICS_1)
-    found = values(parse_openmetrics(page))
-    assert status == 200
+    found = values(parse_openmetrics(work_page(board, OPENMETRICS_1)))
     for name in ("work_offset", "work_depth"):
-        assert found[f"{name}_bucket", (("le", "1.0"),)] == 1, page
-    assert found["work_loss_count", ()] == found["work_none_count", ()] == 1, page
+        assert found[f"{name}_bucket", (("le", "1.0"),)] == 1
+        assert (f"{name}_sum", ()) not in found and (f"{name}_count", ()) not in found
+    assert found["work_loss_count", ()] == 1
+    assert ("work_loss_sum", ()) not in found
+
+
+def test_what_is_collected_has_sums_that_openmetrics_has_not(board):
+    said = board.run(
+        """
+import math
+import prometheus_client as p
+from prometheus_client import REGISTRY
+p.Histogram("work_offset", "Offset.", buckets=(-1, 1)).observe(-4)
+p.Summary("work_loss", "Loss.").observe(-1)
+p.Counter("work_done", "Done.", ["by"]).labels("me").inc(2, exemplar={"trace_id": "x"})
+p.Info("work_build", "Build.").info({"version": "1"})
+value = REGISTRY.get_sample_value
+print(value("work_offset_sum"), value("work_offset_count"), value("work_loss_sum"))
+found = {metric.name: metric for metric in REGISTRY.collect()}
+total, created = found["work_done"].samples
+print(found["work_done"].type, total.name, total.labels, total.value, total.exemplar.labels)
+build = found["work_build"]
+print(created.name, created.value > 1e9, build.type, build.samples[0].labels)
+"""
+    )
+    assert said.splitlines()[-3:] == [
+        "-4.0 1.0 -1.0",
+        "counter work_done_total {'by': 'me'} 2.0 {'trace_id': 'x'}",
+        "work_done_created True info {'version': '1'}",
+    ]
+
+
+def test_an_observation_that_is_no_number_is_dropped_and_counted(board):
+    said = board.run(
+        """
+import math
+import prometheus_client as p
+from prometheus_client import CollectorRegistry, generate_latest
+own = CollectorRegistry()
+made = [
+    p.Summary("work_none", "No number."),
+    p.Histogram("work_nothing", "No number.", buckets=(1,)),
+    p.Summary("work_own", "No number.", registry=own),
+    p.Summary("work_labelled", "No number.", ["by"]).labels("me"),
+]
+for metric in made:
+    for number in (1.5, math.nan, -0.5, float("nan")):
+        metric.observe(number)
+print(generate_latest(own).decode())
+try:
+    p.Summary("work_parent", "Has no value.", ["by"]).observe(math.nan)
+except ValueError:
+    print("a parent is refused as always")
+"""
+    )
+    assert "work_own_count 2.0" in said and "work_own_sum 1.0" in said, said
+    assert said.endswith("a parent is refused as always\n"), said
+    page = work_page(board, "text/plain")
+    for name, labels in (
+        ("work_none", ""),
+        ("work_nothing", ""),
+        ("work_own", ""),
+        ("work_labelled", '{by="me"}'),
+    ):
+        assert f"\n{name}_count{labels} 2\n{name}_sum{labels} 1\n" in page, page
+    assert 'tallyboard_dropped_total{reason="amount"} 8\n' in page, page

@@ -97,12 +97,21 @@ impl Registry {
     /// # Errors
     /// As for [`exposition`](Self::exposition).
     pub fn families(&'static self) -> Result<Vec<FamilySamples>, AttachError> {
-        let Some(address) = self.address() else { return Ok(self.gather()) };
+        self.families_named(EXPOSITION_TIMEOUT, &[])
+    }
+
+    /// The same of those that are named by their own name or that of a sample, or of all.
+    pub(crate) fn families_named(
+        &'static self,
+        timeout: Duration,
+        names: &[&str],
+    ) -> Result<Vec<FamilySamples>, AttachError> {
+        let Some(address) = self.address() else { return Ok(named(self.gather(), names)) };
         let address = address?;
-        let (_, page) = ask(&address, EXPOSITION_TIMEOUT, EVERYTHING, &[])?;
+        let (_, page) = ask(&address, timeout, EVERYTHING, names)?;
         let families = parse(&page, Format::OpenMetrics200, &Options::default());
         families.map_err(|error| {
-            let (waited, source) = (EXPOSITION_TIMEOUT, std::io::Error::other(error));
+            let (waited, source) = (timeout, std::io::Error::other(error));
             AttachError::Exposition { address, waited, source }
         })
     }
@@ -110,9 +119,7 @@ impl Registry {
     /// The metrics of this process alone, in the format that fits a header `Accept`.
     pub fn exposition_of_process(&'static self, accept: &str, names: &[&str]) -> Exposition {
         let negotiated = negotiate(accept);
-        let mut families = self.gather();
-        families
-            .retain(|family| names.is_empty() || names.iter().any(|name| family.is_named(name)));
+        let families = named(self.gather(), names);
         let escaped = negotiated.escaping.apply(&families).families;
         let choices = negotiated.choices(Choices::default());
         let page = negotiated.format.encode_with(&escaped, &choices);
@@ -137,6 +144,12 @@ impl Registry {
         let registered = state.registered.iter().filter_map(|definition| definition.ordinal);
         registered.filter_map(|family| family_of(&state, mapping, family)).collect()
     }
+}
+
+/// The families that are named by their own name or that of a sample, or all when none is.
+fn named(mut families: Vec<FamilySamples>, names: &[&str]) -> Vec<FamilySamples> {
+    families.retain(|family| names.is_empty() || names.iter().any(|name| family.is_named(name)));
+    families
 }
 
 /// What this process has in a family; nothing when it has nothing to show.

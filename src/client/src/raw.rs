@@ -4,19 +4,37 @@
 
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use tallyboard_exposition::sample::FamilySamples;
+use tallyboard_exposition::text::without_native;
 use tallyboard_proto::cell::{add_float, stamp};
 use tallyboard_proto::family::GaugeMode;
 use tallyboard_proto::layout::slot_header;
 use tallyboard_segment::process;
 
+use crate::attach::AttachError;
 use crate::background::Task;
 use crate::collector::new_number;
 use crate::definition::SeriesRef;
 use crate::family::Family;
 use crate::metric::{Gauge, Metric, mark_odd};
 use crate::registry::Registry;
+
+/// The metrics of the whole service as families of the classic types: those that are named by their own
+/// name or that of a sample, or all. The supervisor is waited for at most that long.
+///
+/// # Errors
+/// As [`Registry::families`].
+pub fn classic_families(
+    registry: &'static Registry,
+    timeout: Duration,
+    names: &[&str],
+) -> Result<Vec<FamilySamples>, AttachError> {
+    let mut families = registry.families_named(timeout, names)?;
+    families.iter_mut().for_each(without_native);
+    Ok(families)
+}
 
 /// The oldest stamp there is: 0 says that a series was never set.
 const FIRST_STAMP: u64 = 1;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use pyo3::exceptions::{PyConnectionError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use tallyboard::{AttachError, Attachment, EXPOSITION_TIMEOUT, raw};
+use tallyboard::raw::{self, classic_families};
+use tallyboard::sample::{Exemplar, FamilySamples, Sample, Timestamp};
+use tallyboard::{AttachError, Attachment, EXPOSITION_TIMEOUT};
 
 use crate::collector::Collected;
 use crate::family::{Definition, Family};
@@ -34,6 +36,14 @@ const TEXTS: [&str; 3] = [
 
 /// How long the supervisor is waited for, unless somebody says otherwise.
 const EXPOSITION_SECONDS: f64 = EXPOSITION_TIMEOUT.as_secs() as f64;
+
+/// Name, type, unit, help text, samples.
+type Found = (String, &'static str, String, String, Vec<FoundSample>);
+/// Name, labels, value, seconds and nanoseconds of a timestamp, exemplar.
+type FoundSample = (String, Pairs, f64, Option<(i64, u32)>, Option<FoundExemplar>);
+/// Labels, value, timestamp.
+type FoundExemplar = (Pairs, f64, Option<(i64, u32)>);
+type Pairs = Vec<(String, String)>;
 
 /// Slot, generation and arena.
 type Place = (u64, u64, u64);
@@ -147,6 +157,29 @@ impl Registry {
     fn count_error(&self, name: &str) {
         raw::count_error(self.registry, name);
     }
+
+    /// The metrics of the whole service: name, type, unit and help of each family, and name, labels,
+    /// value, timestamp and exemplar of its samples.
+    #[pyo3(signature = (names=Vec::new(), timeout=EXPOSITION_SECONDS))]
+    fn families(&self, py: Python<'_>, names: Vec<String>, timeout: f64) -> PyResult<Vec<Found>> {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let timeout = Duration::try_from_secs_f64(timeout).map_err(refused)?;
+        let families = py.detach(|| classic_families(self.registry, timeout, &names));
+        Ok(families.map_err(not_exposed)?.into_iter().map(found).collect())
+    }
+}
+
+fn found(family: FamilySamples) -> Found {
+    let moment = |at: Timestamp| (at.seconds, at.nanos);
+    let exemplar =
+        |of: Exemplar| -> FoundExemplar { (of.labels, of.value, of.timestamp.map(moment)) };
+    let sample = |of: Sample| -> FoundSample {
+        let name = format!("{}{}", family.name, of.suffix);
+        let value = of.value.as_f64();
+        (name, of.labels, value, of.timestamp.map(moment), of.exemplar.map(exemplar))
+    };
+    let samples = family.samples.into_iter().map(sample).collect();
+    (family.name, family.kind.name(), family.unit, family.help, samples)
 }
 
 fn place(attachment: Attachment) -> Place {

@@ -84,7 +84,9 @@ impl Value {
     fn inc(&self, py: Python<'_>, amount: f64) {
         self.arrive(py);
         self.add(amount);
-        if let Some(own) = &self.own {
+        // The client drops what is no number of a sum, and counts that.
+        let is_dropped = amount.is_nan() && matches!(self.part.number, Number::Sum(_));
+        if let Some(own) = self.own.as_ref().filter(|_| !is_dropped) {
             own.add(amount);
         }
     }

@@ -52,6 +52,12 @@ def exposition(
     return registry().exposition(accept, list(names), _waiting.left(), looks_like_its_own)
 
 
+def families(names: Sequence[str] = ()) -> list[Any]:
+    """The same as families with their samples."""
+    found: list[Any] = registry().families(list(names), _waiting.left())
+    return found
+
+
 def say(warning: str, *arguments: object) -> None:
     """Says something that the application must not fail for."""
     _log.warning(warning, *arguments)

@@ -31,24 +31,26 @@ TARGET_NAMES = ("target", "target_info")
 
 def metrics(names: Sequence[str] = ()) -> Iterator[Any]:
     """The metrics of the whole service."""
-    for metric in _parsed(names):
+    core = importlib.import_module("prometheus_client.core")
+    has_created = _has_created()
+    _asker.ask_new()
+    for name, kind, unit, help_text, samples in _arena.families(names):
+        # What a unit is not the end of, it is put behind.
+        metric = core.Metric(name, help_text, kind, unit if name.endswith(f"_{unit}") else "")
+        for sample, labels, value, moment, exemplar in samples:
+            if has_created or kind not in _COUNTING or sample != f"{name}_created":
+                example = exemplar and core.Exemplar(
+                    dict(exemplar[0]), exemplar[1], _timestamp(core, exemplar[2])
+                )
+                timestamp = _timestamp(core, moment)
+                metric.add_sample(sample, dict(labels), value, timestamp, example)
         if metric.type == "histogram":
             metric.samples = list(_reordered(metric))
         yield metric
 
 
-def _parsed(names: Sequence[str]) -> Iterable[Any]:
-    text = exposition(f"{_OPENMETRICS};version=1.0.0", names)[1].decode()
-    try:
-        openmetrics = importlib.import_module("prometheus_client.openmetrics.parser")
-        return list(openmetrics.text_string_to_metric_families(text))
-    except (ImportError, ValueError):
-        # A version whose parser knows less of the format: the other one has no types of its own
-        # for infos and statesets, and no exemplars.
-        parser = importlib.import_module("prometheus_client.parser")
-        text = exposition("text/plain;version=0.0.4", names)[1].decode()
-        parsed: Iterable[Any] = parser.text_string_to_metric_families(text)
-        return parsed
+def _timestamp(core: Any, moment: tuple[int, int] | None) -> Any:
+    return moment and core.Timestamp(*moment)
 
 
 def _reordered(metric: Any) -> Iterator[Any]:

@@ -37,6 +37,7 @@ def patch_metrics(metrics: Any) -> None:
     _patch_construction(base, metrics.REGISTRY)
     _patch_removal(base)
     _patch_times(metrics.Gauge)
+    _patch_observation(metrics.Summary)
 
     def info(original: Any, self: Any, val: dict[str, str]) -> None:
         original(self, val)
@@ -219,6 +220,22 @@ def _remove(metric: Any, act: Callable[[], None], meant: Iterable[tuple[str, ...
 
 def _remove_series(values: list[str], family: _native.Family) -> bool:
     return family.remove(values)
+
+
+def _patch_observation(summary: Any) -> None:
+    """An observation that is not a number is dropped as a whole: the count of a summary comes before
+    its sum, which alone says no. A histogram has its sum first, and then no bucket."""
+    observe = summary.observe
+
+    @functools.wraps(observe)
+    def observe_number(self: Any, amount: float) -> None:
+        total = vars(self).get("_sum") if amount != amount else None
+        if isinstance(total, _native.Value):
+            total.inc(amount)
+        else:
+            observe(self, amount)
+
+    summary.observe = observe_number
 
 
 def _patch_times(gauge: Any) -> None:

@@ -5,6 +5,10 @@ __version__: str
 def thread_id() -> int:
     """Number of the calling thread, as the kernel has it: that of the main thread is the pid."""
 
+_Labels = list[tuple[str, str]]
+_Moment = tuple[int, int] | None
+_Sample = tuple[str, _Labels, float, _Moment, tuple[_Labels, float, _Moment] | None]
+
 class Unavailable(ConnectionError):
     """The supervisor does not answer, or refuses."""
 
@@ -86,3 +90,6 @@ class Registry:
     def before_fork(self) -> list[int]: ...
     def after_fork(self) -> None: ...
     def count_error(self, name: str) -> None: ...
+    def families(
+        self, names: list[str] = ..., timeout: float = ...
+    ) -> list[tuple[str, str, str, str, list[_Sample]]]: ...
