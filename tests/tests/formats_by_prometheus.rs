@@ -77,6 +77,30 @@ fn openmetrics_is_the_default_and_text_says_the_same() {
 }
 
 #[test]
+fn created_times_are_series_unless_they_are_left_out() {
+    let _watchdog = Watchdog::new("created_times_are_series_unless_they_are_left_out");
+    let mut with = Service::start("created", INSTRUMENTS);
+    let off = ["--created-samples=off"];
+    let mut without = Service::start_with("not-created", INSTRUMENTS, &off, &[]);
+    let jobs = [
+        Job { name: "with", target: with.metrics(), settings: &[] },
+        Job { name: "without", target: without.metrics(), settings: &[] },
+    ];
+    let prometheus = start("exemplar-storage", &jobs);
+    for service in [&mut with, &mut without] {
+        service.work(&[0.5, 2.5]);
+    }
+    prometheus.scrape_all();
+    for (job, service, expect) in [("with", with, Some(7.0)), ("without", without, None)] {
+        let created = format!("count({{job=\"{job}\",__name__=~\"work_.+_created\"}})");
+        assert_eq!(prometheus.value(&created), expect, "{job}");
+        // Everything else is the same.
+        let found = prometheus.samples(&format!("{{job=\"{job}\",__name__=~\"work_.+\"}}"));
+        service.check(found, Shown::Classic).unwrap_or_else(|error| panic!("{job}: {error}"));
+    }
+}
+
+#[test]
 fn native_histograms_come_by_protocol_buffers() {
     let _watchdog = Watchdog::new("native_histograms_come_by_protocol_buffers");
     let mut service = Service::start("native", INSTRUMENTS);

@@ -169,6 +169,19 @@ fn native_histograms_come_by_protocol_buffers_and_classic_ones_beside_them() {
     assert!(prometheus.is_running());
 }
 
+#[test]
+fn a_reader_of_protocol_buffers_without_native_histograms_gets_classic_ones_where_that_is_said() {
+    let _watchdog = Watchdog::new("a_reader_of_protocol_buffers_without_native_histograms");
+    let off = ["--protobuf.native-histograms=off"];
+    let mut service = Service::start_with("classic-3", INSTRUMENTS, &off, &[]);
+    let rows = [row("protobuf", &["scrape_protocols: [PrometheusProto]"], PROTOBUF)];
+    let between = Between::new(&rows, service.metrics());
+    let prometheus = start("exemplar-storage", &between.jobs());
+    play(&mut service, &prometheus, &[("protobuf", Shown::Classic)]);
+    between.expect_content_types();
+    expect_exemplars(&service, &prometheus, "protobuf");
+}
+
 /// No native histogram of a page says when it began, which counters and classic ones do.
 fn expect_no_starts(metrics: SocketAddr) {
     let page = get_bytes(metrics, "/metrics", PROTOBUF).expect("a page");
