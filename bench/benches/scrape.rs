@@ -69,7 +69,7 @@ fn core() -> Core {
 
 fn attach(core: &mut Core, worker: usize) -> Attached {
     let pid = worker as u32 + 1;
-    let caller = Caller { pid, uid: 0, pidfs_inode: u64::from(pid), start_time: 1 };
+    let caller = Caller { pid, uid: 0, admitted_as: 0, pidfs_inode: u64::from(pid), start_time: 1 };
     let hello = Hello {
         layout: LAYOUT_VERSION,
         fingerprint: FINGERPRINT,

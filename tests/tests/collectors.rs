@@ -162,6 +162,7 @@ fn a_gauge_with_a_callback_shows_that_and_nothing_else() {
             true => page(address).value("depth", &[("queue", queue)]),
             false => {
                 let (_, page) = registry.exposition_of_process("", &["depth"]);
+                let page = String::from_utf8(page).expect("text");
                 let page = Page::parse(&page).expect("a page");
                 page.value("depth", &[("queue", queue)])
             }

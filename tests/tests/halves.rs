@@ -62,7 +62,7 @@ fn send(target: &RemoteWrite, batch: &Batch) -> Outcome {
 
 fn parted(outcome: Outcome) -> Parted {
     match outcome {
-        Outcome::Parted(parted) => parted,
+        Outcome::Parted(parted) => *parted,
         other => panic!("expected parts, found {other:?}"),
     }
 }

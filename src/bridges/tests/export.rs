@@ -111,20 +111,20 @@ impl<const MOST: usize> Target for Scripted<MOST> {
             Does::Doubt => Outcome::Doubtful(refused(500, None)),
             Does::Refuse => Outcome::Never(refused(400, None)),
             Does::WantOther => Outcome::Anew(refused(415, None)),
-            Does::Part(given_up, requests) => Outcome::Parted(Parted {
+            Does::Part(given_up, requests) => Outcome::Parted(Box::new(Parted {
                 taken: batch.samples - given_up,
                 given_up: BTreeMap::from([("bad".to_owned(), given_up)]),
                 requests,
                 requests_failed: requests - 1,
                 ..Parted::new(refused(400, None))
-            }),
-            Does::Leave(samples) => Outcome::Parted(Parted {
+            })),
+            Does::Leave(samples) => Outcome::Parted(Box::new(Parted {
                 taken: batch.samples - samples,
                 requests: 4,
                 requests_failed: 2,
                 rest: Some((Batch { samples, ..batch.clone() }, refused(503, None))),
                 ..Parted::new(refused(400, None))
-            }),
+            })),
             Does::Sleep(seconds) => {
                 sleep(Duration::from_secs(seconds)).await;
                 Outcome::Taken { left_out: 0, said: None }

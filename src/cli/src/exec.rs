@@ -33,7 +33,7 @@ use nix::fcntl::OFlag;
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{SigSet, Signal, kill, killpg, raise};
 use nix::sys::wait::waitpid;
-use nix::unistd::{Pid, getpgrp, getpid, pipe2, setpgid, tcgetpgrp, tcsetpgrp};
+use nix::unistd::{Pid, geteuid, getpgrp, getpid, pipe2, setpgid, tcgetpgrp, tcsetpgrp};
 use tallyboard_segment::process::{close_passed, foreground_terminal, fork_child};
 use tallyboard_supervisor::{Happening, Keeper, random_address};
 use tracing::{info, warn};
@@ -79,6 +79,8 @@ fn open(flags: &ExecFlags, passed: Passed) -> Result<Keeper> {
     };
     let mut config = flags.arena.config(&name, control, false)?;
     config.is_ephemeral = flags.name.is_none();
+    // A command of root's becomes another user, and stays this application; whom flags name is enough.
+    config.admits_own = geteuid().is_root() && config.worker_uids.is_empty();
     config.passed_descriptors = passed.descriptors;
     let service = flags.name.clone().unwrap_or_else(|| unknown_service(&flags.command));
     config.outlets = flags.arena.export.outlets(&Service::new(service, &name))?;

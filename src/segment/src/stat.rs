@@ -10,6 +10,8 @@ use nix::unistd::{SysconfVar, sysconf};
 pub struct Stat {
     /// Whether its first thread has ended and nobody has waited for it yet, or is ending.
     pub is_zombie: bool,
+    /// Pid of its parent; 0 when this process does not see it.
+    pub parent: u32,
     /// Processor time in user and kernel mode, in clock ticks.
     pub cpu_ticks: u64,
     /// How many threads it has.
@@ -37,6 +39,7 @@ impl Stat {
         let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
         Some(Self {
             is_zombie: matches!(*fields.first()?, "Z" | "X"),
+            parent: u32::try_from(field(4)?).ok()?,
             cpu_ticks: field(14)?.checked_add(field(15)?)?,
             threads: field(20)?,
             start_time: field(22)?,
@@ -44,6 +47,17 @@ impl Stat {
             resident_pages: field(24)?,
         })
     }
+}
+
+/// Whether process `pid` is `ancestor`, or was started by it through whatever generations. Who lost
+/// its parent descends from whoever adopted it.
+#[must_use]
+pub fn descends(pid: u32, ancestor: u32) -> bool {
+    // Longer chains are none that anybody starts; one that is read while it changes could be endless.
+    const MOST_GENERATIONS: usize = 1024;
+    let parent = |&pid: &u32| Stat::read(pid).map(|stat| stat.parent);
+    let mut line = std::iter::successors(Some(pid), parent).take_while(|&pid| pid != 0);
+    line.by_ref().take(MOST_GENERATIONS).any(|pid| pid == ancestor)
 }
 
 /// How many descriptors process `pid`, or `self`, has open; nothing when this process may not know.
@@ -139,6 +153,7 @@ mod tests {
             "4 5 6 7 8 9 10 11 12 13 140 15 16 17 18 19 20 21 2200 23 24 18446744073709551615";
         let expect = Stat {
             is_zombie: false,
+            parent: 4,
             cpu_ticks: 155,
             threads: 20,
             start_time: 2200,
@@ -152,6 +167,29 @@ mod tests {
         assert_eq!(Stat::parse(&format!("7 (sh) Z {rest}\n")), Some(zombie));
         for bad in ["", "7 (sh)", "7 (sh) S 4 5", &format!("7 (sh) S x {}", "y ".repeat(30))] {
             assert_eq!(Stat::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_process_descends_from_those_that_started_it_and_from_nobody_else() {
+        let own = std::process::id();
+        let shell =
+            || std::process::Command::new("sh").args(["-c", "sleep 60; :"]).spawn().unwrap();
+        let (mut child, mut sibling) = (shell(), shell());
+        for (pid, ancestor, expect) in [
+            (own, own, true),
+            (child.id(), own, true),
+            (child.id(), Stat::read(own).unwrap().parent, true),
+            (own, child.id(), false),
+            (sibling.id(), child.id(), false),
+            (0, own, false),
+            (u32::MAX, own, false),
+        ] {
+            assert_eq!(descends(pid, ancestor), expect, "{pid} {ancestor}");
+        }
+        for child in [&mut child, &mut sibling] {
+            child.kill().unwrap();
+            child.wait().unwrap();
         }
     }
 

@@ -142,6 +142,9 @@ pub struct Config {
     pub choices: Choices,
     /// Uids of workers, beside that of the supervisor.
     pub worker_uids: Vec<u32>,
+    /// Whether what this process has started may attach under whatever uid it has become: it is the
+    /// application. Only for a process of root, whom nobody else's process descends from by itself.
+    pub admits_own: bool,
     /// Where metrics are served.
     pub listen: Vec<ListenAddress>,
     /// Whether an address that is taken is an error; otherwise it is tried again.
@@ -194,6 +197,7 @@ impl Config {
             process_metrics: true,
             choices: Choices::default(),
             worker_uids: Vec::new(),
+            admits_own: false,
             listen: Vec::new(),
             must_listen: false,
             telemetry_path: "/metrics".to_owned(),
@@ -205,6 +209,11 @@ impl Config {
             discard_arena: false,
             outlets: Vec::new(),
         }
+    }
+
+    /// Whether workers may have another uid than this process.
+    pub(crate) fn is_for_others(&self) -> bool {
+        self.admits_own || !self.worker_uids.is_empty()
     }
 
     /// The geometry of the arena.

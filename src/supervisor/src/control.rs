@@ -4,11 +4,13 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use nix::unistd::geteuid;
 use tallyboard_proto::control::{
     MAX_MESSAGE_BYTES, MessageError, Refused, RefusedReason, Reply, Request, decode, encode,
 };
 use tallyboard_segment::pass::{Listener, Socket};
-use tallyboard_segment::pidfd::{Pidfd, peer};
+use tallyboard_segment::pidfd::{Peer, Pidfd, peer};
+use tallyboard_segment::stat::descends;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
@@ -19,7 +21,7 @@ use crate::reactor::both;
 use crate::supervise::{Event, Events};
 
 /// Accepts connections for as long as the supervisor runs.
-pub(crate) async fn accept(listener: AsyncFd<Listener>, events: Events) {
+pub(crate) async fn accept(listener: AsyncFd<Listener>, own: Option<Own>, events: Events) {
     for connection in 0_u64.. {
         let socket = loop {
             let Ok(mut ready) = listener.readable().await else { return };
@@ -33,18 +35,23 @@ pub(crate) async fn accept(listener: AsyncFd<Listener>, events: Events) {
                 Err(_would_block) => {}
             }
         };
-        spawn_local(converse(socket, connection, events.clone()));
+        spawn_local(converse(socket, connection, own, events.clone()));
     }
 }
 
-async fn converse(socket: Socket, connection: u64, events: Events) {
-    if let Err(error) = answer_all(socket, connection, &events).await {
+async fn converse(socket: Socket, connection: u64, own: Option<Own>, events: Events) {
+    if let Err(error) = answer_all(socket, connection, own, &events).await {
         tracing::debug!(%error, "a control connection broke");
     }
     let _ = events.send(Event::HungUp { connection }).await;
 }
 
-async fn answer_all(socket: Socket, connection: u64, events: &Events) -> io::Result<()> {
+async fn answer_all(
+    socket: Socket,
+    connection: u64,
+    own: Option<Own>,
+    events: &Events,
+) -> io::Result<()> {
     let socket = both(socket)?;
     loop {
         let packet = receive(&socket).await?;
@@ -53,7 +60,7 @@ async fn answer_all(socket: Socket, connection: u64, events: &Events) -> io::Res
         }
         let (answer, answered) = oneshot::channel();
         let event = match decode::<Request>(&packet) {
-            Ok(Request::Hello(hello)) => match identify(socket.get_ref().as_fd()) {
+            Ok(Request::Hello(hello)) => match identify(socket.get_ref().as_fd(), own) {
                 Ok((caller, pidfd)) => Event::Attach { connection, caller, pidfd, hello, answer },
                 Err(error) => {
                     let refused = unidentified(&error);
@@ -62,7 +69,8 @@ async fn answer_all(socket: Socket, connection: u64, events: &Events) -> io::Res
                 }
             },
             Ok(request) => {
-                let uid = peer(socket.get_ref().as_fd())?.uid;
+                let socket = socket.get_ref().as_fd();
+                let uid = admitted_as(&peer(socket)?, own, || Pidfd::of_peer(socket));
                 Event::Asked { connection, uid, request, answer }
             }
             Err(error) => {
@@ -80,13 +88,31 @@ async fn answer_all(socket: Socket, connection: u64, events: &Events) -> io::Res
     }
 }
 
+/// Whose processes are let in whatever uid they have become: those that this one has started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Own {
+    /// The keeper.
+    pub(crate) pid: u32,
+}
+
+/// The uid that a process is let in as: that of this one, when it is of its own application.
+fn admitted_as(peer: &Peer, own: Option<Own>, pidfd: impl FnOnce() -> io::Result<Pidfd>) -> u32 {
+    let uid = geteuid().as_raw();
+    // A pid that was read while its process lived is that process's.
+    let is_own = |own: Own| {
+        peer.pid != 0 && pidfd().is_ok_and(|pidfd| descends(peer.pid, own.pid) && !pidfd.is_dead())
+    };
+    if peer.uid != uid && own.is_some_and(is_own) { uid } else { peer.uid }
+}
+
 /// Who is asking, as the kernel says.
-fn identify(socket: BorrowedFd<'_>) -> io::Result<(Caller, Pidfd)> {
+fn identify(socket: BorrowedFd<'_>, own: Option<Own>) -> io::Result<(Caller, Pidfd)> {
     let peer = peer(socket)?;
     let pidfd = Pidfd::of_peer(socket)?;
     let caller = Caller {
         pid: peer.pid,
         uid: peer.uid,
+        admitted_as: admitted_as(&peer, own, || Pidfd::of_peer(socket)),
         pidfs_inode: pidfd.inode(),
         start_time: start_time(peer.pid),
     };

@@ -123,6 +123,8 @@ pub struct Caller {
     pub pid: u32,
     /// Uid.
     pub uid: u32,
+    /// The uid that it is let in as: that of the supervisor, for a process of its own application.
+    pub admitted_as: u32,
     /// Inode of its pidfd; 0 when unknown.
     pub pidfs_inode: u64,
     /// Start time in clock ticks since boot; 0 when unknown.
@@ -435,7 +437,7 @@ impl Core {
                 ),
             ));
         }
-        self.check_uid(caller.uid)
+        self.check_uid(caller.admitted_as)
     }
 
     /// Taken slots of the process `caller`.

@@ -124,8 +124,7 @@ pub(crate) fn open(config: &Config) -> Result<Opened, OpenError> {
         .iter()
         .map(|address| once_free(deadline, || MetricsSocket::open(address, config.must_listen)))
         .collect::<Result<Vec<_>, _>>()?;
-    let control =
-        once_free(deadline, || Control::bind(&config.control, !config.worker_uids.is_empty()))?;
+    let control = once_free(deadline, || Control::bind(&config.control, config.is_for_others()))?;
     match once_free(deadline, || made(config, layout)) {
         Ok(made) => Ok(Opened {
             arena: Some(made.arena),

@@ -175,7 +175,9 @@ async fn serve(arena: Arena, mut inheritance: Inheritance<'_>, link: Socket) -> 
         }
     }
     supervisor.look_outside();
-    spawn_local(control::accept(control, events));
+    let keeper = std::os::unix::process::parent_id();
+    let own = inheritance.config.admits_own.then_some(control::Own { pid: keeper });
+    spawn_local(control::accept(control, own, events));
     link::send(supervisor.link.get_ref(), ToKeeper::Ready, None)?;
     supervisor.start_outlets();
     while let Some(first) = happened.recv().await {

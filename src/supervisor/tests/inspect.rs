@@ -81,7 +81,7 @@ impl Board {
     fn attach(&mut self, pid: u32) -> usize {
         let (layout, fingerprint) = (LAYOUT_VERSION, FINGERPRINT);
         let hello = Hello { layout, fingerprint, image: 9, attach_id: pid.into(), rejoin: None };
-        let caller = Caller { pid, uid: 0, pidfs_inode: pid.into(), start_time: 1 };
+        let caller = Caller { pid, uid: 0, admitted_as: 0, pidfs_inode: pid.into(), start_time: 1 };
         let granted = self.core.attach(&caller, &hello, 5, |_, _| Ok(())).unwrap();
         let (slot, generation) = (granted.slot as usize, granted.generation);
         self.core.confirm(slot, generation);

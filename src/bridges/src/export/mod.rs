@@ -91,7 +91,7 @@ pub enum Outcome {
         said: Option<String>,
     },
     /// It was refused, and then sent in parts.
-    Parted(Parted),
+    Parted(Box<Parted>),
     /// It may be taken later.
     Later(SendError),
     /// It may be taken later, or never; after a few times it is given up.
@@ -316,7 +316,7 @@ impl<T: Target> Export<'_, T> {
                 attempts.ended();
                 Next::Go
             }
-            Outcome::Parted(parted) => self.settle_parts(&mut queue, number, parted, attempts),
+            Outcome::Parted(parted) => self.settle_parts(&mut queue, number, *parted, attempts),
             Outcome::Doubtful(error) if attempts.doubts + 1 >= MOST_DOUBTFUL => {
                 self.give_up(&mut queue, number, batch, &error);
                 attempts.ended();

@@ -213,7 +213,10 @@ impl Target for RemoteWrite {
             Ok(answer) if version == Version::V1 && answer.status == 400 => {
                 let refused = self.receiver.refusal(&answer);
                 let parted = halves::send(&self.receiver, &headers, &batch.body, refused).await;
-                parted.map_or_else(|| self.answered(batch, &answer), Outcome::Parted)
+                parted.map_or_else(
+                    || self.answered(batch, &answer),
+                    |parted| Outcome::Parted(Box::new(parted)),
+                )
             }
             Ok(answer) => self.answered(batch, &answer),
             Err(error @ SendError::Tls(_)) => Outcome::Never(error),

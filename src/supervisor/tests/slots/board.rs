@@ -75,7 +75,7 @@ pub(crate) fn native(name: &str, max_buckets: u16) -> Family {
 }
 
 pub(crate) fn caller(pid: u32) -> Caller {
-    Caller { pid, uid: 0, pidfs_inode: u64::from(pid) + 1000, start_time: 1 }
+    Caller { pid, uid: 0, admitted_as: 0, pidfs_inode: u64::from(pid) + 1000, start_time: 1 }
 }
 
 pub(crate) fn hello(attach_id: u64) -> Hello {

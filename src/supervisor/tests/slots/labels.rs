@@ -20,7 +20,7 @@ fn rules(worker_label: WorkerLabel, labels: &[&str]) -> Rules {
 
 /// Process number `process` with this pid; processes of one number are one process.
 fn process(pid: u32, process: u64) -> Caller {
-    Caller { pid, uid: 0, pidfs_inode: 5000 + process, start_time: process }
+    Caller { pid, uid: 0, admitted_as: 0, pidfs_inode: 5000 + process, start_time: process }
 }
 
 /// A worker that has set gauges of mode `all` and `liveall` to `value`.

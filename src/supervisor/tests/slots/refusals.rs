@@ -39,13 +39,17 @@ fn another_layout_or_fingerprint_is_refused_with_both_values_and_what_to_do() {
 fn another_uid_is_refused_and_told_which_is_expected() {
     let mut board = Board::new();
     let mut stranger = caller(1);
-    stranger.uid = 65534;
+    (stranger.uid, stranger.admitted_as) = (65534, 65534);
     let error = board.grant(&stranger, &hello(1)).unwrap_err();
     assert_eq!(error.reason, RefusedReason::Uid);
     let text = error.to_string();
     assert!(text.contains("found 65534") && text.contains("--worker-uid 65534"), "{text}");
     assert_eq!(refused(&mut board, "uid"), Some(1.0));
     assert_eq!(board.core.states()[&State::Free], 6);
+    // One that this application has started is let in, and is who it is.
+    stranger.admitted_as = 0;
+    board.grant(&stranger, &hello(1)).unwrap();
+    assert_eq!(board.core.states()[&State::Free], 5);
 }
 
 #[test]
