@@ -169,6 +169,29 @@ assert lines("app_m_total") == ['app_m_total{c="1"} 1'], lines("app_m")
     assert found['python_refused_operations_total{metric="app_h"}'] == 2
 
 
+def test_of_two_names_with_the_same_sample_the_first_is_shown(board):
+    said = run_with(
+        board,
+        """
+import prometheus_client as p
+mine = p.CollectorRegistry()
+first = p.Counter("app_m", "M.", registry=mine)
+first.inc(2)
+p.Gauge("app_m_total", "M.", multiprocess_mode="sum").set(7)
+assert lines("app_m_total") == ["app_m_total 2"], lines("app_m")
+# Also when it is gone: the arena has room for other definitions of its name, and for no other name.
+first.inc()
+del first, mine
+p.Gauge("app_m_total", "M.", registry=p.CollectorRegistry(), multiprocess_mode="sum").set(7)
+assert lines("app_m_total") == ["app_m_total 3"], lines("app_m")
+""",
+    )
+    assert said.count("'app_m_total' counts in this process alone") == 1, said
+    found = board.samples()
+    assert found['python_refused_operations_total{metric="app_m_total"}'] == 2, said
+    assert found["tallyboard_quarantined_families"] == 0
+
+
 def test_a_registry_that_is_gone_takes_its_definitions_along(board):
     said = run_with(
         board,

@@ -71,7 +71,11 @@ def has_others(metric: Any) -> bool:
 
 def make_room(metric: Any, families: MutableMapping[Key, _native.Family]) -> bool:
     """Gives up the definitions that a metric contradicts, if it may take their place."""
-    rivals = _rivals(key_of(metric), families)
+    key = key_of(metric)
+    rivals = _rivals(key, families)
+    if any(rival.name != key.name for rival in rivals):
+        # The supervisor has several definitions of a name, but a sample of one name alone.
+        return False
     is_of_default = not getattr(metric, "_tallyboard_by_itself", False)
     for rival in rivals:
         users = list(_living(rival))
