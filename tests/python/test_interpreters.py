@@ -215,7 +215,7 @@ if os.fork() == 0:
     sys.exit(0)
 c.inc()
 assert os.wait()[1] == 0
-assert b"{counter}_total 3\\n" in generate_latest()
+assert b"{counter}_total 3.0\\n" in generate_latest()
 assert os.path.isdir(os.environ["PROMETHEUS_MULTIPROC_DIR"])
 """
     lazy = ("-X", f"lazy_imports={option}")
@@ -243,7 +243,7 @@ if __name__ == "__main__":
         print(pool.submit(work, 10).result())
     c.inc()
     page = p.generate_latest()
-    assert b"app_main_total 1\\n" in page and b"app_apart" not in page, page
+    assert b"app_main_total 1.0\\n" in page and b"app_apart" not in page, page
 """
     )
     said = run(python, script, TALLYBOARD=board.address)

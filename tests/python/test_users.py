@@ -30,7 +30,7 @@ def as_another(act):
 def count():
     c.labels("another").inc(2)
     page = p.generate_latest().decode()
-    assert 'app_c_total{who="another"} 2\\n' in page, page
+    assert 'app_c_total{who="another"} 2.0\\n' in page, page
     print("counted", flush=True)
 """
 
@@ -47,7 +47,7 @@ c.labels("root").inc()
 as_another(count)
 as_another(lambda: as_another(lambda: c.labels("another").inc()))
 page = p.generate_latest().decode()
-assert 'app_c_total{{who="another"}} 3\\n' in page and 'app_c_total{{who="root"}} 1\\n' in page, page
+assert 'app_c_total{{who="another"}} 3.0\\n' in page and 'app_c_total{{who="root"}} 1.0\\n' in page, page
 """
     assert run(*EXEC, "--", sys.executable, "-c", program) == "counted\n"
 
