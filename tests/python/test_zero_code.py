@@ -442,7 +442,8 @@ def test_what_the_client_refuses_counts_in_the_process(board):
         board,
         """
 import prometheus_client as p
-p.Counter("app_c", "C.", registry=None).inc()
+once = p.Counter("app_c", "C.", registry=None)
+once.inc()
 twice = p.Counter("app_c", "C.", ["other"], registry=None)
 twice.labels("x").inc(3)
 assert twice.labels("x")._value.get() == 3

@@ -22,10 +22,14 @@ from ._threads import FORK_WAIT_S, Thread, World, wait_for_end
 _is_ending = False
 
 
-def ask(name: str, family: _native.Family, values: list[str], f: Callable[[], float]) -> None:
+def ask(
+    name: str, family: _native.Family, values: list[str], f: Callable[[], float]
+) -> _questions.Question:
     """Has a gauge show what ``f`` says, and nothing else, until its series is removed."""
-    _questions.add(_questions.Callback(name, family.ask(values), f))
+    question = _questions.Callback(name, family.ask(values), f)
+    _questions.add(question)
     begin()
+    return question
 
 
 def add(collector: Any, mode: str) -> None:

@@ -10,10 +10,20 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from . import _arena, _asker, _native
+from . import _arena, _asker, _native, _questions
+
+
+class _Held:
+    """A gauge that is asked, and how."""
+
+    def __init__(self, gauge: Any) -> None:
+        #: Of one gauge these are one object.
+        self.gauge: weakref.ref[Any] = weakref.ref(gauge)
+        self.question: _questions.Question | None = None
+
 
 #: Of each series, the gauge that is asked: the one that was given its callback last.
-_asked: dict[tuple[_native.Family, tuple[str, ...]], weakref.ref[Any]] = {}
+_asked: dict[tuple[_native.Family, tuple[str, ...]], _Held] = {}
 
 
 def set_function(family: _native.Family, gauge: Any, function: Callable[[], float]) -> None:
@@ -23,22 +33,32 @@ def set_function(family: _native.Family, gauge: Any, function: Callable[[], floa
         return
     # The gauge keeps it, and nobody else.
     gauge._tallyboard_function = function
-    me = weakref.ref(gauge)
+    held = _Held(gauge)
+    me = held.gauge
     series = (family, tuple(gauge._labelvalues))
-    before, _asked[series] = _asked.get(series), me
-    if before is None or before() is not gauge:
+    before, _asked[series] = _asked.get(series), held
+    if before is None or before.gauge is not me:
         weakref.finalize(gauge, _end, me, series).atexit = False
 
     def ask() -> float:
         asked = me()
         return 0.0 if asked is None else float(asked._tallyboard_function())
 
-    _asker.ask(gauge._name, family, list(gauge._labelvalues), ask)
+    held.question = _asker.ask(gauge._name, family, list(gauge._labelvalues), ask)
+    _end_question(before)
 
 
 def _end(me: weakref.ref[Any], series: tuple[_native.Family, tuple[str, ...]]) -> None:
     # Another gauge of the same series may have a callback by now.
-    if _asked.get(series) is me:
+    held = _asked.get(series)
+    if held is not None and held.gauge is me:
         del _asked[series]
         family, values = series
         family.remove(list(values))
+        _end_question(held)
+
+
+def _end_question(held: _Held | None) -> None:
+    # What nobody wants to know is not kept until it would be asked again.
+    if held is not None and held.question is not None:
+        _questions.end(held.question)

@@ -143,6 +143,11 @@ def add(question: Question) -> None:
     _questions[id(question)] = question
 
 
+def end(question: Question) -> None:
+    """Asks something no more, of which nothing is shown."""
+    _questions.pop(id(question), None)
+
+
 def remove(collector: Any) -> None:
     """Asks a collector no more, and shows nothing of its gauges."""
     for key, question in list(_questions.items()):
