@@ -2,9 +2,11 @@
 
 import http.client
 import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from serving import HERE, Gunicorn, Process, environment, free_port, get, needs, until
@@ -147,6 +149,9 @@ def test_the_workers_of_uwsgi_are_one_service(board, lazy, threads):
         assert f"{COUNTED} 300.0\n" in get(port, "/metrics")[1]
         loaded += 1 if lazy else 0
         until(lambda: server.said.count("WSGI app 0") == loaded, server)
+        # What comes before a new worker waits for requests it misses too, and then lives for a minute.
+        (*_, worker) = re.findall(r"new pid: (\d+)", server.said)
+        until(lambda: "poll" in Path(f"/proc/{worker}/wchan").read_text(), server)
     assert board.samples()[COUNTED] == 300
 
 
