@@ -42,7 +42,7 @@ def test_no_request_of_gevent_fails_because_something_is_asked(redis, preload): 
         # The queue as each worker saw it, and a master that has preloaded.
         processes = 3 if preload else 2
         until(lambda: server.samples()["app_queue"] == 1200 * processes, server)
-        assert f"app_queue {1200 * processes}\n" in get(server.port, "/metrics")[1]
+        assert f"app_queue {1200 * processes}.0\n" in get(server.port, "/metrics")[1]
         is_asked_again(server.samples)
         assert "Traceback" not in server.said and "raised an" not in server.said, server.said
 

@@ -91,7 +91,7 @@ h = p.Histogram("app_m", "M.", buckets=(1, 4)); h.observe(3, exemplar={"t": "b"}
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 page = openmetrics(p.REGISTRY)
 assert '# {t="b"} 3' in lines('app_m_bucket{le="4.0"}', page)[0], lines("app_m", page)
-assert len(lines("app_m_count", page)) == 1 and "t=\\"a\\"" not in page.decode()
+assert len(lines("app_m_count", page)) == 1 and "t=\\"a\\"" not in page.decode(), lines("app_m", page)
 """,
     )
     found = [name for name in board.samples() if name.startswith("app_m")]

@@ -261,7 +261,7 @@ def every_instrument():
     return registry
 
 
-def same(number):
+def comparable(number):
     """A number that is the same as itself."""
     return "NaN" if math.isnan(number) else number
 
@@ -288,8 +288,8 @@ def test_what_the_client_writes_is_read(write, forms, escaping):
     for metric in collected:
         for sample in metric.samples:
             labels = sorted((escaped(name), value) for name, value in sample.labels.items())
-            expected[(escaped(sample.name), tuple(labels))] = same(sample.value)
-    assert {key: same(value) for key, value in read_values(found).items()} == expected
+            expected[(escaped(sample.name), tuple(labels))] = comparable(sample.value)
+    assert {key: comparable(value) for key, value in read_values(found).items()} == expected
     if write is openmetrics.generate_latest:
         described = {f["name"]: (f["type"], f["unit"], f["help"]) for f in found}
         expected = {

@@ -150,7 +150,7 @@ def test_counts_go_on_in_the_master_that_replaces_another(ends, preload):
         for turn in (1, 2):
             master = replace_master(server, master, ends)
             assert server.load(40) == 40
-            assert f"{COUNTED} {40 * (turn + 1)}\n" in server.page()
+            assert f"{COUNTED} {40 * (turn + 1)}.0\n" in server.page()
             assert arena(master) is None or master == server.first
         os.kill(master, signal.SIGTERM)
         until(lambda: is_gone(master), "the end of the last master")
@@ -189,7 +189,7 @@ def test_it_listens_only_where_it_is_told_to():
             processes = (server.arena["keeper_pid"], server.arena["supervisor_pid"])
             assert {port for pid in processes for port in ports(pid)} == expect
             for port in expect:
-                assert f"{COUNTED} 20.0\n" in get(port, "/metrics")[1]
+                assert f"{COUNTED} 20\n" in get(port, "/metrics")[1]
 
 
 def test_an_address_that_is_taken_is_tried_again():
@@ -206,7 +206,7 @@ def test_an_address_that_is_taken_is_tried_again():
 
 def is_scraped(port):
     try:
-        return f"{COUNTED} 20.0\n" in get(port, "/metrics")[1]
+        return f"{COUNTED} 20\n" in get(port, "/metrics")[1]
     except OSError:
         return False
 

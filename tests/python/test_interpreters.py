@@ -97,8 +97,8 @@ if __name__ == "__main__":
         child.join()
         assert child.exitcode == 0
     page = p.generate_latest().decode()
-    for line in ('app_c_total{l="x"} 5', "app_g 14", 'app_h_bucket{le="1.0"} 1', "app_h_count 5",
-                 "app_s_sum 14", 'app_i_info{version="4"} 1', 'app_e{app_e="b"} 1'):
+    for line in ('app_c_total{l="x"} 5.0', "app_g 14.0", 'app_h_bucket{le="1.0"} 1.0', "app_h_count 5.0",
+                 "app_s_sum 14.0", 'app_i_info{version="4"} 1.0', 'app_e{app_e="b"} 1.0'):
         assert line + "\\n" in page, (line, page)
     assert os.path.isdir(os.environ["PROMETHEUS_MULTIPROC_DIR"])
 """

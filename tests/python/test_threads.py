@@ -113,8 +113,9 @@ def test_what_threads_are_refused_at_once_is_said_once(board):
         """
 import prometheus_client as p
 from tallyboard import _arena
-for turn in range(200):
-    p.Counter(f"app_{turn}", "C.", registry=None).inc()
+first = [p.Counter(f"app_{turn}", "C.", registry=None) for turn in range(200)]
+for each in first:
+    each.inc()
 def act(number):
     for turn in range(200):
         mine = p.Counter(f"app_{turn}", "C.", ["other"], registry=None)

@@ -95,7 +95,10 @@ impl Core {
         let of_series = |(series, of): (&u32, &Vec<(usize, u32)>)| {
             let newest = |&(line, exemplar): &(usize, u32)| {
                 let newest = self.newest_exemplar(exemplar)?;
-                self.may_be_of(*series, line, newest.value).then_some((line, newest))
+                let timestamp = Some(moment(newest.at_ms));
+                let is_its_own = self.may_be_of(*series, line, &newest);
+                let exemplar::Exemplar { labels, value, .. } = newest;
+                is_its_own.then_some((line, Exemplar { labels, value, timestamp }))
             };
             (*series, of.iter().filter_map(newest).collect())
         };
@@ -103,34 +106,32 @@ impl Core {
     }
 
     /// Whether an exemplar may be one of a line of a series. Definitions of a name that have the same
-    /// labels share their exemplars, and may have other bounds.
-    fn may_be_of(&self, series: u32, line: usize, value: f64) -> bool {
+    /// labels share their exemplars, and may have other bounds and other times.
+    fn may_be_of(&self, series: u32, line: usize, exemplar: &exemplar::Exemplar) -> bool {
         let contents = self.catalog.contents();
         let family = &contents.families()[contents.series()[series as usize].family as usize];
-        let (Kind::Histogram(bounds) | Kind::NativeHistogram(native::Native { bounds, .. })) =
-            &family.kind
-        else {
+        if !self.catalog.definitions().contains_key(&family.name) {
             return true;
+        }
+        let bounds = match &family.kind {
+            Kind::Histogram(bounds) => bounds,
+            Kind::NativeHistogram(native) => &native.bounds,
+            _ => &[][..],
         };
-        let is_shared = self.catalog.definitions().contains_key(&family.name);
         let above = line.checked_sub(1).and_then(|below| bounds.get(below));
-        let within = bounds.get(line).is_none_or(|bound| value <= *bound);
-        !is_shared || (within && above.is_none_or(|bound| value > *bound))
+        let is_within = bounds.get(line).is_none_or(|bound| exemplar.value <= *bound)
+            && above.is_none_or(|bound| exemplar.value > *bound);
+        is_within && exemplar.at_ms >= self.archive.life(series as usize).created_ms
     }
 
-    fn newest_exemplar(&self, series: u32) -> Option<Exemplar> {
+    fn newest_exemplar(&self, series: u32) -> Option<exemplar::Exemplar> {
         let cell = self.catalog.contents().series()[series as usize].cell;
         let archived = self.archive.cells().get(cell..cell + EXEMPLAR_CELLS);
         let archived = archived.and_then(exemplar::of_cells);
         let living = self.places(series).filter_map(|(slot, place, _)| {
             exemplar::read(&self.arena, self.layout.slot_cells(slot) + place.from)
         });
-        let newest = living.chain(archived).max_by_key(|exemplar| exemplar.at_ms)?;
-        Some(Exemplar {
-            labels: newest.labels,
-            value: newest.value,
-            timestamp: Some(moment(newest.at_ms)),
-        })
+        living.chain(archived).max_by_key(|exemplar| exemplar.at_ms)
     }
 
     /// The cells of the selected families over archive and slots, without what earlier lives of their
