@@ -17,7 +17,7 @@ use thiserror::Error;
 /// First word of an arena: the bytes `TALLYBRD`.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"TALLYBRD");
 /// Version of this layout. A change of meaning that moves no offset raises it too.
-pub const LAYOUT_VERSION: u64 = 3;
+pub const LAYOUT_VERSION: u64 = 4;
 
 /// Words in the smallest page that an arena is cut into (4 KiB).
 pub const PAGE_WORDS: usize = 512;

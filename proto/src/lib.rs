@@ -20,6 +20,7 @@
 //! | [`log`] | records, append and read of a series log, and the parsed [`log::Contents`] |
 //! | [`slot`] | the slot table's words, the states of a slot, the slot header |
 //! | [`cell`] | the cells of each kind, how they are written and merged |
+//! | [`offset`] | what is taken off when a process takes back what it has counted |
 //! | [`native`] | which buckets a native histogram has, and what a number is counted in |
 //! | [`exemplar`] | the cells of an exemplar, and how they are written and read |
 //! | [`pairs`] | label pairs as one text |
@@ -41,6 +42,7 @@ pub mod layout;
 pub mod life;
 pub mod log;
 pub mod native;
+pub mod offset;
 pub mod pairs;
 pub mod slot;
 pub mod word;

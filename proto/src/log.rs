@@ -5,7 +5,7 @@
 //! Family   operand = type | mode << 8;  payload = name, unit, help, labels, bounds
 //! Series   operand = ordinal of the family; payload = when it began, one value per label
 //! Gap      operand = cells;             payload = nothing
-//! Removal  operand = ordinal of the series; payload = what, when, its cells
+//! Removal  operand = ordinal of the series; payload = what, when, its cells (lower: their amounts)
 //!          behind those of a native histogram its buckets: ordinal of the series, its cell
 //! ```
 //!
@@ -42,7 +42,7 @@ pub const MAX_RECORD_WORDS: usize = 1 << 16;
 
 /// Number that changes with the encoding of records, part of the layout fingerprint.
 pub const RECORD_ABI: u64 = crate::layout::fnv(&[
-    3,
+    4,
     FAMILY as u64,
     SERIES as u64,
     GAP as u64,
@@ -83,7 +83,8 @@ pub struct Removal {
     pub action: Action,
     /// When, in milliseconds of Unix time.
     pub at_ms: u64,
-    /// Its cells in this process at that moment: what came later is not meant.
+    /// Its cells in this process at that moment: what came later is not meant. Where the process
+    /// takes a part of them back, how much it takes off each.
     pub cells: Box<[u64]>,
 }
 
@@ -95,6 +96,7 @@ impl Removal {
         let more = self.cells.len() - own.len();
         let may_have_more = shape == Shape::NativeHistogram && more.is_multiple_of(2);
         !own.is_empty()
+            && (self.action != Action::Lower || shape.counts())
             && own.len() == shape.width()
             && (more == 0 || may_have_more)
             && buckets.all(|(bucket, _)| is_own_bucket(bucket))
@@ -118,11 +120,13 @@ pub enum Action {
     Reset = 1,
     /// Holds it again.
     Hold = 2,
+    /// Takes back a part of what it has counted itself, and begins it anew with the rest.
+    Lower = 3,
 }
 
 impl Action {
     /// Every action, in the order of its number.
-    pub const EVERY: [Self; 3] = [Self::Remove, Self::Reset, Self::Hold];
+    pub const EVERY: [Self; 4] = [Self::Remove, Self::Reset, Self::Hold, Self::Lower];
 }
 
 /// A log that does not parse. Positions are in words from the start of the log.

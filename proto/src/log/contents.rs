@@ -256,6 +256,13 @@ impl Contents {
         &self.series
     }
 
+    /// A process begins a series anew at `created_ms`.
+    pub fn renew(&mut self, series: u32, created_ms: u64) {
+        if let Some(series) = self.series.get_mut(series as usize) {
+            series.created_ms = created_ms;
+        }
+    }
+
     /// How many series `family` has.
     #[must_use]
     pub fn series_of_family(&self, family: u32) -> usize {

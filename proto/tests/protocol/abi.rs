@@ -281,6 +281,7 @@ pub fn records() -> Vec<(&'static str, Record)> {
         ("remove", removal(0, Action::Remove, &[7, 0])),
         ("reset", removal(1, Action::Reset, &[3, 0.5_f64.to_bits(), 1])),
         ("hold", removal(2, Action::Hold, &[6])),
+        ("lower", removal(0, Action::Lower, &[7, (-0.5_f64).to_bits()])),
         ("reset with a bucket", removal(3, Action::Reset, &[1, 0, 0.5_f64.to_bits(), 0, 4, 2])),
     ]
 }

@@ -175,6 +175,93 @@ fn words_that_are_no_exemplar_are_none_or_one_and_never_a_panic() {
     assert!(some > 1000 && merged > some);
 }
 
+/// What the product and its defects make of an offset, amounts, what a process has, and a total.
+type Lowers = fn(Shape, [&[u64]; 4]) -> Vec<u64>;
+
+/// Whether an offset stays what it may be, whatever amounts are said: of counts no less than before
+/// and no more than there is, and no more above it than the process has; of sums a number, and of
+/// those that are not odd the same but for what a counter exchanges.
+fn lowers_within_bounds(lowers: Lowers) -> Result<usize, String> {
+    let mut random = Random::new("lowered", 10);
+    let float = |random: &mut Random| {
+        let any = [f64::NAN, f64::INFINITY, -f64::INFINITY, -0.0, 1e300, -1e300, 0.25, -0.5, 7.5];
+        let word = random.word();
+        [any[random.below(any.len())], f64::from_bits(word)][random.below(2)]
+    };
+    let mut lowered = 0;
+    for round in 0..50_000 {
+        let shape = [Shape::Counter, Shape::Summary, Shape::Bucket][random.below(3)];
+        let width = shape.width();
+        let sum = usize::from(shape != Shape::Bucket);
+        let mut rows = [(); 4].map(|()| (0..width).map(|_| random.word() % 9).collect::<Vec<_>>());
+        let [before, amounts, own, total] = &mut rows;
+        amounts.iter_mut().for_each(|amount| *amount = random.damaged(5));
+        for at in 0..width {
+            // A process is a part of all, and what was taken off was there.
+            total[at] = total[at].max(own[at]).max(before[at]);
+        }
+        if sum == 1 {
+            for row in [&mut *before, &mut *own, &mut *total] {
+                row[1] = (row[1] as f64 / 4.0).to_bits();
+            }
+            amounts[1] = float(&mut random).to_bits();
+        }
+        let is_odd = shape == Shape::Summary && total[2] != 0;
+        let found = lowers(shape, [before, amounts, own, total]);
+        for at in 0..width {
+            let is_sum = sum == 1 && at == 1;
+            let [before, own, total] = [&*before, &*own, &*total].map(|row| row[at]);
+            let within = |before: f64, own: f64, total: f64, found: f64| {
+                // What a counter's whole cell has lost too much is in no fraction.
+                let exchanged = if shape == Shape::Counter { 1.0 } else { 0.0 };
+                let most = (before + own + exchanged).min(total.max(before));
+                let least = before - exchanged;
+                found.is_finite() && (is_odd || (least..=most).contains(&found))
+            };
+            let is_right = match is_sum {
+                true => {
+                    let [before, own, total, found] =
+                        [before, own, total, found[at]].map(f64::from_bits);
+                    within(before, own, total, found)
+                }
+                false => (before..=(before + own).min(total)).contains(&found[at]),
+            };
+            if !is_right {
+                return Err(format!("round {round}: {shape:?} {rows:?}: {found:?}"));
+            }
+            lowered += usize::from(found[at] != before);
+        }
+    }
+    Ok(lowered)
+}
+
+#[test]
+fn whatever_a_worker_says_that_it_takes_back_no_more_is_taken_off_than_it_has_and_there_is() {
+    let product: Lowers =
+        |shape, [before, amounts, own, total]| shape.lowered(before, amounts, own, total);
+    let lowered = lowers_within_bounds(product).unwrap_or_else(|error| panic!("{error}"));
+    println!("{lowered} cells lowered");
+    assert!(lowered > 10_000);
+    let defects: [(&str, Lowers); 4] = [
+        ("whatever the worker has", |shape, [before, amounts, _, total]| {
+            shape.lowered(before, amounts, total, total)
+        }),
+        ("whatever there is", |shape, [before, amounts, own, _]| {
+            shape.lowered(before, amounts, own, &vec![u64::MAX >> 2; own.len()])
+        }),
+        ("by the amount itself", |shape, [before, amounts, ..]| {
+            let mut sum = before.to_vec();
+            shape.merge(&mut sum, amounts);
+            sum
+        }),
+        ("down to the amount", |_, [_, amounts, ..]| amounts.to_vec()),
+    ];
+    for (defect, lowers) in defects {
+        let killed = lowers_within_bounds(lowers).expect_err(defect);
+        println!("| {defect} | {killed:.60} |");
+    }
+}
+
 #[test]
 fn words_that_are_no_log_at_all_are_an_error_and_never_a_panic() {
     let mut random = Random::new("no logs", 2);

@@ -10,7 +10,7 @@
 //! | `abi` | that the words in `abi.golden` are those of this build |
 //!
 //! The rest are the parts that they are made of: `memory`, `loomed` and `mutated` are the memories,
-//! `party` is a supervisor and a worker in a few lines, `truth` is what these must come to.
+//! `party` is a supervisor and `worker` a worker in a few lines, `truth` is what these must come to.
 
 mod abi;
 mod hostile;
@@ -23,3 +23,4 @@ mod party;
 mod random;
 mod trace;
 mod truth;
+mod worker;

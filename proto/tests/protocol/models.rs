@@ -15,7 +15,7 @@ use tallyboard_proto::cell::{Run, Shape};
 use tallyboard_proto::exemplar;
 use tallyboard_proto::layout::{Geometry, Layout, bank, entry, header, slot_header};
 use tallyboard_proto::life::Life;
-use tallyboard_proto::log::{self, Record};
+use tallyboard_proto::log::{self, Action, Record, Removal};
 use tallyboard_proto::slot::{SlotHeader, SlotWord, State, Tenant};
 use tallyboard_proto::word::Words;
 
@@ -307,6 +307,43 @@ pub fn two_resets(defect: Option<Defect>) -> usize {
     })
 }
 
+/// A thread of a worker counts 5; another one of its threads takes back what it sees, and says so in
+/// the log; the supervisor hears of it. Outcome: what the worker has taken back, and what the
+/// supervisor takes off for it: no more than it sees that the worker has counted.
+pub fn lowered(defect: Option<Defect>) -> usize {
+    let layout = tiny(1);
+    let (area, cell) = (layout.slot_log(0), layout.slot_cells(0));
+    let record = |amount| {
+        let (action, cells) = (Action::Lower, [amount, 0].into());
+        Record::Removal(Removal { series: 0, action, at_ms: 1, cells }).to_words()
+    };
+    let first = empty(&layout);
+    // But for the amount the record stands there from the beginning.
+    record(0).iter().zip(area.start..).for_each(|(&word, at)| first.store(at, word, Relaxed));
+    let modelled = [cell, area.commit, area.start + 3];
+    let taken_back = [0, 5].map(|amount| (amount, Ok(amount)));
+    let unheard = [0, 5].map(|amount| (amount, Err("nothing was said yet".to_owned())));
+    explore(taken_back.into_iter().chain(unheard), move || {
+        let words = memory(&first, &modelled);
+        let counting = party(&words, layout, defect, move |words| words.store(cell, 5, Relaxed));
+        let lowering = party(&words, layout, defect, move |words| {
+            let own = words.load(cell, Relaxed);
+            log::append(words, area, 0, &record(own)).expect("room");
+            own
+        });
+        let supervisor = Mutated::new(&*words, layout, defect);
+        let mut found = Vec::new();
+        let read = log::read(&supervisor, area, 0, &mut found);
+        let parts = read.and_then(|_| log::take_apart(&found, 0)).expect("a sound log");
+        let removal = parts.removals.first().map(|(_, removal)| removal);
+        let own = [supervisor.load(cell, Relaxed), 0];
+        let offset = removal.map(|said| Shape::Counter.lowered(&[0; 2], &said.cells, &own, &own));
+        counting.join().expect("a thread that does not panic");
+        let own = lowering.join().expect("a thread that does not panic");
+        (own, offset.map(|offset| offset[0]).ok_or("nothing was said yet".to_owned()))
+    })
+}
+
 /// A worker's own memory of an exemplar's turn: see [`fold`] for why it does not load it.
 struct OwnTurn<'a, W: ?Sized> {
     words: &'a W,
@@ -452,6 +489,11 @@ fn the_language_alone_does_not_order_a_plain_count_of_a_thread_that_made_no_fenc
 #[test]
 fn a_reader_outside_takes_off_what_belongs_to_the_life_that_it_sees_and_never_more_than_there_is() {
     check("two resets", two_resets(None), 1000);
+}
+
+#[test]
+fn whoever_hears_what_a_worker_takes_back_sees_that_it_has_counted_as_much() {
+    check("lowered", lowered(None), 20);
 }
 
 #[test]

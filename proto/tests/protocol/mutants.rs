@@ -22,6 +22,7 @@ const FOLD: Proof = ("fold and scrub", |defect| _ = models::fold_and_scrub(defec
 const TWO_FOLDS: Proof = ("two folds", |defect| _ = models::two_folds(defect));
 const REUSED: Proof = ("reused slot", |defect| _ = models::reused_slot(defect, Plainly, None));
 const RESETS: Proof = ("two resets", |defect| _ = models::two_resets(defect));
+const LOWERED: Proof = ("lowered", |defect| _ = models::lowered(defect));
 const EXEMPLARS: Proof = ("exemplars", |defect| _ = models::exemplars(defect));
 const HEADER: Proof = ("slot header", |defect| _ = models::slot_header_begun(defect));
 const ENTRY: Proof = ("slot entry", |defect| _ = models::slot_entry(defect));
@@ -47,14 +48,16 @@ const DEFECTS: &[(Defect, &[Proof])] = &[
     (AppliedOutsideBanks, &[CUTS]),
     (AppliedNotReset, &[CUTS]),
     (AppliedNotRead, &[CUTS]),
-    // A restarted supervisor comes to the same offsets again: only a reader outside sees these.
-    (OffsetsOutsideBanks, &[RESETS]),
+    // What was taken back is taken off twice; of a reset only a reader outside sees it, as a
+    // restarted supervisor comes to the same offsets again.
+    (OffsetsOutsideBanks, &[CUTS, RESETS]),
+    (LoweredIsReset, &[CUTS]),
     (LivesOutsideBanks, &[CUTS, RESETS]),
     (OnlyChangedCells, &[CUTS]),
     (RingOutsideBanks, &[CUTS]),
-    (LogCommitBeforeRecord, &[CUTS, LOG]),
-    (LogCommitRelaxed, &[LOG]),
-    (LogLoadRelaxed, &[LOG]),
+    (LogCommitBeforeRecord, &[CUTS, LOG, LOWERED]),
+    (LogCommitRelaxed, &[LOG, LOWERED]),
+    (LogLoadRelaxed, &[LOG, LOWERED]),
     (StateApartFromGeneration, &[CUTS]),
     (StateBeforeTenant, &[ENTRY]),
     (StateRelaxed, &[ENTRY]),

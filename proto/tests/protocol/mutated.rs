@@ -7,8 +7,12 @@ use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
 
 use tallyboard_proto::exemplar::BUFFER_WORDS;
 use tallyboard_proto::layout::{Layout, bank, entry, header, slot_header};
+use tallyboard_proto::log::Action;
 use tallyboard_proto::slot::{STATE_BITS, State};
 use tallyboard_proto::word::Words;
+
+/// The kind of a removal, in the first byte of its record.
+const REMOVAL: u8 = 4;
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +55,8 @@ pub enum Defect {
     AppliedNotReset,
     /// How far removals were applied is not looked at.
     AppliedNotRead,
+    /// What a worker takes back is read as a reset, so that what others have counted goes with it.
+    LoweredIsReset,
     /// What is taken off the cells is kept once, not in each bank.
     OffsetsOutsideBanks,
     /// The lives of the series are kept once, not in each bank.
@@ -289,12 +295,21 @@ impl<'a, W: Words + ?Sized> Mutated<'a, W> {
             Defect::OnlyChangedCells if zone == Zone::BankCell => {
                 return (self.other_bank(at) != value).then_some((value, order));
             }
+            Defect::LoweredIsReset if zone == Zone::Log && self.is_action(at, value) => {
+                return Some((Action::Reset as u64, order));
+            }
             Defect::AppliedNotReset if zone == Zone::Applied && value == 0 => {
                 return Some((self.other_bank(at), order));
             }
             _ => false,
         };
         Some((value, if relaxed { Relaxed } else { order }))
+    }
+
+    /// Whether this is the word behind the first one of a removal, and says that it lowers.
+    fn is_action(&self, at: usize, value: u64) -> bool {
+        let is_removal = self.words.load(at - 1, Relaxed) as u8 == REMOVAL;
+        is_removal && value == Action::Lower as u64
     }
 
     /// What stands at the same place of the other bank.

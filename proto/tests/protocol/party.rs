@@ -1,17 +1,17 @@
-//! A supervisor and a worker in a few lines: the product's code in the order that DESIGN says.
+//! A supervisor in a few lines: the product's code in the order that the protocol says.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::Relaxed;
 
 use tallyboard_proto::archive::{Archive, Dead, DeadRow, Turn, scrub};
 use tallyboard_proto::cell::{Run, Shape};
-use tallyboard_proto::family::{BUCKET_PREFIX, Family, GaugeMode, Kind};
-use tallyboard_proto::layout::{Layout, slot_header};
+use tallyboard_proto::family::GaugeMode;
+use tallyboard_proto::layout::Layout;
 use tallyboard_proto::life::Life;
 use tallyboard_proto::log::{self, Action, Contents, Record, Removal};
-use tallyboard_proto::native::Bucket;
 use tallyboard_proto::slot::{self, SlotHeader, SlotWord, State, Tenant};
 use tallyboard_proto::word::Words;
+
+use crate::worker::Grant;
 
 /// When each series began and its cells, by family and label values.
 pub type Totals = BTreeMap<String, (u64, Vec<u64>)>;
@@ -56,15 +56,26 @@ impl Copied {
         self.row.get(series.cell..series.cell + self.contents.shape(series).width()).unwrap_or(&[])
     }
 
-    /// The worker's words on a series, but for resets, last first.
-    fn words_on(&self, series: usize) -> impl Iterator<Item = &Removal> {
-        let said = self.said.iter().rev().map(|(_, said)| said);
-        said.filter(move |said| said.series as usize == series && said.action != Action::Reset)
+    /// Where the worker's last word stands on whether it holds a series.
+    fn last_word(&self, series: usize) -> Option<usize> {
+        self.said.iter().rposition(|(_, said)| {
+            said.series as usize == series && [Action::Remove, Action::Hold].contains(&said.action)
+        })
     }
 
-    /// What it had of a series when it removed it; `None` when it did not, or holds it again.
-    fn had(&self, series: usize) -> Option<&Removal> {
-        self.words_on(series).next().filter(|said| said.action == Action::Remove)
+    /// What it had of a series when it removed it, with what it has taken back since; `None` when it
+    /// did not, or holds it again.
+    fn had(&self, series: usize) -> Option<Removal> {
+        let at = self.last_word(series)?;
+        let (_, removal) = &self.said[at];
+        let mut had = (removal.action == Action::Remove).then(|| removal.clone())?;
+        let shape = self.contents.shape(&self.contents.series()[series]);
+        for (_, said) in &self.said[at..] {
+            if said.series as usize == series && said.action == Action::Lower {
+                shape.merge(&mut had.cells, &said.cells);
+            }
+        }
+        Some(had)
     }
 
     /// What its worker says that it had of a series, or of the bucket `part` of it.
@@ -82,8 +93,8 @@ impl Copied {
 
     fn holds(&self, series: usize) -> bool {
         let is_set = || self.cells(series).iter().any(|&cell| cell != 0);
-        match self.words_on(series).next() {
-            Some(said) => said.action == Action::Hold,
+        match self.last_word(series) {
+            Some(at) => self.said[at].1.action == Action::Hold,
             None => series >= self.taken_over || is_set(),
         }
     }
@@ -266,12 +277,12 @@ impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
 
     /// What archive and slots hold of a part of a series. A slot of which `until` knows what it had
     /// at some moment counts as far as that.
-    fn total<'b>(
+    fn total(
         &self,
-        slots: &'b [Copied],
+        slots: &[Copied],
         series: usize,
         part: usize,
-        until: impl Fn(&'b Copied, usize) -> Option<&'b Removal>,
+        until: impl Fn(&Copied, usize) -> Option<Removal>,
     ) -> Vec<u64> {
         let series_at = &self.catalog.series()[part];
         let shape = self.catalog.shape(series_at);
@@ -281,7 +292,7 @@ impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
             let Some(own) = self.place_in(copied, part) else { continue };
             let said = self.place_in(copied, series).and_then(|series| until(copied, series));
             match said {
-                Some(said) => shape.merge(&mut total, &copied.said_of(said, own)),
+                Some(said) => shape.merge(&mut total, &copied.said_of(&said, own)),
                 None if copied.row.is_empty() => {}
                 None => shape.merge(&mut total, copied.cells(own)),
             }
@@ -303,6 +314,25 @@ impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
         }
     }
 
+    /// Takes off a part of a series what a worker takes back of it.
+    fn lower(
+        &mut self,
+        slots: &[Copied],
+        by: usize,
+        removal: &Removal,
+        series: usize,
+        part: usize,
+    ) {
+        let Some(own) = self.place_in(&slots[by], part) else { return };
+        let (amounts, own) = (slots[by].said_of(removal, own), slots[by].cells(own).to_vec());
+        let total = self.total(slots, series, part, |_, _| None);
+        let entry = &self.catalog.series()[part];
+        let (cell, shape) = (entry.cell, self.catalog.shape(entry));
+        let before = |at| self.archive.offsets().get(cell + at).copied().unwrap_or(0);
+        let before: Vec<u64> = (0..shape.width()).map(before).collect();
+        self.archive.set_offset(cell, &shape.lowered(&before, &amounts, &own, &total));
+    }
+
     fn apply(&mut self, slots: &[Copied], by: usize, removal: &Removal) {
         let contents = &slots[by].contents;
         let series = self.place(contents, &contents.series()[removal.series as usize]);
@@ -310,12 +340,18 @@ impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
         let life = match removal.action {
             Action::Reset => {
                 let slot = slots[by].slot;
-                let until = |copied: &Copied, _| (copied.slot == slot).then_some(removal);
+                let until = |copied: &Copied, _| (copied.slot == slot).then(|| removal.clone());
                 for part in self.parts(series) {
                     let total = self.total(slots, series, part, until);
                     self.end_life(part, &total);
                 }
                 life.renewed(removal.at_ms)
+            }
+            Action::Lower => {
+                for part in self.parts(series) {
+                    self.lower(slots, by, removal, series, part);
+                }
+                Life { created_ms: removal.at_ms, is_renewed: true, ..life }
             }
             Action::Hold if life.is_hidden => life.renewed(removal.at_ms),
             Action::Remove => Life { is_removed: true, ..life },
@@ -353,7 +389,7 @@ impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
             }
             self.archive.set_life(series, Life { is_hidden: true, ..life });
         } else if life.is_hidden && (is_held || self.shows(slots, series)) {
-            self.archive.set_life(series, life.renewed(NOW_MS));
+            self.archive.set_life(series, life.renewed(NOW_MS.max(life.created_ms)));
         }
     }
 
@@ -414,128 +450,5 @@ impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
             }
         }
         Ok((totals, rows))
-    }
-}
-
-/// What a worker is told.
-pub struct Grant {
-    pub slot: usize,
-    pub generation: u64,
-    pub prefix: Vec<u64>,
-}
-
-/// A worker, counting as one whose cells have a single writing thread: load, then store.
-pub struct Worker<'a, W: ?Sized> {
-    words: &'a W,
-    layout: Layout,
-    slot: usize,
-    committed: usize,
-    contents: Contents,
-}
-
-impl<'a, W: Words + ?Sized> Worker<'a, W> {
-    pub fn begin(words: &'a W, layout: Layout, grant: &Grant) -> Self {
-        let prefix = grant.prefix.len() as u64;
-        let header = SlotHeader { generation: grant.generation, arena_id: 1, prefix };
-        header.write(words, layout.slot(grant.slot));
-        let mut contents = Contents::new(layout.geometry.cells);
-        contents.extend(&grant.prefix).expect("a catalog parses");
-        Self { words, layout, slot: grant.slot, committed: 0, contents }
-    }
-
-    /// The worker that has `slot` now and goes on in it; `None` when nobody has begun to.
-    pub fn resume(words: &'a W, layout: Layout, slot: usize) -> Option<Self> {
-        let word = SlotWord::read(words, &layout, slot)?;
-        let header = SlotHeader::read(words, layout.slot(slot))?;
-        if word.state != State::Live || header.generation != word.generation {
-            return None;
-        }
-        let prefix = layout.catalog..layout.catalog + header.prefix as usize;
-        let mut log_words = Vec::new();
-        words.read(prefix, &mut log_words);
-        let area = layout.slot_log(slot);
-        let committed = log::read(words, area, 0, &mut log_words).expect("its own log");
-        let mut contents = Contents::new(layout.geometry.cells);
-        contents.extend(&log_words).expect("its own log");
-        Some(Self { words, layout, slot, committed, contents })
-    }
-
-    fn append(&mut self, record: Record) {
-        let (words, area) = (record.to_words(), self.layout.slot_log(self.slot));
-        self.committed = log::append(self.words, area, self.committed, &words)
-            .expect("a log that is large enough");
-        self.contents.push(record, words.len()).expect("cells enough");
-    }
-
-    /// The series, made when it is not there yet.
-    pub fn series(&mut self, kind: Kind, name: &str, route: &str) -> log::Series {
-        self.series_of(kind, name, &["route"], &[route])
-    }
-
-    /// A bucket of a series, made when it is not there yet.
-    pub fn bucket(&mut self, of: &log::Series, bucket: Bucket) -> log::Series {
-        let of_family = &self.contents.families()[of.family as usize];
-        let name = format!("{BUCKET_PREFIX}{}", of_family.name);
-        let Kind::NativeHistogram(native) = &of_family.kind else { panic!("a native histogram") };
-        let kind = Kind::Bucket(native.clone());
-        let values = [&*of.values[0], &bucket.to_string()];
-        self.series_of(kind, &name, &["route", "le"], &values)
-    }
-
-    /// The buckets of a series that there are.
-    pub fn buckets(&self, of: &log::Series) -> Vec<log::Series> {
-        let ordinal = self.contents.find_series(of.family, &of.values).expect("its own");
-        let buckets = self.contents.buckets_of(ordinal).iter();
-        buckets.map(|(_, bucket)| self.contents.series()[*bucket as usize].clone()).collect()
-    }
-
-    fn series_of(
-        &mut self,
-        kind: Kind,
-        name: &str,
-        labels: &[&str],
-        values: &[&str],
-    ) -> log::Series {
-        let family = self.contents.find_family(name).unwrap_or_else(|| {
-            let family = Family::new(kind, name, "", "", labels).expect("a good family");
-            self.append(Record::Family(family));
-            self.contents.families().len() as u32 - 1
-        });
-        let series = self.contents.find_series(family, values).unwrap_or_else(|| {
-            let values = values.iter().map(|&value| value.into()).collect();
-            self.append(Record::Series { family, created_ms: BEGUN_MS, values });
-            self.contents.series().len() as u32 - 1
-        });
-        self.contents.series()[series as usize].clone()
-    }
-
-    pub fn key(&self, series: &log::Series) -> (String, Shape) {
-        (key(&self.contents, series), self.contents.shape(series))
-    }
-
-    /// Changes a cell of a series; gives what it holds now.
-    pub fn change(&self, series: &log::Series, cell: usize, by: impl Fn(u64) -> u64) -> u64 {
-        let at = self.layout.slot(self.slot) + slot_header::WORDS + series.cell + cell;
-        let now = by(self.words.load(at, Relaxed));
-        self.words.store(at, now, Relaxed);
-        now
-    }
-
-    /// Says something of a series that it has.
-    pub fn say(&mut self, series: &log::Series, action: Action, at_ms: u64) {
-        let ordinal = self.contents.find_series(series.family, &series.values).expect("its own");
-        let mut now = Vec::new();
-        let mut read = |series: &log::Series| {
-            let cells = self.layout.slot_cells(self.slot) + series.cell;
-            self.words.read(cells..cells + self.contents.shape(series).width(), &mut now);
-            now.split_off(0)
-        };
-        let mut now = read(series);
-        for &(_, bucket) in self.contents.buckets_of(ordinal) {
-            now.push(bucket.into());
-            now.extend(read(&self.contents.series()[bucket as usize]));
-        }
-        let removal = Removal { series: ordinal, action, at_ms, cells: now.into() };
-        self.append(Record::Removal(removal));
     }
 }

@@ -12,8 +12,9 @@ use tallyboard_proto::word::Words;
 
 use crate::memory::{Sweep, Trace, VecWords};
 use crate::mutated::{Defect, Mutated};
-use crate::party::{Supervisor, Totals, Worker};
+use crate::party::{Supervisor, Totals};
 use crate::truth::{Event, Truth, Turn};
+use crate::worker::Worker;
 
 /// What happened, each with how many stores there were with it.
 type Diary = RefCell<Vec<(usize, Turn, Event)>>;
@@ -37,7 +38,7 @@ impl Life {
 }
 
 fn layout() -> Layout {
-    let (slots, cells, log_words) = (2, 36, 160);
+    let (slots, cells, log_words) = (2, 36, 240);
     Layout::new(Geometry { slots, cells, log_words, ring_rows: 2, row_cells: 4, unit: 1 })
 }
 
@@ -68,6 +69,18 @@ impl<W: Words + ?Sized> Counter<'_, '_, W> {
         self.worker.say(series, action, at_ms);
         let (series, _) = self.worker.key(series);
         self.note(Event::Said { series, action, at_ms });
+    }
+
+    /// The worker takes back a part of what it has counted itself.
+    fn lower(&mut self, series: &Series, amounts: &[u64], at_ms: u64) {
+        self.worker.lower(series, amounts, at_ms);
+        let (series, _) = self.worker.key(series);
+        self.note(Event::Lowered { series, amounts: amounts.to_vec(), at_ms });
+    }
+
+    fn lower_hits(&mut self, route: &str, whole: u64, fraction: f64, at_ms: u64) {
+        let hits = self.hits(route);
+        self.lower(&hits, &[whole, fraction.to_bits()], at_ms);
     }
 
     fn hits(&mut self, route: &str) -> Series {
@@ -192,6 +205,7 @@ fn live(sweep: Sweep, defect: Option<Defect>) -> Result<Life, String> {
     let mut arena =
         Arena { supervisor, words: &words, layout, trace: trace_of, diary: diary_of, pid };
     resets_and_removals(&mut arena)?;
+    parts_taken_back(&mut arena)?;
     let third = arena.attach(1, &["d", "a"]);
     arena.reclaim([third])?;
     let mut fourth = arena.attach(1, &["a"]);
@@ -250,6 +264,41 @@ fn resets_and_removals<W: Words + ?Sized>(arena: &mut Arena<'_, '_, W>) -> Resul
     arena.hear()?;
     second.count("d", 1, 0.0);
     arena.reclaim([first, second])
+}
+
+/// Two workers take back parts of what they have counted, while they live and when one dies, and of
+/// a series that one of them has removed.
+fn parts_taken_back<W: Words + ?Sized>(arena: &mut Arena<'_, '_, W>) -> Result<(), String> {
+    let mut one = arena.attach(0, &["a", "b"]);
+    let mut other = arena.attach(1, &["a", "d"]);
+    one.lower_hits("a", 3, 0.25, 53);
+    // Counts before the supervisor has heard of it, and takes back again.
+    one.count("a", 1, 0.25);
+    one.lower_hits("a", 2, 0.0, 54);
+    other.lower_hits("a", 1, 0.5, 54);
+    arena.hear()?;
+    other.count("a", 2, 0.25);
+    // The fraction gets what the whole cell loses too much.
+    one.lower_hits("b", 4, -0.5, 55);
+    one.lower_hits("b", 0, 0.25, 55);
+    let took = other.took();
+    other.observe(2.0);
+    other.lower(&took, &[0, 1, 2.0_f64.to_bits(), 0], 55);
+    other.wait(0.75);
+    arena.hear()?;
+    let hits = other.hits("d");
+    other.lower_hits("d", 1, 0.25, 56);
+    other.say(&hits, Action::Remove, 56);
+    other.count("d", 5, 0.75);
+    arena.hear()?;
+    other.lower_hits("d", 3, 0.25, 57);
+    other.count("d", 1, 0.0);
+    arena.hear()?;
+    other.lower_hits("d", 1, 0.25, 58);
+    one.lower_hits("a", 1, 0.0, 59);
+    arena.reclaim([one])?;
+    other.lower_hits("a", 2, 0.25, 59);
+    arena.reclaim([other])
 }
 
 /// Whether the supervisor's totals are the true ones. A series that shows nothing may be there or

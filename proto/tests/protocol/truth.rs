@@ -17,6 +17,8 @@ pub enum Event {
     Counted { series: String, shape: Shape, cell: usize, value: u64 },
     /// The worker said something of a series.
     Said { series: String, action: Action, at_ms: u64 },
+    /// The worker took back a part of what it had counted of a series.
+    Lowered { series: String, amounts: Vec<u64>, at_ms: u64 },
     /// A bucket ended with the life of its histogram: the worker said so of that.
     Ended { series: String },
     /// The worker is dead and folded.
@@ -73,7 +75,7 @@ impl Series {
         row.cells.resize(self.shape.width(), 0);
         row.cells[cell] = value;
         if self.is_hidden && self.exposed().iter().any(|&cell| cell != 0) {
-            self.begin_again(NOW_MS);
+            self.begin_again(NOW_MS.max(self.created_ms));
         }
     }
 
@@ -81,6 +83,7 @@ impl Series {
         let row = self.rows.entry(turn).or_default();
         row.cells.resize(self.shape.width(), 0);
         match action {
+            Action::Lower => unreachable!("of that it is told how much"),
             Action::Reset => {
                 self.past = self.sum(|row| &row.cells);
                 self.begin_again(at_ms);
@@ -100,6 +103,13 @@ impl Series {
         self.hide();
     }
 
+    fn lower(&mut self, turn: Turn, amounts: &[u64], at_ms: u64) {
+        self.shape.merge(&mut self.past, amounts);
+        let removed = self.rows.get_mut(&turn).and_then(|row| row.removed.as_mut());
+        removed.into_iter().for_each(|removed| self.shape.merge(removed, amounts));
+        self.created_ms = at_ms;
+    }
+
     /// Hides it when it is removed and no living worker has it.
     fn hide(&mut self) {
         let holds = |row: &Row| !row.is_dead && row.removed.is_none();
@@ -108,7 +118,11 @@ impl Series {
         }
         self.is_hidden = true;
         if self.shape.counts() {
-            self.past = self.sum(|row| row.removed.as_ref().unwrap_or(&row.cells));
+            // What the dead have counted is of the life that ends, whatever they said.
+            self.past = self.sum(|row| match &row.removed {
+                Some(removed) if !row.is_dead => removed,
+                _ => &row.cells,
+            });
             return;
         }
         for row in self.rows.values_mut().filter(|row| row.is_dead) {
@@ -133,6 +147,10 @@ impl Truth {
             Event::Said { series, action, at_ms } => {
                 let series = self.0.get_mut(&series).expect("a series that was counted");
                 series.say(turn, action, at_ms);
+            }
+            Event::Lowered { series, amounts, at_ms } => {
+                let series = self.0.get_mut(&series).expect("a series that was counted");
+                series.lower(turn, &amounts, at_ms);
             }
             Event::Ended { series } => {
                 let series = self.0.get_mut(&series).expect("a series that was counted");

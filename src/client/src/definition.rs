@@ -11,6 +11,7 @@ use crate::children::{Children, Values};
 use crate::error::LabelError;
 use crate::native::Buckets;
 use crate::registry::Registry;
+use crate::set::Number;
 
 /// What a program registered. It lives as long as the process, as registries do.
 #[derive(Debug)]
@@ -271,6 +272,20 @@ impl SeriesRef {
             drop(state);
             self.registry.drop_one(reason);
         }
+    }
+
+    /// Makes a number of the series what this process has counted of it.
+    pub(crate) fn set(&self, number: Number, value: f64) {
+        self.registry.first_use();
+        let mut state = self.registry.state.lock();
+        let series = self.cells.first().checked_sub(slot_header::WORDS);
+        let series = series.and_then(|cell| state.series_at(cell));
+        let set = match state.page().mapping().zip(series) {
+            Some((mapping, series)) => state.set(mapping, series, number, value),
+            None => Err(self.refused.unwrap_or(DropReason::Reentered)),
+        };
+        drop(state);
+        set.unwrap_or_else(|reason| self.registry.drop_one(reason));
     }
 
     /// Keeps an exemplar of what was counted: in a bucket of a histogram, or of the whole series.

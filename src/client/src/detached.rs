@@ -40,6 +40,8 @@ struct Moved {
     at: usize,
     how: How,
     moved: u64,
+    /// What is to be added beside: this process has set the value, and that much is left of it.
+    left: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -62,7 +64,7 @@ impl Pump {
         ended: &BTreeMap<u32, Ended>,
         from: &'static SlotMapping,
     ) -> Self {
-        let cell = |at, how| Moved { at, how, moved: 0 };
+        let cell = |at, how| Moved { at, how, moved: 0, left: 0 };
         let mut cells: Vec<Moved> = (0..DROP_REASONS)
             .map(|reason| cell(slot_header::DROPPED + reason, How::Whole))
             .collect();
@@ -82,8 +84,9 @@ impl Pump {
                     (CellKind::Free, _) => How::Word,
                 };
                 let at_word = slot_header::WORDS + series.cell + at;
-                let left = ended.map(|ended| ended.cells[at]).or(in_bucket).unwrap_or(0);
-                Moved { at: at_word, how, moved: left }
+                let moved = ended.map(|ended| ended.cells[at]).or(in_bucket).unwrap_or(0);
+                let left = ended.map_or(0, |ended| ended.left[at]);
+                Moved { at: at_word, how, moved, left }
             };
             // A value is set before it is stamped; a sum is marked odd before it may fall, and an
             // exemplar is whole before its turn.
@@ -102,16 +105,20 @@ impl Pump {
         let mut any = false;
         for cell in &mut self.cells {
             let now = self.from.word(cell.at).load(Relaxed);
-            if now == cell.moved {
+            let left = std::mem::take(&mut cell.left);
+            if now == cell.moved && left == 0 {
                 continue;
             }
             any = true;
             let into = to.word(cell.at);
             match cell.how {
                 How::Whole => {
-                    into.fetch_add(now.wrapping_sub(cell.moved), Relaxed);
+                    into.fetch_add(now.wrapping_sub(cell.moved).wrapping_add(left), Relaxed);
                 }
-                How::Float => add_float(into, f64::from_bits(now) - f64::from_bits(cell.moved)),
+                How::Float => {
+                    let [now, moved, left] = [now, cell.moved, left].map(f64::from_bits);
+                    add_float(into, left + (now - moved));
+                }
                 How::Stamp => stamp(into, now),
                 How::Word => into.store(now, Relaxed),
             }

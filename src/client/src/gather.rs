@@ -186,9 +186,8 @@ fn samples_of(state: &State, mapping: &SlotMapping, family: &Family, ordinal: u3
     let series = &state.contents.series()[ordinal as usize];
     let shape = state.contents.shape(series);
     let mut cells = state.cells_of(mapping, ordinal);
-    let ended = state.ended.get(&ordinal);
-    if let Some(ended) = ended {
-        shape.take_off(&mut cells, &ended.cells);
+    if let Some(ended) = state.ended.get(&ordinal) {
+        ended.take_off(shape, &mut cells);
     }
     let mut numbers = Vec::new();
     let native = native_of(state, mapping, family, ordinal, &cells);
@@ -201,8 +200,7 @@ fn samples_of(state: &State, mapping: &SlotMapping, family: &Family, ordinal: u3
         _ => values(&family.kind, 0, &cells, |_, float| float, &mut numbers),
     }
     if has_created(&family.kind) {
-        let created_ms = ended.map_or(series.created_ms, |ended| ended.at_ms);
-        numbers.push(Value::Float(created_ms as f64 / 1000.0));
+        numbers.push(Value::Float(series.created_ms as f64 / 1000.0));
     }
     let labels = labels_of(std::iter::empty(), family, series);
     let plain = vec![("", None)];

@@ -61,6 +61,7 @@ mod refresh;
 mod registry;
 #[cfg(feature = "serve")]
 mod serve;
+mod set;
 mod state;
 mod timer;
 

@@ -13,6 +13,8 @@ use tallyboard_proto::family::GaugeMode;
 use tallyboard_proto::layout::slot_header;
 use tallyboard_segment::process;
 
+pub use crate::set::Number;
+
 use crate::attach::AttachError;
 use crate::background::Task;
 use crate::collector::new_number;
@@ -102,8 +104,10 @@ impl Series {
         let Some((mapping, series)) = state.page().mapping().zip(series) else { return 0 };
         let mut cells = state.cells_of(mapping, series);
         if let Some(ended) = state.ended.get(&series) {
-            let shape = state.contents.shape(&state.contents.series()[series as usize]);
-            shape.take_off(&mut cells, &ended.cells);
+            ended.take_off(
+                state.contents.shape(&state.contents.series()[series as usize]),
+                &mut cells,
+            );
         }
         cells.get(cell).copied().unwrap_or(0)
     }
@@ -116,9 +120,12 @@ impl Series {
         }
     }
 
-    /// Begins the series anew, for all processes.
-    pub fn reset(&self) {
-        self.series.reset();
+    /// Makes a number of the series what this process has counted of it, whatever that was: upwards
+    /// the difference is added, downwards it is taken off, and the series begins anew. What others
+    /// have counted stays, and so do the other numbers. What the number cannot be is counted as
+    /// dropped.
+    pub fn set(&self, number: Number, value: f64) {
+        self.series.set(number, value);
     }
 
     /// Keeps an exemplar of what was counted before, in a bucket of a histogram or of a counter.

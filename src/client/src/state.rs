@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use tallyboard_proto::cell::{CellKind, Shape};
 use tallyboard_proto::control::{Attached, Rejoin};
 use tallyboard_proto::family::{BUCKET_PREFIX, EXEMPLAR_PREFIX, Family, Kind};
 use tallyboard_proto::layout::{DropReason, EXTENT_WORDS, Geometry, Layout, slot_header};
@@ -172,6 +173,7 @@ impl State {
         self.ended.retain(|_, ended| ended.is_removed);
         for ended in self.ended.values_mut() {
             ended.cells.fill(0);
+            ended.left.fill(0);
             ended.buckets.clear();
         }
     }
@@ -253,18 +255,33 @@ impl State {
         let (cells, buckets) = self.counted(mapping, series);
         let pairs = buckets.iter().flat_map(|(&bucket, &count)| [u64::from(bucket), count]);
         let all = cells.iter().copied().chain(pairs).collect();
-        let words = Record::Removal(Removal { series, action, at_ms, cells: all }).to_words();
+        self.say(mapping, Removal { series, action, at_ms, cells: all })?;
+        if let (Action::Hold, Some(ended)) = (action, self.ended.get_mut(&series)) {
+            (ended.is_removed, ended.at_ms) = (false, at_ms);
+        } else {
+            let is_removed = action == Action::Remove;
+            let left = vec![0; cells.len()].into();
+            self.ended.insert(series, Ended { at_ms, cells, left, buckets, is_removed });
+        }
+        Ok(())
+    }
+
+    /// Appends what this process says of a series, which begins anew where it is not removed.
+    pub(crate) fn say(
+        &mut self,
+        mapping: &SlotMapping,
+        removal: Removal,
+    ) -> Result<(), DropReason> {
+        let Removal { series, action, at_ms, .. } = removal;
+        let words = Record::Removal(removal).to_words();
         if words.len() > MAX_RECORD_WORDS {
             return Err(DropReason::Full);
         }
         let end = self.contents.end().cells;
         Self::write(&self.layout, mapping, self.committed, &words, end)?;
         self.committed += words.len();
-        if let (Action::Hold, Some(ended)) = (action, self.ended.get_mut(&series)) {
-            (ended.is_removed, ended.at_ms) = (false, at_ms);
-        } else {
-            let is_removed = action == Action::Remove;
-            self.ended.insert(series, Ended { at_ms, cells, buckets, is_removed });
+        if action != Action::Remove {
+            self.contents.renew(series, at_ms);
         }
         Ok(())
     }
@@ -367,12 +384,39 @@ impl State {
 pub(crate) struct Ended {
     /// When, in milliseconds of Unix time.
     pub(crate) at_ms: u64,
-    /// What was counted in it.
+    /// What its cells were then.
     pub(crate) cells: Box<[u64]>,
+    /// What of them is of the life that follows: nothing, unless this process has set a value.
+    pub(crate) left: Box<[u64]>,
     /// What was in the buckets of a native histogram, by series.
     pub(crate) buckets: BTreeMap<u32, u64>,
     /// Whether no other has begun.
     pub(crate) is_removed: bool,
+}
+
+impl Ended {
+    /// Nothing has ended yet of a series of so many cells.
+    pub(crate) fn none(cells: usize) -> Self {
+        let none: Box<[u64]> = vec![0; cells].into();
+        let (at_ms, buckets) = (0, BTreeMap::new());
+        Self { at_ms, cells: none.clone(), left: none, buckets, is_removed: false }
+    }
+
+    /// Makes the cells of a series that counts what they are without the life that has ended.
+    pub(crate) fn take_off(&self, shape: Shape, cells: &mut [u64]) {
+        for (at, cell) in cells.iter_mut().enumerate() {
+            let (then, left) = (self.cells[at], self.left[at]);
+            *cell = match shape.cell(at) {
+                CellKind::Whole => cell.saturating_sub(then).saturating_add(left),
+                CellKind::Float if (then, left) != (0, 0) => {
+                    let [now, then, left] = [*cell, then, left].map(f64::from_bits);
+                    // Nothing came since: what is left is that, bit for bit.
+                    (left + (now - then)).to_bits()
+                }
+                CellKind::Float | CellKind::Free => *cell,
+            };
+        }
+    }
 }
 
 /// Writes header and log into a slot that was taken, copies into it what was counted so far, and

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tallyboard::raw::Series;
+use tallyboard::raw::{self, Series};
 use tallyboard::{Counter, Gauge, Histogram, Summary};
 
 use crate::own::Own;
@@ -91,7 +91,7 @@ impl Value {
         }
     }
 
-    /// Sets a gauge. Anything else begins anew, for all processes, with this value.
+    /// Sets a gauge, or what this process has counted of anything else.
     #[pyo3(signature = (value, timestamp=None))]
     fn set(&self, py: Python<'_>, value: f64, timestamp: Option<f64>) {
         // prometheus_client says when, which is now; the registry's clock is the same in all
@@ -102,14 +102,14 @@ impl Value {
             (None, _) => {}
         }
         self.arrive(py);
-        match &self.part.number {
-            Number::Gauge(gauge) => gauge.set(value),
-            Number::Refused(uses) => uses.inc(),
-            _ => {
-                py.detach(|| self.part.series.reset());
-                self.add(value);
-            }
-        }
+        let number = match &self.part.number {
+            Number::Gauge(gauge) => return gauge.set(value),
+            Number::Refused(uses) => return uses.inc(),
+            Number::Counter(_) => raw::Number::Counter,
+            Number::Count(cell, _) => raw::Number::Count(*cell),
+            Number::Sum(cell) => raw::Number::Sum(*cell),
+        };
+        py.detach(|| self.part.series.set(number, value));
     }
 
     /// Sets a gauge as it was at a time, in seconds since 1970: of all processes the newest counts,

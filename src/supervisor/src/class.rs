@@ -25,6 +25,8 @@ pub struct Class {
     pub cells: usize,
     /// The series of the slot's own log, in order.
     pub own_series: Vec<Place>,
+    /// Which of them has which series of the catalog.
+    own_by_series: HashMap<u32, usize>,
     /// Runs of series that have a place in the catalog. A run belongs to one family.
     pub runs: Vec<Run>,
     /// The family of each run, by ordinal in the catalog.
@@ -59,6 +61,7 @@ impl Class {
             structure: Vec::new(),
             cells: 0,
             own_series: Vec::new(),
+            own_by_series: HashMap::new(),
             runs: Vec::new(),
             families: Vec::new(),
             gauges: Vec::new(),
@@ -157,7 +160,7 @@ impl Class {
             return Err(LogError::Cells { at, needed, limit });
         }
         if let Record::Series { family, values, .. } = record {
-            let from = self.cells;
+            let (own, from) = (self.own_series.len(), self.cells);
             self.own_series.push(Place { series: None, from, shape });
             let placed = self.family(catalog, family).map(|(_, placed)| placed);
             match placed.unwrap_or(Err(Unplaced::Conflict)) {
@@ -165,10 +168,8 @@ impl Class {
                     if let Ok(series) = catalog.place_series(arena, layout, family, &values) {
                         let to = catalog.contents().series()[series as usize].cell;
                         self.place(shape, family, series, to);
-                        self.own_series
-                            .last_mut()
-                            .into_iter()
-                            .for_each(|p| p.series = Some(series));
+                        self.own_series[own].series = Some(series);
+                        self.own_by_series.entry(series).or_insert(own);
                         return Ok(());
                     }
                 }
@@ -241,8 +242,7 @@ impl Class {
         if (series as usize) < self.prefix.series {
             return Some((place_in(catalog, series), false));
         }
-        let own = self.own_series.iter().find(|place| place.series == Some(series));
-        own.map(|place| (*place, true))
+        self.own_by_series.get(&series).map(|&own| (self.own_series[own], true))
     }
 }
 

@@ -2,13 +2,15 @@
 //!
 //! A series keeps its place in the catalog and its cells. What a reset or a removal changes is its
 //! life: from then on an exposition takes off what was counted by then. A reset does that at once
-//! for all processes. A removal says that one process holds the series no longer: when no living
-//! worker holds it, it is hidden, until somebody counts it again.
+//! for all processes. A process that lowers what it has counted has that alone taken off, and what
+//! others have counted stays. A removal says that one process holds the series no longer: when no
+//! living worker holds it, it is hidden, until somebody counts it again.
 //!
 //! All of it is decided when every row has been read after the logs that say so, and is committed
-//! with the archive's commit word before anything of it is exposed. What several workers have said
+//! with one commit of the archive before anything of it is exposed, however much is said. What several workers have said
 //! is applied in the order of time, and an offset never falls: what was taken off once stays so,
-//! whatever order they say.
+//! whatever order they say. The one exception is the fraction of a counter, which gets less than 1
+//! for what its whole cell loses.
 
 use std::collections::HashMap;
 
@@ -52,11 +54,32 @@ impl Counted {
             false => self.buckets.get(&part).unwrap_or(&[0]),
         }
     }
+
+    /// Counts what the worker takes back as of an earlier life, too.
+    fn add(&mut self, amounts: &Self, shape: Shape) {
+        for (at, (cell, &amount)) in self.cells.iter_mut().zip(&amounts.cells).enumerate() {
+            *cell = match shape.cell(at) {
+                CellKind::Float => (f64::from_bits(*cell) + f64::from_bits(amount)).to_bits(),
+                CellKind::Whole | CellKind::Free => cell.saturating_add(amount),
+            };
+        }
+        for (bucket, &[amount]) in &amounts.buckets {
+            let [cell] = self.buckets.entry(*bucket).or_default();
+            *cell = cell.saturating_add(amount);
+        }
+    }
 }
 
-/// What workers had counted of series when they removed them, by series and slot, since rows were
-/// read last: what they have counted later is of the next life.
-type Removed = HashMap<(u32, usize), Counted>;
+/// What is known while all that workers have said since rows were read last is applied.
+#[derive(Debug, Default)]
+struct Pass {
+    /// What workers had counted of series when they removed them, by series and slot: what they have
+    /// counted later is of the next life.
+    removed: HashMap<(u32, usize), Counted>,
+    /// The totals of series that were lowered. The rows stay as they are meanwhile, so one is added
+    /// up once, however often it is lowered.
+    totals: HashMap<u32, Vec<u64>>,
+}
 
 impl Core {
     /// Takes in what a log says beside what determines cells. `first` is the number of the slot's
@@ -131,8 +154,7 @@ impl Core {
     /// which hidden ones somebody counts again. The rows have just been read: all of them, or when
     /// nobody has said anything those of the selected families, and only these are looked at.
     pub(crate) fn apply_removals(&mut self, said: Vec<(usize, Said)>, selected: Option<&[bool]>) {
-        let mut removed = Removed::new();
-        said.into_iter().for_each(|(slot, said)| self.apply(slot, said, &mut removed));
+        let pass = self.apply_all(said);
         for ordinal in 0..self.catalog.contents().series().len() {
             let (series, life) = (ordinal as u32, self.archive.life(ordinal));
             let family = self.catalog.contents().series()[ordinal].family;
@@ -141,17 +163,25 @@ impl Core {
             }
             if life.is_hidden {
                 if self.is_held(series) || self.is_counted_again(series) {
-                    self.archive.set_life(ordinal, life.renewed(self.now_ms()));
+                    // It may have been lowered since it was counted again.
+                    let begun_ms = self.now_ms().max(life.created_ms);
+                    self.archive.set_life(ordinal, life.renewed(begun_ms));
                 }
             } else if !self.is_held(series) {
-                self.end_lives(series, |slot| removed.get(&(series, slot)));
+                self.end_lives(series, |slot| pass.removed.get(&(series, slot)));
                 self.archive.set_life(ordinal, Life { is_hidden: true, ..life });
             }
         }
         self.archive.commit(&self.arena, &self.layout, self.catalog.cells());
     }
 
-    fn apply(&mut self, slot: usize, said: Said, removed: &mut Removed) {
+    fn apply_all(&mut self, said: Vec<(usize, Said)>) -> Pass {
+        let mut pass = Pass::default();
+        said.into_iter().for_each(|(slot, said)| self.apply(slot, said, &mut pass));
+        pass
+    }
+
+    fn apply(&mut self, slot: usize, said: Said, pass: &mut Pass) {
         // Of what an earlier supervisor applied, who holds what must be known all the same.
         let Said { end, is_new, series, action, at_ms, counted } = said;
         let life = self.archive.life(series as usize);
@@ -159,7 +189,7 @@ impl Core {
             Action::Remove => {
                 self.slots[slot].last_words.insert(series, false);
                 if is_new {
-                    removed.insert((series, slot), counted);
+                    pass.removed.insert((series, slot), counted);
                 }
                 // Who removes a hidden series had begun it again, and that life ends as well.
                 let life = if life.is_hidden { life.renewed(at_ms) } else { life };
@@ -167,16 +197,26 @@ impl Core {
             }
             Action::Hold => {
                 self.slots[slot].last_words.insert(series, true);
-                removed.remove(&(series, slot));
+                pass.removed.remove(&(series, slot));
                 let is_hidden = life.is_hidden;
                 if is_hidden { life.renewed(at_ms) } else { Life { is_removed: false, ..life } }
             }
             Action::Reset => {
                 if is_new {
                     self.end_lives(series, |by| (by == slot).then_some(&counted));
-                    removed.retain(|(of, _), _| *of != series);
+                    pass.removed.retain(|(of, _), _| *of != series);
                 }
                 life.renewed(at_ms)
+            }
+            Action::Lower => {
+                if is_new {
+                    self.lower(slot, series, &counted, &mut pass.totals);
+                    let shape = self.catalog.shape(series);
+                    let before = pass.removed.get_mut(&(series, slot));
+                    before.into_iter().for_each(|before| before.add(&counted, shape));
+                }
+                // Who holds it is another question: a series that is removed stays so.
+                Life { created_ms: at_ms, is_renewed: true, ..life }
             }
         };
         if is_new {
@@ -208,9 +248,8 @@ impl Core {
 
     /// Whether a slot has anything in a bucket of a native histogram.
     fn has_in(&self, slot: usize, bucket: u32) -> bool {
-        let taken = &self.slots[slot];
-        let place = taken.class.as_ref().and_then(|class| class.find(&self.catalog, bucket));
-        place.is_some_and(|(place, _)| taken.row.get(place.from).is_some_and(|&cell| cell != 0))
+        let row = &self.slots[slot].row;
+        self.place_in(slot, bucket).is_some_and(|(place, _)| row[place.from] != 0)
     }
 
     /// What a series is counted in: itself, and the buckets that a native histogram has.
@@ -285,6 +324,39 @@ impl Core {
         }
     }
 
+    /// Takes off a series and its buckets what the worker of a slot takes back.
+    fn lower(
+        &mut self,
+        slot: usize,
+        series: u32,
+        amounts: &Counted,
+        totals: &mut HashMap<u32, Vec<u64>>,
+    ) {
+        for part in self.parts(series).collect::<Vec<u32>>() {
+            let cell = self.catalog.contents().series()[part as usize].cell;
+            let shape = self.catalog.shape(part);
+            let total = totals.entry(part).or_insert_with(|| self.total(part, |_| None));
+            // Of a slot that was folded with its last good row nothing else is known.
+            let own = match self.place_in(slot, part) {
+                Some((place, _)) => &self.slots[slot].row[place.from..][..shape.width()],
+                None => total,
+            };
+            let before = self.offset(cell, shape.width());
+            let lowered = shape.lowered(&before, amounts.of(series, part), own, total);
+            for at in (0..lowered.len()).filter(|&at| lowered[at] != before[at]) {
+                let cell = cell + at;
+                self.pages.floors.forget(&self.arena, &self.layout, cell..cell + 1);
+            }
+            self.archive.set_offset(cell, &lowered);
+        }
+    }
+
+    /// What is taken off `width` cells from `cell` on.
+    fn offset(&self, cell: usize, width: usize) -> Vec<u64> {
+        let offsets = self.archive.offsets();
+        (cell..cell + width).map(|cell| offsets.get(cell).copied().unwrap_or(0)).collect()
+    }
+
     /// Ends a life of a series, of which `total` was counted in it: that is taken off from now on.
     /// A series that has a value instead of a count loses it.
     fn end_life(&mut self, series: u32, total: &[u64]) {
@@ -294,9 +366,7 @@ impl Core {
         if shape.counts() {
             let cells = cell..cell + shape.width();
             self.pages.floors.forget(&self.arena, &self.layout, cells);
-            let offsets = self.archive.offsets();
-            let before = |at: usize| offsets.get(cell + at).copied().unwrap_or(0);
-            let least: Vec<u64> = (0..total.len()).map(before).collect();
+            let least = self.offset(cell, total.len());
             self.archive.set_offset(cell, &not_below(shape, &least, total));
             return;
         }
@@ -310,13 +380,17 @@ impl Core {
 
     /// The slots that count for themselves and have cells for a series.
     pub(crate) fn places(&self, series: u32) -> impl Iterator<Item = (usize, Place, bool)> + '_ {
-        let counts = |slot: &usize| !self.is_folded(*slot);
-        self.taken().filter(counts).filter_map(move |slot| {
-            let taken = &self.slots[slot];
-            let class = taken.class.as_deref().filter(|class| taken.row.len() == class.cells)?;
-            let (place, is_own) = class.find(&self.catalog, series)?;
+        self.taken().filter_map(move |slot| {
+            let (place, is_own) = self.place_in(slot, series)?;
             Some((slot, place, is_own))
         })
+    }
+
+    /// Where a slot that counts for itself has a series, and whether it began it itself.
+    fn place_in(&self, slot: usize, series: u32) -> Option<(Place, bool)> {
+        let taken = &self.slots[slot];
+        let class = taken.class.as_deref().filter(|class| taken.row.len() == class.cells)?;
+        if self.is_folded(slot) { None } else { class.find(&self.catalog, series) }
     }
 }
 
@@ -361,4 +435,48 @@ fn as_far_as(shape: Shape, row: &[u64], said: &[u64]) -> Vec<u64> {
         CellKind::Free => row,
     };
     row.iter().zip(said).enumerate().map(least).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use tallyboard_proto::family::Family;
+    use tallyboard_proto::layout::slot_header;
+    use tallyboard_proto::log::{Record, Removal};
+    use tallyboard_proto::word::Words;
+
+    use super::*;
+    use crate::rows::tests::Writers;
+
+    #[test]
+    fn what_is_said_often_of_one_series_is_added_up_once_and_committed_once() {
+        const TIMES: u64 = 200;
+        let mut writers = Writers::new(3, 2048);
+        let family = Family::new(Kind::Counter, "c", "", "", &[]).unwrap();
+        for slot in 0..3 {
+            writers.append(slot, &Record::Family(family.clone()));
+            let (created_ms, values) = (0, [].into());
+            writers.append(slot, &Record::Series { family: 0, created_ms, values });
+            let cell = writers.core.layout.slot(slot) + slot_header::WORDS;
+            writers.core.arena.store(cell, 1000, Relaxed);
+        }
+        writers.core.read_rows(None);
+        for at_ms in 0..TIMES {
+            for slot in 0..2 {
+                let (series, action, cells) = (0, Action::Lower, [1, 0].into());
+                writers.append(slot, &Record::Removal(Removal { series, action, at_ms, cells }));
+            }
+        }
+        let core = &mut writers.core;
+        core.read_logs();
+        let said = core.take_said();
+        assert_eq!(said.len(), 2 * TIMES as usize);
+        let epoch = core.archive.epoch();
+        let pass = core.apply_all(said);
+        assert_eq!(pass.totals.len(), 1, "one series was added up");
+        core.apply_removals(Vec::new(), None);
+        assert_eq!(core.archive.epoch(), epoch + 1);
+        assert_eq!(core.archive.offsets(), [2 * TIMES, 0]);
+    }
 }

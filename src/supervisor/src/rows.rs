@@ -267,7 +267,7 @@ fn float_fell(was: u64, now: u64) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use tallyboard_proto::control::Hello;
     use tallyboard_proto::family::{Family, Kind};
     use tallyboard_proto::layout::{FINGERPRINT, Geometry, LAYOUT_VERSION, Layout};
@@ -276,41 +276,61 @@ mod tests {
     use super::*;
     use crate::core::{Caller, Origin, Rules, format};
 
+    /// A core, and workers that write nothing but logs.
+    pub(crate) struct Writers {
+        pub(crate) core: Core,
+        /// How long the log of each is.
+        committed: Vec<usize>,
+    }
+
+    impl Writers {
+        pub(crate) fn new(slots: usize, log_words: usize) -> Self {
+            let geometry =
+                Geometry { slots, cells: 256, log_words, ring_rows: 1, row_cells: 2, unit: 1 };
+            let layout = Layout::new(geometry);
+            let arena = tallyboard_segment::private::arena(layout.arena_words()).unwrap();
+            let origin = Origin { arena_id: 5, ..Origin::default() };
+            format(&arena, &layout, &origin).unwrap();
+            let mut core = Core::new(arena, layout, origin, Rules::new(vec![0], 1000));
+            for slot in 0..slots {
+                let hello = Hello {
+                    layout: LAYOUT_VERSION,
+                    fingerprint: FINGERPRINT,
+                    image: 1,
+                    attach_id: 1,
+                    rejoin: None,
+                };
+                let caller = Caller { pid: slot as u32 + 1, ..Caller::default() };
+                core.attach(&caller, &hello, 0, |_, _| Ok(())).unwrap();
+                core.confirm(slot, 1);
+                let header = SlotHeader { generation: 1, arena_id: 5, prefix: 0 };
+                header.write(&core.arena, layout.slot(slot));
+            }
+            Self { core, committed: vec![0; slots] }
+        }
+
+        pub(crate) fn append(&mut self, slot: usize, record: &Record) {
+            let (area, words) = (self.core.layout.slot_log(slot), record.to_words());
+            let committed = log::append(&self.core.arena, area, self.committed[slot], &words);
+            self.committed[slot] = committed.unwrap();
+        }
+    }
+
     #[test]
     fn a_log_that_grows_leaves_no_classes_behind() {
-        let geometry =
-            Geometry { slots: 1, cells: 256, log_words: 512, ring_rows: 1, row_cells: 2, unit: 1 };
-        let layout = Layout::new(geometry);
-        let arena = tallyboard_segment::private::arena(layout.arena_words()).unwrap();
-        let origin = Origin { arena_id: 5, ..Origin::default() };
-        format(&arena, &layout, &origin).unwrap();
-        let rules = Rules::new(vec![0], 1000);
-        let mut core = Core::new(arena, layout, origin, rules);
-        let hello = Hello {
-            layout: LAYOUT_VERSION,
-            fingerprint: FINGERPRINT,
-            image: 1,
-            attach_id: 1,
-            rejoin: None,
-        };
-        core.attach(&Caller::default(), &hello, 0, |_, _| Ok(())).unwrap();
-        core.confirm(0, 1);
-        let header = SlotHeader { generation: 1, arena_id: 5, prefix: 0 };
-        header.write(&core.arena, layout.slot(0));
+        let mut writers = Writers::new(1, 512);
         let family = Family::new(Kind::Counter, "c", "", "", &["l"]).unwrap();
         let series = |l: usize| {
             let values = [l.to_string().into()].into();
             Record::Series { family: 0, created_ms: 0, values }
         };
         let records = [Record::Family(family)].into_iter().chain((0..60).map(series));
-        let mut committed = 0;
         for record in records {
-            let words = record.to_words();
-            committed = log::append(&core.arena, layout.slot_log(0), committed, &words).unwrap();
-            core.read_rows(None);
-            assert_eq!(core.classes.count(), 1);
+            writers.append(0, &record);
+            writers.core.read_rows(None);
+            assert_eq!(writers.core.classes.count(), 1);
         }
-        assert_eq!(core.series(), 60);
+        assert_eq!(writers.core.series(), 60);
     }
 
     fn check(shape: Shape, before: &[u64], row: &[u64]) -> Result<(), Quarantine> {

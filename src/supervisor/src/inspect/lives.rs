@@ -1,5 +1,6 @@
 //! What removals and resets have left in a bank: offsets, lives, and how far they were applied.
 
+use tallyboard_proto::cell::Shape;
 use tallyboard_proto::layout::bank;
 use tallyboard_proto::life::Life;
 use tallyboard_proto::slot::{SlotWord, State};
@@ -28,6 +29,11 @@ impl Bank<'_> {
         for (at, word) in self.words.set(start..start + length) {
             let cell = at - start;
             let wrong = match owner(&self.catalog.contents, cell) {
+                // The fraction of a counter may have got what its whole cell has lost.
+                Some((first, shape)) if shape == Shape::Counter && cell != first => {
+                    let is_number = f64::from_bits(word).is_finite();
+                    (!is_number).then(|| ("a number".to_owned(), hex(word)))
+                }
                 Some((first, shape)) if shape.counts() => {
                     let odd = odd_of(&self.words, start + first, shape);
                     // A bank that is being written may have a sum and not yet its mark.

@@ -208,6 +208,14 @@ impl Board {
         self.append(worker, Record::Removal(Removal { series, action, at_ms, cells }));
     }
 
+    /// The worker takes back a part of what it has counted of the series whose first cell is `cell`.
+    pub(crate) fn lower(&self, worker: &mut Worker, cell: usize, amounts: &[u64], at_ms: u64) {
+        let series = worker.contents.series().iter().position(|series| series.cell == cell);
+        let series = series.expect("a series that the worker has") as u32;
+        let (action, cells) = (Action::Lower, amounts.into());
+        self.append(worker, Record::Removal(Removal { series, action, at_ms, cells }));
+    }
+
     /// The life of a series of the catalog, as it is committed.
     pub(crate) fn life(&self, series: usize) -> Life {
         Archive::recover(self.core.arena(), &self.layout).expect("a sound bank").life(series)

@@ -6,6 +6,7 @@ mod definitions;
 mod hostile;
 mod kinds;
 mod labels;
+mod lowered;
 mod model;
 mod page;
 mod refusals;

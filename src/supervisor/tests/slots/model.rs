@@ -46,6 +46,8 @@ struct Held {
     is_unheard: bool,
     /// Counted since it said that it does not, while no supervisor has looked.
     late: f64,
+    /// What it may take back: counted in its whole cell since the series began anew for it.
+    own: u64,
 }
 
 impl Model {
@@ -55,6 +57,7 @@ impl Model {
         if self.is_removed && !self.of.iter().any(holds) {
             self.value = self.of.iter().map(|held| held.late).sum();
             (self.is_hidden, self.is_removed) = (self.value == 0.0, self.value == 0.0);
+            self.of.iter_mut().filter(|held| held.late == 0.0).for_each(|held| held.own = 0);
         } else if self.is_hidden && self.of.iter().any(holds) {
             (self.is_hidden, self.is_removed) = (false, false);
         }
@@ -76,6 +79,7 @@ impl Model {
         self.value += amount;
         let held = &mut self.of[by];
         held.has_counted = true;
+        held.own += amount as u64;
         if held.said == Some(false) && held.is_unheard {
             held.late += amount;
         }
@@ -84,11 +88,21 @@ impl Model {
         }
     }
 
+    fn lower(&mut self, by: usize, amount: u64) {
+        let held = &mut self.of[by];
+        held.own -= amount;
+        self.value -= amount as f64;
+        if held.said == Some(false) && held.is_unheard {
+            held.late -= amount as f64;
+        }
+    }
+
     fn say(&mut self, by: usize, action: Action) {
         match action {
+            Action::Lower => unreachable!("of that it is told how much"),
             Action::Remove => {
-                let held = self.of[by];
-                self.of[by] = Held { said: Some(false), is_unheard: true, late: 0.0, ..held };
+                let held = Held { said: Some(false), is_unheard: true, ..self.of[by] };
+                self.of[by] = Held { late: 0.0, own: 0, ..held };
                 (self.is_removed, self.is_hidden) = (true, false);
             }
             Action::Hold => {
@@ -98,7 +112,7 @@ impl Model {
             }
             Action::Reset => {
                 self.value = 0.0;
-                self.of.iter_mut().for_each(|held| held.late = 0.0);
+                self.of.iter_mut().for_each(|held| (held.late, held.own) = (0.0, 0));
                 (self.is_removed, self.is_hidden) = (false, false);
             }
         }
@@ -117,7 +131,7 @@ fn sequence(of: &Counted, seed: u64) {
     let mut steps = Vec::new();
     for step in 0..24 {
         let by = random.below(4) as usize;
-        let choice = random.below(12);
+        let choice = random.below(14);
         let cell = board.series(&mut workers[by], &of.family, "x");
         // The first of all begins it in its log; so does each that has no prefix with it.
         let is_own = workers[by].log_words != 0 && cell == 0 && workers[by].began("c", "x");
@@ -149,13 +163,21 @@ fn sequence(of: &Counted, seed: u64) {
                 model.die(by);
                 steps.push(format!("{by} dies, {choice}"));
             }
-            _ => {
+            11 => {
                 board = board.restart();
                 steps.push("restart".to_owned());
             }
+            // Of a value that is set to a lower one there is something left.
+            _ if of.buckets.is_empty() && model.of[by].own > 1 => {
+                let amount = 1 + random.below(model.of[by].own - 1);
+                board.lower(&mut workers[by], cell, &[amount, 0], 100 + step);
+                model.lower(by, amount);
+                steps.push(format!("{by} takes back {amount}"));
+            }
+            _ => {}
         }
         // What others count between a reset and the next look is not told apart.
-        if choice < 7 && random.below(2) == 0 {
+        if !(7..12).contains(&choice) && random.below(2) == 0 {
             continue;
         }
         model.settle();

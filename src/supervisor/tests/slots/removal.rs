@@ -282,8 +282,8 @@ fn hostile_removals_quarantine_or_take_off_no_more_than_there_is() {
     let removal = |series, action, at_ms, cells: &[u64]| {
         Record::Removal(Removal { series, action, at_ms, cells: cells.into() }).to_words()
     };
-    let mut action_3 = removal(0, Action::Remove, 1, &[0, 0]);
-    action_3[1] = 3;
+    let mut action_4 = removal(0, Action::Remove, 1, &[0, 0]);
+    action_4[1] = 4;
     // Words, and whether the slot is quarantined.
     let rows = [
         (removal(9, Action::Reset, 1, &[0, 0]), true),
@@ -291,7 +291,7 @@ fn hostile_removals_quarantine_or_take_off_no_more_than_there_is() {
         (removal(0, Action::Reset, 1, &[0]), true),
         (removal(0, Action::Reset, 1, &[]), true),
         (removal(0, Action::Hold, 1, &[0; 3]), true),
-        (action_3, true),
+        (action_4, true),
         (removal(0, Action::Reset, 1, &[u64::MAX, float(1e300)]), false),
         (removal(0, Action::Reset, u64::MAX, &[100, 0]), false),
         (removal(0, Action::Reset, 1, &[100, float(-1e300)]), false),

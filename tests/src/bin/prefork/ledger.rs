@@ -19,11 +19,13 @@ pub(crate) enum What {
     Observation = 2,
     /// The native histogram that all workers observe into.
     Size = 3,
+    /// The numbers that the worker sets.
+    Setting = 4,
 }
 
 const WORDS_PER_WORKER: usize = 16;
-const ATTACHED: usize = 8;
-const HUNTED: usize = 9;
+const ATTACHED: usize = 14;
+const HUNTED: usize = 15;
 const SCRAPES: usize = 0;
 const FAILURES: usize = 1;
 const DECREASES: usize = 2;
@@ -49,11 +51,16 @@ impl Ledger {
 
     /// Counts once: says so before, does it, says so after.
     pub(crate) fn count(&self, worker: usize, what: What, operation: impl FnOnce()) {
+        self.number(worker, what, |_| operation());
+    }
+
+    /// The same for what depends on how often it was done with this time.
+    pub(crate) fn number(&self, worker: usize, what: What, operation: impl FnOnce(u64)) {
         let (intent, acknowledgement) = (2 * what as usize, 2 * what as usize + 1);
         let number = self.words.load(Self::at(worker, intent), Relaxed) + 1;
         // Release and Acquire keep the three in order for whoever looks after a SIGKILL.
         self.words.store(Self::at(worker, intent), number, Release);
-        operation();
+        operation(number);
         self.words.store(Self::at(worker, acknowledgement), number, Release);
     }
 

@@ -17,6 +17,7 @@ mod late;
 mod ledger;
 mod preload;
 mod replaced;
+mod settings;
 mod silence;
 mod stage;
 mod torture;

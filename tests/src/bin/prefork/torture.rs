@@ -17,6 +17,7 @@ use tallyboard_tests::page::Page;
 use crate::board::{Board, fork, scrape, scrape_when_taken};
 use crate::flag;
 use crate::ledger::{Ledger, What};
+use crate::settings::{self, Settings};
 
 /// What is observed each time: a power of two, so that sums of it are exact.
 const OBSERVATION: f64 = 0.5;
@@ -46,6 +47,7 @@ struct Torture {
     shared: Counter,
     seconds: Histogram,
     sizes: NativeHistogram,
+    settings: Settings,
     random: u64,
     born: usize,
     /// Pid and number of each living worker.
@@ -107,6 +109,7 @@ impl Torture {
             shared: Counter::new("torture_shared_total", "Counted by all.").map_err(text)?,
             seconds: Histogram::new("torture_seconds", "Observed by all.").map_err(text)?,
             sizes: sizes.max_buckets(16).register().map_err(text)?,
+            settings: Settings::new().map_err(text)?,
             random: seed,
             born: 0,
             living: Vec::new(),
@@ -135,8 +138,10 @@ impl Torture {
             return 3;
         }
         let Ok(own) = self.own.with(&[(number % LABELS).to_string()]) else { return 4 };
+        let Ok(settings) = self.settings.of(number) else { return 5 };
         self.ledger.set_attached(number);
         loop {
+            settings.set_all(&self.ledger, number);
             for round in 0..BURST {
                 self.ledger.count(number, What::Own, || own.inc());
                 self.ledger.count(number, What::Shared, || self.shared.inc());
@@ -242,11 +247,12 @@ impl Torture {
         let sizes = page.value("torture_sizes_count", &[]).unwrap_or(0.0);
         let (acknowledged, intended) = self.ledger.sums(self.born, What::Size);
         within("the native histogram's count", sizes, acknowledged, intended)?;
+        let settings = settings::judge(page, &self.ledger, self.born)?;
         let [scrapes, failures, decreases] = self.ledger.scrapes();
         let own = |name| page.sum(name);
         Ok(json!({
             "born": self.born, "kills": kills, "own": own_sum, "shared": shared,
-            "observations": count, "sizes": sizes, "scrapes": scrapes, "failures": failures,
+            "observations": count, "sizes": sizes, "settings": settings, "scrapes": scrapes, "failures": failures,
             "decreases": decreases,
             "reclaims": own("tallyboard_reclaims_total"),
             "quarantines": own("tallyboard_quarantines_total"),

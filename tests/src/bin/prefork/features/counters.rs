@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use tallyboard::raw::{Number, Series};
 use tallyboard::{Counter, RegisterError};
 
 use super::Moment::{Again, First, Last, Second};
@@ -89,6 +90,41 @@ pub(crate) const ROWS: &[Row] = &[
             (Again, &["_total 15 @1"]),
             (Last, &["_total 1 @5"]),
         ],
+    },
+    // A part of one process, up and down, while the other counts; the dead keep theirs.
+    Row {
+        name: "set",
+        act: |turn| {
+            let counter = counter("set")?;
+            let values: &[f64] = match turn {
+                First => &[0.0, 10.0, 20.0],
+                Second => &[0.0, 7.25, 7.25],
+                Again => &[30.0, 4.5],
+                _ => &[2.0, 0.5],
+            };
+            values.iter().for_each(|&value| Series::of(&counter).set(Number::Counter, value));
+            Ok(())
+        },
+        shown: &[
+            (First, &["_total 20 @1"]),
+            (Second, &["_total 27.25 @1"]),
+            (Again, &["_total 11.75 @3"]),
+            (Last, &["_total 12.25 @5"]),
+        ],
+    },
+    Row {
+        name: "set_to_nothing",
+        act: |turn| {
+            let counter = counter("set_to_nothing")?;
+            match turn {
+                First => counter.inc_by(5),
+                // It has counted nothing.
+                Second | Again => Series::of(&counter).set(Number::Counter, 0.0),
+                _ => counter.inc(),
+            }
+            Ok(())
+        },
+        shown: &[(First, &["_total 5 @1"]), (Again, &["_total 0 @3"]), (Last, &["_total 1 @3"])],
     },
     Row {
         name: "traced",

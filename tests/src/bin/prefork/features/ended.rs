@@ -1,5 +1,6 @@
 //! Series that are removed, and what becomes of them when somebody counts them again.
 
+use tallyboard::raw::{Number, Series};
 use tallyboard::{
     Counter, Family, Gauge, GaugeMode, Histogram, LabelError, NativeHistogram, Summary,
 };
@@ -54,6 +55,27 @@ pub(crate) const ROWS: &[Row] = &[
         name: "removed_each_time",
         act: |turn| removed("removed_each_time", turn, &[First, Second, Again, Last]),
         shown: &[],
+    },
+    // Set through a handle that is older than the removal.
+    Row {
+        name: "removed_and_set",
+        act: |turn| {
+            let family = counters("removed_and_set")?;
+            let counter = family.with(&["a"])?;
+            counter.inc_by(turn as u64);
+            if turn == Again {
+                family.remove(&["a"])?;
+                [8.0, 2.5].iter().for_each(|&to| Series::of(&counter).set(Number::Counter, to));
+            }
+            Ok(())
+        },
+        shown: &[
+            (First, &["_total{of='a'} 1 @1"]),
+            (Second, &["_total{of='a'} 3 @1"]),
+            (Again, &["_total{of='a'} 8.5 @3"]),
+            (Killed, &[]),
+            (Last, &["_total{of='a'} 5 @5"]),
+        ],
     },
     Row {
         name: "cleared",

@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::task::{Context, Waker};
 
+use tallyboard::raw::{Number, Series};
 use tallyboard::{Histogram, RegisterError, Summary, Timed};
 
 use super::Moment::{Again, First, Last, Second};
@@ -17,6 +18,46 @@ pub(crate) const ROWS: &[Row] = &[
             (Second, &["_count 2 @1", "_sum 4"]),
             (Again, &["_count 3 @1", "_sum 7.5"]),
             (Last, &["_count 4 @1", "_sum 13"]),
+        ],
+    },
+    Row {
+        name: "sum_set",
+        act: |turn| {
+            let summary = summary("sum_set")?;
+            summary.observe(1.5);
+            let values: &[f64] = match turn {
+                First => &[100.0],
+                Second => &[200.0, 50.25],
+                Again => &[0.5],
+                _ => &[1.5],
+            };
+            values.iter().for_each(|&value| Series::of(&summary).set(Number::Sum(1), value));
+            Ok(())
+        },
+        shown: &[
+            (First, &["_count 1 @1", "_sum 100"]),
+            (Second, &["_count 2 @2", "_sum 150.25"]),
+            (Again, &["_count 3 @3", "_sum 50.75"]),
+            (Last, &["_count 4 @3", "_sum 52.25"]),
+        ],
+    },
+    Row {
+        name: "bucket_set",
+        act: |turn| {
+            let histogram = Histogram::builder(&family("bucket_set"), "Observed.");
+            let histogram = histogram.buckets(&[1.0]).reuse().register()?;
+            (0..turn as u8).for_each(|_| histogram.observe(0.5));
+            if turn == Again {
+                Series::of(&histogram).set(Number::Count(0), 1.0);
+                Series::of(&histogram).set(Number::Count(1), 2.0);
+            }
+            Ok(())
+        },
+        shown: &[
+            (First, &["_bucket{le='1.0'} 1", "_bucket{le='+Inf'} 1", "_count 1 @1", "_sum 0.5"]),
+            (Second, &["_bucket{le='1.0'} 3", "_bucket{le='+Inf'} 3", "_count 3 @1", "_sum 1.5"]),
+            (Again, &["_bucket{le='1.0'} 3", "_bucket{le='+Inf'} 5", "_count 5 @3", "_sum 3"]),
+            (Last, &["_bucket{le='1.0'} 8", "_bucket{le='+Inf'} 10", "_count 10 @3", "_sum 5.5"]),
         ],
     },
     Row {
