@@ -7,6 +7,7 @@
 //! | [`directory`] | directories that do not outlive their test |
 //! | [`http`] | a GET request and its answer |
 //! | [`linter`] | documents that a linter judges as the real one does |
+//! | [`named`] | an arena with a name, whose supervisor is killed and started again |
 //! | [`page`] | the samples of a page in the Prometheus text format |
 //! | [`prometheus`] | a real Prometheus, and what it knows |
 //! | [`receivers`] | programs that are sent something, certificates, and servers that behave badly |
@@ -24,6 +25,7 @@ pub mod child;
 pub mod directory;
 pub mod http;
 pub mod linter;
+pub mod named;
 pub mod page;
 pub mod prometheus;
 pub mod receivers;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use nix::libc::{SIGINT, SIGTERM};
+use nix::libc::{SIGINT, SIGQUIT, SIGTERM};
 use nix::unistd::{AccessFlags, access};
 use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::{Happening, Keeper};
@@ -18,7 +18,7 @@ use crate::export::Service;
 use crate::flags::{DEFAULT_NAME, ServeFlags};
 use crate::swept;
 
-/// Serves until SIGTERM or SIGINT, or until standard input ends where that was asked for.
+/// Serves until SIGTERM, SIGINT or SIGQUIT, or until standard input ends where that was asked for.
 ///
 /// # Errors
 /// When the arena, the control socket or a metrics address cannot be had.
@@ -44,7 +44,7 @@ pub fn run(flags: &ServeFlags) -> Result<ExitCode> {
     let followed = if flags.until_eof { &followed[..] } else { &[] };
     loop {
         match keeper.wait_for(followed).context("the keeper cannot wait for what happens")? {
-            Happening::Signal(signal @ (SIGTERM | SIGINT)) => info!(signal, "stopping"),
+            Happening::Signal(signal @ (SIGTERM | SIGINT | SIGQUIT)) => info!(signal, "stopping"),
             Happening::Readable(_) if ended(input.lock()) => {
                 info!("standard input ended, stopping")
             }

@@ -16,6 +16,7 @@
 //! |---|---|
 //! | [`mapping`] | the arena as the supervisor maps it, and a slot as its worker does |
 //! | [`posix`], [`memfd`], [`private`] | the three backings |
+//! | [`names`] | names in directories: given without replacing, removed when they are ours |
 //! | [`fork`] | the page that a fork wipes, the lock on it, and fork itself |
 //! | [`pidfd`] | processes by descriptor, and who is at the other end of a socket |
 //! | [`pass`] | the control socket: addresses, packets, descriptors |
@@ -27,6 +28,7 @@ compile_error!("Tallyboard runs on Linux");
 pub mod fork;
 pub mod mapping;
 pub mod memfd;
+pub mod names;
 pub mod pass;
 pub mod pidfd;
 #[cfg(feature = "posix")]

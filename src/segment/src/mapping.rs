@@ -59,6 +59,15 @@ impl Arena {
         Ok(fstat(object)?.st_blocks as u64 * 512)
     }
 
+    /// Whether the object is as long as the arena. One that somebody has cut off must not be touched:
+    /// the kernel ends who does.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let Some(object) = &self.object else { return true };
+        let expected = (self.words * WORD) as u64;
+        fstat(object).is_ok_and(|found| u64::try_from(found.st_size).unwrap_or(0) >= expected)
+    }
+
     /// The object's descriptor, to pass to a worker; none for private memory.
     #[must_use]
     pub fn object(&self) -> Option<BorrowedFd<'_>> {
@@ -274,6 +283,13 @@ pub(crate) fn map_with(
         return Err(io::Error::last_os_error());
     }
     NonNull::new(address.cast()).ok_or_else(|| io::Error::other("mmap gave a null pointer"))
+}
+
+/// Maps an object read-write.
+pub(crate) fn map_shared(object: &impl AsRawFd, words: usize) -> io::Result<NonNull<u64>> {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_SHARED | libc::MAP_NORESERVE;
+    map_with(words, protection, flags, object.as_raw_fd(), 0)
 }
 
 /// Gives advice whose refusal loses nothing but the advice.

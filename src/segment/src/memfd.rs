@@ -2,42 +2,46 @@
 //! and that nobody can truncate.
 
 use std::io;
-use std::os::fd::AsRawFd;
-use std::ptr::NonNull;
+use std::os::fd::OwnedFd;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;
 
-use crate::mapping::{Arena, map_with};
+use crate::mapping::{Arena, map_shared};
 
 /// Creates an arena of `words` words, sealed against shrinking, growing and unsealing.
 ///
 /// # Errors
 /// What `memfd_create`, `ftruncate`, `fcntl` or `mmap` says.
 pub fn create(words: usize) -> io::Result<Arena> {
-    let object = memfd_create("tallyboard", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+    let object = anonymous("tallyboard", MFdFlags::MFD_ALLOW_SEALING)?;
     ftruncate(&object, (words * size_of::<u64>()) as i64)?;
     let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
     fcntl(&object, FcntlArg::F_ADD_SEALS(seals))?;
-    let base = map(&object, words)?;
+    let base = map_shared(&object, words)?;
     Ok(Arena::new(base, words, Some(object)))
 }
 
-/// Maps an object read-write.
-pub(crate) fn map(object: &impl AsRawFd, words: usize) -> io::Result<NonNull<u64>> {
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
-    let flags = libc::MAP_SHARED | libc::MAP_NORESERVE;
-    map_with(words, protection, flags, object.as_raw_fd(), 0)
+/// An object that nobody executes: where the host says `vm.memfd_noexec=2` there are no others.
+fn anonymous(name: &str, flags: MFdFlags) -> io::Result<OwnedFd> {
+    let flags = flags | MFdFlags::MFD_CLOEXEC;
+    let sealed = MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
+    match memfd_create(name, flags | sealed) {
+        // Before Linux 6.3 nobody can say so.
+        Err(Errno::EINVAL) => Ok(memfd_create(name, flags)?),
+        created => Ok(created?),
+    }
 }
 
 /// Puts `bytes` into an anonymous object that is passed once and then forgotten.
 ///
 /// # Errors
 /// What `memfd_create` or `write` says.
-pub fn of_bytes(bytes: &[u8]) -> io::Result<std::os::fd::OwnedFd> {
+pub fn of_bytes(bytes: &[u8]) -> io::Result<OwnedFd> {
     use std::io::Write;
-    let object = memfd_create("tallyboard-body", MFdFlags::MFD_CLOEXEC)?;
+    let object = anonymous("tallyboard-body", MFdFlags::empty())?;
     let mut file = std::fs::File::from(object);
     file.write_all(bytes)?;
     Ok(file.into())

@@ -1,32 +1,41 @@
 //! The backing `posix`: a named object that survives its supervisor.
+//!
+//! An object is made under a passing name, which nobody looks for, and gets its own name when it is
+//! locked and whole: whoever finds a name finds an arena, whatever its creator died at. What creators
+//! that were killed leave behind has a passing name and no lock, and is pruned by the next who starts. A lock
+//! is worth something when the name still leads to what was locked; else it is begun again.
+
+mod left;
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
-use nix::sys::mman::{shm_open, shm_unlink};
+use nix::sys::mman::shm_open;
 use nix::sys::stat::Mode;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::geteuid;
 use shared_memory::{ShmemConf, ShmemError};
-use tallyboard_proto::layout::header;
 use thiserror::Error;
 
-use crate::mapping::{Arena, pread};
-use crate::memfd;
+use crate::mapping::Arena;
+use crate::names::{self, Identity, Removal};
+use crate::process::random_u64;
+
+pub use left::{Left, ReopenError, Taken};
 
 /// Where named objects are.
 pub const MOUNT: &str = "/dev/shm";
 
-/// The name of an arena's object: `tallyboard-UID-NAME`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The name of an object: `tallyboard-UID-NAME` of the arena `NAME`, or a passing one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ObjectName(String);
 
 impl ObjectName {
@@ -34,6 +43,36 @@ impl ObjectName {
     #[must_use]
     pub fn of_arena(uid: u32, name: &str) -> Self {
         Self(format!("tallyboard-{uid}-{name}"))
+    }
+
+    /// A name that nobody has and nobody looks for.
+    fn passing(uid: u32) -> io::Result<Self> {
+        Ok(Self(format!("{}{:016x}", passing_prefix(uid), random_u64()?)))
+    }
+
+    /// The names of the objects that user `uid` has now, in order.
+    #[must_use]
+    pub fn of_user(uid: u32) -> Vec<Self> {
+        let Ok(entries) = fs::read_dir(MOUNT) else { return Vec::new() };
+        let is_ours = |entry: &fs::DirEntry| entry.metadata().is_ok_and(|found| found.uid() == uid);
+        let names = entries.filter_map(Result::ok).filter(is_ours);
+        let names = names.filter_map(|entry| Some(Self(entry.file_name().to_str()?.to_owned())));
+        let mut names: Vec<Self> =
+            names.filter(|name| name.is_passing(uid) || name.arena(uid).is_some()).collect();
+        names.sort();
+        names
+    }
+
+    /// The arena of user `uid` that it is the name of.
+    #[must_use]
+    pub fn arena(&self, uid: u32) -> Option<&str> {
+        self.0.strip_prefix("tallyboard-")?.strip_prefix(&uid.to_string())?.strip_prefix('-')
+    }
+
+    /// Whether it is one that an object of user `uid` has only until it gets its own.
+    #[must_use]
+    pub fn is_passing(&self, uid: u32) -> bool {
+        self.0.starts_with(&passing_prefix(uid))
     }
 
     /// Its path, where the system shows one.
@@ -47,6 +86,11 @@ impl ObjectName {
     }
 }
 
+/// What passing names begin with. No arena's does: behind its uid a dash follows.
+fn passing_prefix(uid: u32) -> String {
+    format!("tallyboard-{uid}.")
+}
+
 impl fmt::Display for ObjectName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -55,55 +99,25 @@ impl fmt::Display for ObjectName {
 
 /// An object that cannot be created.
 #[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum CreateError {
-    /// The name is taken.
-    #[error(transparent)]
-    Taken(#[from] Taken),
-    /// The system refused.
-    #[error("cannot create {name}: {source}; check {MOUNT}, or use --backing memfd")]
-    System {
-        /// The object.
-        name: ObjectName,
-        /// What the system said.
-        source: io::Error,
-    },
+#[error("cannot create an object in {MOUNT}: {source}; {}", advice(source))]
+pub struct CreateError {
+    /// What the system said.
+    #[from]
+    pub source: io::Error,
 }
 
-/// Whose object has the name.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum Taken {
-    /// Somebody else's.
-    #[error(
-        "{name} belongs to uid {found}, expected uid {expected}; choose another --name, or have it removed"
-    )]
-    Foreign {
-        /// The object.
-        name: ObjectName,
-        /// Our uid.
-        expected: u32,
-        /// The owner.
-        found: u32,
-    },
-    /// Ours, and a supervisor has it.
-    #[error(
-        "{name} is held by another supervisor, with pid {pid}; stop that one, or choose another --name"
-    )]
-    Held {
-        /// The object.
-        name: ObjectName,
-        /// The pid that its keeper wrote into the arena; 0 when it cannot be read.
-        pid: u64,
-    },
-    /// Ours, and nobody has it any more.
-    #[error(
-        "{name} is left from a supervisor that ended without stopping; --discard-arena removes it with what it counted, another --name leaves it"
-    )]
-    Left {
-        /// The object.
-        name: ObjectName,
-    },
+fn advice(error: &io::Error) -> String {
+    too_long(error).unwrap_or_else(|| format!("check {MOUNT}, or use --backing memfd"))
+}
+
+/// What to do about an arena that is longer than a file may be; nothing for other errors.
+#[must_use]
+pub fn too_long(error: &io::Error) -> Option<String> {
+    (error.raw_os_error() == Some(Errno::EFBIG as i32)).then(|| {
+        "no file may be as long as the arena; raise the limit of file sizes (ulimit -f, \
+         LimitFSIZE=), or choose smaller --slots or --max-series"
+            .to_owned()
+    })
 }
 
 /// The exclusive lock of an arena's supervisor, on a descriptor of its own. It is held until every
@@ -111,234 +125,142 @@ pub enum Taken {
 #[derive(Debug)]
 pub struct ArenaLock {
     _file: Flock<File>,
+    identity: Identity,
 }
 
-/// Creates the object `name` with `words` words, exclusively and for this user alone.
-///
-/// # Errors
-/// [`CreateError`] when the name is taken or the system refuses.
-pub fn create(name: &ObjectName, words: usize) -> Result<(Arena, ArenaLock), CreateError> {
-    let system = |source| CreateError::System { name: name.clone(), source };
-    let size = words * size_of::<u64>();
-    let mut shmem = match ShmemConf::new().os_id(name.posix()).size(size).create() {
-        Ok(shmem) => shmem,
-        Err(ShmemError::MappingIdExists) => return Err(taken(name).into()),
-        Err(error) => return Err(system(io::Error::other(error.to_string()))),
-    };
-    // Its drop would unlink the object, in a forked child too; `unlink` does it once.
-    shmem.set_owner(false);
-    // The mapping outlives the handle: an arena is never unmapped (rule 2).
-    let shmem = ManuallyDrop::new(shmem);
-    let base = NonNull::new(shmem.as_ptr().cast::<u64>());
-    let base = base.ok_or_else(|| system(Errno::EFAULT.into()))?;
-    let object = open(name).map_err(system)?;
-    let lock = lock(name).map_err(system)?.ok_or_else(|| held(name))?;
-    let arena = Arena::new(base, words, Some(object));
-    Ok((arena, lock))
+impl ArenaLock {
+    /// What is locked.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
 }
 
-/// An object that cannot be opened again.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ReopenError {
-    /// Somebody has it, or it is not ours.
-    #[error(transparent)]
-    Taken(#[from] Taken),
-    /// What it holds is no arena of this release.
-    #[error(
-        "{name} is no arena that can be gone on with: expected {what} {expected}, found {found}; --discard-arena removes it with what it counted"
-    )]
-    Header {
-        /// The object.
-        name: String,
-        /// What was looked at.
-        what: &'static str,
-        /// What was expected.
-        expected: String,
-        /// What was found.
-        found: String,
-    },
-    /// The system refused.
-    #[error("cannot open {name} again: {source}; --discard-arena removes it with what it counted")]
-    System {
-        /// The object.
-        name: String,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-/// An object that is locked and was not mapped yet: its first words can be looked at.
+/// An object that is made and locked, and has no name yet that anybody looks for. Dropped, it is gone.
 #[derive(Debug)]
-pub struct Left {
-    name: Option<ObjectName>,
-    object: File,
+pub struct Draft {
+    arena: Arena,
     lock: ArenaLock,
+    passing: Passing,
 }
 
-/// What an object without a name is called.
-const ANONYMOUS: &str = "the anonymous object that was kept";
+/// A passing name, as long as an object has it.
+#[derive(Debug)]
+struct Passing(Option<ObjectName>);
 
-impl Left {
-    /// Takes an object of this user that no supervisor holds.
-    ///
-    /// # Errors
-    /// [`ReopenError`] when it is somebody else's, is held, or cannot be opened.
-    pub fn take(name: &ObjectName) -> Result<Self, ReopenError> {
-        let system = |source| ReopenError::System { name: name.to_string(), source };
-        let object = File::from(open(name).map_err(system)?);
-        let (expected, found) = (geteuid().as_raw(), object.metadata().map_err(system)?.uid());
-        if expected != found {
-            return Err(Taken::Foreign { name: name.clone(), expected, found }.into());
+impl Drop for Passing {
+    fn drop(&mut self) {
+        if let Some(name) = self.0.take() {
+            // Nobody else makes it; what cannot be removed is pruned by the next who starts.
+            let _ = fs::remove_file(name.path());
         }
-        let lock = lock(name).map_err(system)?.ok_or_else(|| held(name))?;
-        Ok(Self { name: Some(name.clone()), object, lock })
     }
+}
 
-    /// Takes an object without a name that somebody kept the descriptor of.
+/// How often an object is begun again, because somebody pruned it.
+const ATTEMPTS: usize = 100;
+
+impl Draft {
+    /// Creates an object of `words` words for this user alone. Signals of the file size limit must be
+    /// blocked: it is an error here.
     ///
     /// # Errors
-    /// [`ReopenError`] when it is held or cannot be opened again.
-    pub fn kept(object: OwnedFd) -> Result<Self, ReopenError> {
-        let name = || ANONYMOUS.to_owned();
-        let system = |source| ReopenError::System { name: name(), source };
-        // A lock belongs to an open of the object, and this one is everybody's who was passed it.
-        let path = format!("/proc/self/fd/{}", object.as_raw_fd());
-        let own = OpenOptions::new().read(true).write(true).open(path).map_err(system)?;
-        let lock = try_lock(own).map_err(system)?;
-        let held = || system(io::Error::other("another supervisor holds it"));
-        Ok(Self { name: None, object: object.into(), lock: lock.ok_or_else(held)? })
-    }
-
-    fn called(&self) -> String {
-        self.name.as_ref().map_or_else(|| ANONYMOUS.to_owned(), ToString::to_string)
-    }
-
-    fn system(&self, source: io::Error) -> ReopenError {
-        ReopenError::System { name: self.called(), source }
-    }
-
-    /// Its first words, by pread: nothing is mapped before they have been believed.
-    ///
-    /// # Errors
-    /// What `pread` says.
-    pub fn header(&self, words: usize) -> Result<Vec<u64>, ReopenError> {
-        pread(&self.object, 0..words).map_err(|source| self.system(source))
-    }
-
-    /// The error that the header is not what was expected.
-    pub fn refuse(
-        &self,
-        what: &'static str,
-        expected: impl fmt::Display,
-        found: impl fmt::Display,
-    ) -> ReopenError {
-        let (expected, found) = (expected.to_string(), found.to_string());
-        ReopenError::Header { name: self.called(), what, expected, found }
-    }
-
-    /// Maps it as an arena of `words` words.
-    ///
-    /// # Errors
-    /// [`ReopenError`] when it has another size or cannot be mapped.
-    pub fn map(self, words: usize) -> Result<(Arena, ArenaLock), ReopenError> {
-        let found = self.object.metadata().map_err(|source| self.system(source))?.len();
-        let expected = (words * size_of::<u64>()) as u64;
-        if found != expected {
-            return Err(self.refuse("bytes", expected, found));
-        }
-        let base = match &self.name {
-            None => memfd::map(&self.object, words).map_err(|source| self.system(source))?,
-            Some(name) => {
-                let opened = ShmemConf::new().os_id(name.posix()).open();
-                let mut shmem =
-                    opened.map_err(|error| self.system(io::Error::other(error.to_string())))?;
-                shmem.set_owner(false);
-                // As in `create`: an arena is never unmapped (rule 2).
-                let shmem = ManuallyDrop::new(shmem);
-                if shmem.len() as u64 != expected {
-                    return Err(self.refuse("bytes", expected, shmem.len()));
-                }
-                let base = NonNull::new(shmem.as_ptr().cast::<u64>());
-                base.ok_or_else(|| self.system(Errno::EFAULT.into()))?
+    /// [`CreateError`] when the system refuses.
+    pub fn create(words: usize) -> Result<Self, CreateError> {
+        for _ in 0..ATTEMPTS {
+            if let Some(draft) = Self::attempt(words)? {
+                return Ok(draft);
             }
-        };
-        Ok((Arena::new(base, words, Some(self.object.into())), self.lock))
-    }
-}
-
-/// Removes the name of an object. Processes that mapped it keep it.
-///
-/// # Errors
-/// What `shm_unlink` says; an object that is gone is no error.
-pub fn unlink(name: &ObjectName) -> io::Result<()> {
-    match shm_unlink(name.posix().as_str()) {
-        Ok(()) | Err(Errno::ENOENT) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Removes an object of this user that no supervisor holds.
-///
-/// # Errors
-/// [`CreateError`] when it is somebody else's or is held.
-pub fn discard(name: &ObjectName) -> Result<(), CreateError> {
-    match taken_or_gone(name) {
-        None => Ok(()),
-        Some(Taken::Left { .. }) => {
-            unlink(name).map_err(|source| CreateError::System { name: name.clone(), source })
         }
-        Some(taken) => Err(taken.into()),
+        Err(io::Error::from(Errno::EAGAIN).into())
+    }
+
+    /// One attempt; nothing when somebody has pruned the object before it could be locked.
+    fn attempt(words: usize) -> io::Result<Option<Self>> {
+        let name = ObjectName::passing(geteuid().as_raw())?;
+        let shmem = ShmemConf::new().os_id(name.posix()).size(words * size_of::<u64>()).create();
+        let mut shmem = match shmem {
+            Ok(shmem) => shmem,
+            Err(ShmemError::MappingIdExists) => return Ok(None),
+            Err(error) => return Err(system(error)),
+        };
+        let passing = Passing(Some(name.clone()));
+        // Its drop would unlink the object, in a forked child too; `Passing` does it once.
+        shmem.set_owner(false);
+        // The mapping outlives the handle: an arena is never unmapped (rule 2).
+        let shmem = ManuallyDrop::new(shmem);
+        let base = NonNull::new(shmem.as_ptr().cast::<u64>()).ok_or(Errno::EFAULT)?;
+        let locked = left::lock(&name, FlockArg::LockExclusiveNonblock)?;
+        let Some((object, lock)) = locked.got() else { return Ok(None) };
+        Ok(Some(Self { arena: Arena::new(base, words, Some(object.into())), lock, passing }))
+    }
+
+    /// The arena, to be made whole before it gets its name.
+    #[must_use]
+    pub fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    /// Gives it the name that it is found by.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when somebody has the name; else what the system says.
+    pub fn publish(mut self, name: &ObjectName) -> io::Result<(Arena, ArenaLock)> {
+        if let Some(passing) = &self.passing.0 {
+            names::rename_new(&passing.path(), &name.path())?;
+        }
+        self.passing.0 = None;
+        Ok((self.arena, self.lock))
+    }
+
+    /// Leaves it without a name: it ends with the last process that has it.
+    #[must_use]
+    pub fn nameless(self) -> (Arena, ArenaLock) {
+        (self.arena, self.lock)
     }
 }
 
-fn open(name: &ObjectName) -> io::Result<OwnedFd> {
+/// What the crate that makes objects knows of an error: its number.
+fn system(error: ShmemError) -> io::Error {
+    match error {
+        ShmemError::MapCreateFailed(number)
+        | ShmemError::MapOpenFailed(number)
+        | ShmemError::UnknownOsError(number) => io::Error::from_raw_os_error(number as i32),
+        error => io::Error::other(error.to_string()),
+    }
+}
+
+/// Removes the name of the object that `lock` is of, where it still is its name. Processes that
+/// mapped the object keep it.
+///
+/// # Errors
+/// What the system says when it cannot be moved or removed.
+pub fn remove(name: &ObjectName, lock: &ArenaLock) -> io::Result<Removal> {
+    let aside = ObjectName::passing(geteuid().as_raw())?;
+    names::remove(&name.path(), lock.identity, &aside.path())
+}
+
+fn open(name: &ObjectName) -> io::Result<File> {
     let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    Ok(shm_open(name.posix().as_str(), flags, Mode::empty())?)
+    let object: OwnedFd = shm_open(name.posix().as_str(), flags, Mode::empty())?;
+    Ok(object.into())
 }
 
-/// Takes the lock, on a separate open of the object; `None` when somebody has it.
-fn lock(name: &ObjectName) -> io::Result<Option<ArenaLock>> {
-    try_lock(File::from(open(name)?))
-}
-
-fn try_lock(file: File) -> io::Result<Option<ArenaLock>> {
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(file) => Ok(Some(ArenaLock { _file: file })),
+fn try_lock(file: File, how: FlockArg) -> io::Result<Option<ArenaLock>> {
+    let identity = Identity::of_file(&file)?;
+    match Flock::lock(file, how) {
+        Ok(file) => Ok(Some(ArenaLock { _file: file, identity })),
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),
         Err((_, error)) => Err(error.into()),
     }
-}
-
-fn taken(name: &ObjectName) -> Taken {
-    // An object that vanished between the two looks was held until now.
-    taken_or_gone(name).unwrap_or_else(|| held(name))
-}
-
-fn held(name: &ObjectName) -> Taken {
-    let at = header::KEEPER_PID;
-    let word = open(name).and_then(|object| pread(&File::from(object), at..at + 1));
-    Taken::Held { name: name.clone(), pid: word.map_or(0, |word| word[0]) }
-}
-
-fn taken_or_gone(name: &ObjectName) -> Option<Taken> {
-    let (expected, name) = (geteuid().as_raw(), name.clone());
-    let found = std::fs::symlink_metadata(name.path()).ok()?.uid();
-    if found != expected {
-        return Some(Taken::Foreign { name, expected, found });
-    }
-    Some(match lock(&name) {
-        Ok(Some(_)) => Taken::Left { name },
-        _ => held(&name),
-    })
 }
 
 /// Bytes that named objects may still take; `None` when there is no mount for them.
 #[must_use]
 pub fn room_bytes() -> Option<u64> {
     let mount = Path::new(MOUNT);
-    let own = std::fs::metadata(mount).ok()?;
-    let is_mount = own.dev() != std::fs::metadata("/dev").ok()?.dev();
+    let own = fs::metadata(mount).ok()?;
+    let is_mount = own.dev() != fs::metadata("/dev").ok()?.dev();
     let stat = statvfs(mount).ok().filter(|_| is_mount)?;
     Some(stat.blocks_available() as u64 * stat.fragment_size() as u64)
 }

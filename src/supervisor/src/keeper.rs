@@ -18,6 +18,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use sd_notify::NotifyState;
 use tallyboard_segment::mapping::Arena;
+use tallyboard_segment::names::Removal;
 use tallyboard_segment::pass::{Address, Socket};
 use tallyboard_segment::pidfd::Pidfd;
 use tallyboard_segment::posix;
@@ -28,6 +29,7 @@ use crate::config::Config;
 use crate::link::{self, ToKeeper, ToSupervisor};
 use crate::open::{OpenError, Opened, open};
 use crate::outlet::LAST_EXPORT;
+use crate::prune;
 use crate::service::{self, Watchdog};
 use crate::supervise::{self, Inheritance};
 
@@ -124,11 +126,15 @@ impl Keeper {
     /// # Errors
     /// [`OpenError`] says what was expected, what was found, and what to do.
     pub fn open(config: Config) -> Result<Self, OpenError> {
-        let opened = open(&config)?;
+        // Before anything is made that must be removed: no signal ends this process in between.
         let mask: SigSet = SIGNALS.into_iter().collect();
         mask.thread_block().map_err(io::Error::from)?;
+        // A file that would become too long is an error to whoever writes it, and no reason to end:
+        // an arena, an answer, or the log. Supervisors inherit this.
+        SigSet::from(Signal::SIGXFSZ).thread_block().map_err(io::Error::from)?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let signals = SignalFd::with_flags(&mask, flags).map_err(io::Error::from)?;
+        let mut opened = open(&config)?;
         tracing::info!(
             arena = %config.name,
             backing = %opened.backing,
@@ -136,6 +142,8 @@ impl Keeper {
             control = %config.control,
             "opened the arena"
         );
+        opened.warnings.drain(..).for_each(|warning| tracing::warn!("{warning}"));
+        prune::clear();
         // What was kept before is kept still.
         if config.is_service
             && !opened.is_reopened
@@ -458,7 +466,7 @@ impl Keeper {
         }
         self.opened.control.remove();
         let in_use = !self.config.is_ephemeral && self.living().next().is_some();
-        let Some(object) = &self.opened.object else {
+        let (Some(object), Some(lock)) = (&self.opened.object, &self.opened.lock) else {
             if self.config.is_service {
                 service::forget();
             }
@@ -466,8 +474,14 @@ impl Keeper {
         };
         if self.config.keep_arena || in_use {
             tracing::info!(%object, in_use, "kept the arena");
-        } else if let Err(error) = posix::unlink(object) {
-            tracing::error!(%object, %error, "cannot remove the arena");
+            return;
+        }
+        match posix::remove(object, lock) {
+            Ok(Removal::Removed | Removal::Gone) => {}
+            Ok(Removal::Another) => {
+                tracing::warn!(%object, "what has the name now is not the arena of this keeper; it is left alone");
+            }
+            Err(error) => tracing::error!(%object, %error, "cannot remove the arena"),
         }
     }
 }

@@ -3,7 +3,9 @@
 //! | module | owns |
 //! |---|---|
 //! | [`config`] | what a supervisor is started with |
-//! | `open` | which backing, the arena's header, the sockets |
+//! | `open`, `listen` | the sockets on which a supervisor is found, and then the arena |
+//! | `made`, `left` | which backing; making an arena, or going on with one that was left |
+//! | [`prune`] | dead arenas, and what becomes of them |
 //! | [`keeper`] | the small parent: descriptors, signals, its supervisor's life |
 //! | `link` | the fixed-size messages between the two |
 //! | [`spawn`] | a keeper for the parent of a prefork server |
@@ -47,12 +49,16 @@ mod http;
 pub mod inspect;
 pub mod keeper;
 pub mod labels;
+mod left;
 mod link;
+mod listen;
+mod made;
 mod open;
 pub mod outlet;
 pub mod own;
 mod page;
 mod process;
+pub mod prune;
 mod reactor;
 mod reclaim;
 mod removal;

@@ -36,7 +36,7 @@ use crate::core::{Caller, Core, Origin, Rules, refuse};
 use crate::http::Http;
 use crate::keeper::Holder;
 use crate::link::{self, ToKeeper, ToSupervisor};
-use crate::open::MetricsSocket;
+use crate::listen::MetricsSocket;
 use crate::process::Found;
 use crate::reactor::{both, register};
 use crate::{control, outlet, own, process};

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 use tallyboard::{Registry, RegistryBuilder};
 use tallyboard_segment::pass::Address;
-use tallyboard_segment::posix::{ObjectName, unlink};
+use tallyboard_segment::posix::ObjectName;
 use tallyboard_segment::process::fork_child;
 use tallyboard_supervisor::{Builder, Handle, ask};
 use tallyboard_tests::child::{free_address, until};
@@ -114,7 +114,8 @@ impl Board {
                 let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
                 let _ = child.wait();
                 // It leaves a named object to this process, which has a slot.
-                let _ = unlink(&ObjectName::of_arena(geteuid().as_raw(), &name()));
+                let object = ObjectName::of_arena(geteuid().as_raw(), &name());
+                std::fs::remove_file(object.path()).ok();
             }
         }
     }
