@@ -21,7 +21,7 @@ use crate::swept;
 /// Serves until SIGTERM, SIGINT or SIGQUIT, or until standard input ends where that was asked for.
 ///
 /// # Errors
-/// When the arena, the control socket or a metrics address cannot be had.
+/// When the arena, the control socket or a metrics address cannot be had, or the arena is cut off.
 pub fn run(flags: &ServeFlags) -> Result<ExitCode> {
     let control = match &flags.control {
         Some(control) => control.clone(),
@@ -48,6 +48,10 @@ pub fn run(flags: &ServeFlags) -> Result<ExitCode> {
             Happening::Readable(_) if ended(input.lock()) => {
                 info!("standard input ended, stopping")
             }
+            Happening::ArenaLost => {
+                keeper.stop();
+                bail!(LOST);
+            }
             _ => continue,
         }
         keeper.stop();
@@ -55,6 +59,11 @@ pub fn run(flags: &ServeFlags) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
 }
+
+/// Why it ends without being told to.
+const LOST: &str = "some process has cut off the arena's object in /dev/shm, so what was counted is lost; start it \
+    again for a new one, and see which process of this user does so, or use --backing memfd, which nobody can cut \
+    off";
 
 /// Whether nothing comes any more; what comes is nothing that is listened to.
 fn ended(mut input: impl Read) -> bool {

@@ -27,6 +27,7 @@ use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::timeout;
 
 use crate::coding::coded;
+use crate::config::Config;
 use crate::connections::{Connections, Taken};
 use crate::headers::Preferences;
 use crate::supervise::{Event, Events, Scrape, Wanted};
@@ -49,6 +50,8 @@ const MAX_CODERS: usize = 2;
 /// The HTTP server, on any number of sockets.
 pub(crate) struct Http {
     telemetry_path: String,
+    /// Why there are no metrics, and will be none.
+    lack: Option<&'static str>,
     events: Events,
     connections: Rc<Connections>,
     coders: Arc<Semaphore>,
@@ -60,8 +63,23 @@ type Page = Response<Full<Bytes>>;
 
 impl Http {
     pub(crate) fn new(telemetry_path: &str, max_connections: usize, events: Events) -> Rc<Self> {
+        Self::with(telemetry_path, max_connections, None, events)
+    }
+
+    /// One that says why there are no metrics.
+    pub(crate) fn lacking(config: &Config, why: &'static str, events: Events) -> Rc<Self> {
+        Self::with(&config.telemetry_path, config.max_connections, Some(why), events)
+    }
+
+    fn with(
+        telemetry_path: &str,
+        max_connections: usize,
+        lack: Option<&'static str>,
+        events: Events,
+    ) -> Rc<Self> {
         Rc::new(Self {
             telemetry_path: telemetry_path.to_owned(),
+            lack,
             events,
             connections: Connections::new(max_connections),
             coders: Arc::new(Semaphore::new(MAX_CODERS)),
@@ -161,9 +179,15 @@ impl Http {
             return page;
         }
         match request.uri().path() {
-            path if path == self.telemetry_path => self.metrics(&request).await,
+            path if path == self.telemetry_path => match self.lack {
+                Some(why) => plain(StatusCode::SERVICE_UNAVAILABLE, why),
+                None => self.metrics(&request).await,
+            },
             "/-/healthy" => plain(StatusCode::OK, "Healthy.\n"),
-            "/-/ready" => plain(StatusCode::OK, "Ready.\n"),
+            "/-/ready" => match self.lack {
+                Some(why) => plain(StatusCode::SERVICE_UNAVAILABLE, why),
+                None => plain(StatusCode::OK, "Ready.\n"),
+            },
             "/" => self.landing_page(),
             _ => plain(StatusCode::NOT_FOUND, "Nothing is here; metrics are linked from /.\n"),
         }

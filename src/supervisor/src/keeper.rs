@@ -27,6 +27,7 @@ use tallyboard_segment::process::{ForkError, close_passed, fork_child};
 use crate::collector::Spent;
 use crate::config::Config;
 use crate::link::{self, ToKeeper, ToSupervisor};
+use crate::lost;
 use crate::open::{OpenError, Opened, open};
 use crate::outlet::LAST_EXPORT;
 use crate::prune;
@@ -76,6 +77,8 @@ pub struct Keeper {
     retry_at: Option<Instant>,
     watchdog: Option<Watchdog>,
     pending: VecDeque<Happening>,
+    /// Whether somebody has cut off the arena's object.
+    is_lost: bool,
 }
 
 /// The supervisor that runs now.
@@ -115,6 +118,9 @@ pub enum Happening {
         /// The signal.
         signal: i32,
     },
+    /// Somebody has cut off the arena's object: nothing is counted any more, and whoever asks is told
+    /// so until this keeper ends.
+    ArenaLost,
     /// One of the descriptors given to [`Keeper::wait_for`] is readable; its place in the list.
     Readable(usize),
 }
@@ -158,6 +164,7 @@ impl Keeper {
             retry_at: None,
             watchdog: config.is_service.then(Watchdog::wanted).flatten(),
             pending: VecDeque::new(),
+            is_lost: false,
             supervisor: None,
             starts: 0,
             restart_at: None,
@@ -198,6 +205,10 @@ impl Keeper {
             // The copy of the keeper's end would keep the link open after the keeper's death.
             drop(mine.take());
             close_passed(self.config.passed_descriptors);
+            if self.is_lost {
+                let Opened { control, metrics, .. } = &self.opened;
+                return lost::run(&self.config, control, metrics, theirs);
+            }
             let Some(arena) = self.opened.arena.take() else { return 1 };
             let inheritance = Inheritance {
                 config: &self.config,
@@ -320,6 +331,7 @@ impl Keeper {
         // What it said before it died is still in the link: slots that it was about to assign.
         self.take_messages();
         let Some(child) = self.supervisor.take() else { return };
+        self.see_loss();
         self.backoff = if child.started.elapsed() >= SHORT_LIFE {
             Duration::ZERO
         } else {
@@ -328,6 +340,19 @@ impl Keeper {
         self.restart_at = Some(Instant::now() + self.backoff);
         let backoff_ms = self.backoff.as_millis();
         tracing::error!(%status, backoff_ms, "the supervisor has ended; starting another");
+    }
+
+    /// Looks whether the supervisor has ended because its arena is lost: the next one must not touch
+    /// it.
+    fn see_loss(&mut self) {
+        let is_whole = self.opened.arena.as_ref().is_none_or(Arena::is_whole);
+        if self.is_lost || is_whole {
+            return;
+        }
+        self.is_lost = true;
+        self.pending.push_back(Happening::ArenaLost);
+        let object = self.opened.object.as_ref().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(object, "{}", lost::LOST.trim_end());
     }
 
     /// Starts another supervisor when it is time to.
@@ -465,14 +490,16 @@ impl Keeper {
             stop_supervisor(&child, STOP_TIMEOUT + last);
         }
         self.opened.control.remove();
-        let in_use = !self.config.is_ephemeral && self.living().next().is_some();
+        // What is lost is of use to nobody.
+        let is_wanted = !self.config.is_ephemeral && !self.is_lost;
+        let in_use = is_wanted && self.living().next().is_some();
         let (Some(object), Some(lock)) = (&self.opened.object, &self.opened.lock) else {
             if self.config.is_service {
                 service::forget();
             }
             return;
         };
-        if self.config.keep_arena || in_use {
+        if is_wanted && (self.config.keep_arena || in_use) {
             tracing::info!(%object, in_use, "kept the arena");
             return;
         }

@@ -10,6 +10,7 @@
 //! | `link` | the fixed-size messages between the two |
 //! | [`spawn`] | a keeper for the parent of a prefork server |
 //! | `supervise` | the runtime: everything becomes an event, one loop acts |
+//! | `lost` | a supervisor whose arena was cut off |
 //! | [`core`] | the state behind the loop: slots, archive; no sockets, no clock |
 //! | [`catalog`] | the series of all slots, in global order, and their conflicts |
 //! | `definitions` | which definition of a name is exposed |
@@ -52,6 +53,7 @@ pub mod labels;
 mod left;
 mod link;
 mod listen;
+mod lost;
 mod made;
 mod open;
 pub mod outlet;

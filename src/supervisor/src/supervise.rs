@@ -124,10 +124,15 @@ pub(crate) type Events = mpsc::Sender<Event>;
 /// How often /proc is looked at.
 const TICK: Duration = Duration::from_secs(5);
 /// How long requests under way may take when the supervisor stops.
-const DRAIN: Duration = Duration::from_secs(1);
+pub(crate) const DRAIN: Duration = Duration::from_secs(1);
 
 /// Runs a supervisor until it is told to stop; gives the status to end with.
 pub(crate) fn run(arena: Arena, inheritance: Inheritance<'_>, link: Socket) -> i32 {
+    run_until(serve(arena, inheritance, link))
+}
+
+/// Runs what a supervisor does, in a runtime of one thread; gives the status to end with.
+pub(crate) fn run_until(served: impl Future<Output = io::Result<()>>) -> i32 {
     raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -137,7 +142,7 @@ pub(crate) fn run(arena: Arena, inheritance: Inheritance<'_>, link: Socket) -> i
         }
     };
     let tasks = LocalSet::new();
-    match runtime.block_on(tasks.run_until(serve(arena, inheritance, link))) {
+    match runtime.block_on(tasks.run_until(served)) {
         Ok(()) => 0,
         Err(error) => {
             tracing::error!(%error, "the supervisor cannot go on");
@@ -211,7 +216,7 @@ fn open_core(arena: Arena, inheritance: &Inheritance<'_>) -> io::Result<Core> {
     Core::recover(arena, layout, origin, rules).map_err(io::Error::other)
 }
 
-async fn hear_keeper(link: Rc<AsyncFd<Socket>>, events: Events) {
+pub(crate) async fn hear_keeper(link: Rc<AsyncFd<Socket>>, events: Events) {
     loop {
         let Ok(mut ready) = link.readable().await else { break };
         match ready.try_io(|link| link::receive::<ToSupervisor>(link.get_ref())) {
@@ -366,6 +371,10 @@ impl Supervisor {
     /// Acts on what has happened: deaths first, so that their slots are free for who asks next;
     /// scrapes last and all together.
     fn act(&mut self, batch: Vec<Event>) -> Next {
+        // The kernel ends who touches what is cut off. It would end this process too, but later.
+        if !self.core.arena().is_whole() {
+            return Next::End;
+        }
         let (deaths, others): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|event| matches!(event, Event::WorkerExited { .. }));
         self.core.set_time(unix_ms());

@@ -1,0 +1,98 @@
+//! A supervisor whose arena is lost: somebody has cut off its object, so nothing of it may be touched.
+//! It tells whoever asks, until its keeper tells it to stop.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use tallyboard_proto::control::{RefusedReason, Reply};
+use tallyboard_segment::pass::Socket;
+use tokio::sync::mpsc;
+use tokio::task::spawn_local;
+
+use crate::config::Config;
+use crate::control;
+use crate::core::refuse;
+use crate::http::Http;
+use crate::link::{self, ToKeeper, ToSupervisor};
+use crate::listen::{Control, MetricsSocket};
+use crate::reactor::both;
+use crate::supervise::{DRAIN, Event, Events, hear_keeper, run_until};
+
+/// What whoever asks is told.
+pub(crate) const LOST: &str = "The arena is lost, with all that was counted in it: some process has \
+     cut off its object in /dev/shm. Start this again for a new one; --backing memfd has one that nobody can cut off.\n";
+
+/// Runs such a supervisor; gives the status to end with.
+pub(crate) fn run(
+    config: &Config,
+    control: &Control,
+    metrics: &[MetricsSocket],
+    link: Socket,
+) -> i32 {
+    run_until(serve(config, control, metrics, link))
+}
+
+async fn serve(
+    config: &Config,
+    control: &Control,
+    metrics: &[MetricsSocket],
+    link: Socket,
+) -> io::Result<()> {
+    let (events, mut happened) = mpsc::channel(1024);
+    let link = Rc::new(both(link)?);
+    let http = Http::lacking(config, LOST, events.clone());
+    spawn_local(hear_keeper(Rc::clone(&link), events.clone()));
+    for listener in metrics.iter().filter_map(|socket| socket.listener.as_ref()) {
+        listen(&http, listener.try_clone()?)?;
+    }
+    let asking = both(control.listener.try_clone()?)?;
+    spawn_local(control::accept(asking, None, events.clone()));
+    while let Some(event) = happened.recv().await {
+        match event {
+            Event::Attach { answer, .. } | Event::Asked { answer, .. } => {
+                let refused = refuse(RefusedReason::Unready, LOST.trim_end().to_owned());
+                // Who has hung up meanwhile is told nothing.
+                let _ = answer.send(Some((Reply::Refused(refused), None)));
+            }
+            Event::Keeper(message, descriptor) => {
+                obey(message, descriptor, link.get_ref(), &http, &events)?;
+            }
+            Event::KeeperGone | Event::Stopped => break,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn obey(
+    message: ToSupervisor,
+    descriptor: Option<OwnedFd>,
+    link: &Socket,
+    http: &Rc<Http>,
+    events: &Events,
+) -> io::Result<()> {
+    match (message, descriptor) {
+        (ToSupervisor::Stop, _) => {
+            let (http, events) = (Rc::clone(http), events.clone());
+            spawn_local(async move {
+                // What is not read by then is not waited for.
+                let _ = tokio::time::timeout(DRAIN, http.drain()).await;
+                let _ = events.send(Event::Stopped).await;
+            });
+        }
+        (ToSupervisor::Ask, _) => link::send(link, ToKeeper::Alive, None)?,
+        (ToSupervisor::Listener { .. }, Some(descriptor)) => listen(http, descriptor.into())?,
+        (ToSupervisor::Listener { .. }, None) => {
+            tracing::error!("a metrics socket of the keeper did not arrive");
+        }
+    }
+    Ok(())
+}
+
+fn listen(http: &Rc<Http>, listener: TcpListener) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    spawn_local(Rc::clone(http).accept(listener));
+    Ok(())
+}
