@@ -455,3 +455,46 @@ fn what_an_arena_that_is_gone_on_with_keeps_is_said() {
     let ended = fourth.end();
     assert!(!ended.stderr.contains("level=warn"), "{}", ended.stderr);
 }
+
+#[test]
+fn prune_removes_what_is_dead_or_named_and_says_what_stays() {
+    let _watchdog = Watchdog::new("prune_removes_what_is_dead_or_named");
+    let script = "u=$(id -u); c=unix:@tallyboard/$u/$$; \
+        $0 serve --name good --control $c --backing posix --web.listen-address none 2>/dev/null & \
+        until $0 scrape --control $c >/dev/null 2>&1; do :; done; \
+        $0 prune good; echo $?; \
+        kill -9 $!; wait $! || true; while $0 scrape --control $c >/dev/null 2>&1; do :; done; \
+        : >/dev/shm/tallyboard-$u-dead; \
+        for words in '--dry-run good' '' good good; do \
+            $0 prune $words; echo $?; ls /dev/shm; \
+        done";
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).arg(tallyboard());
+    let ended = Running::start(&mut behind(OWN_SHM, &command)).end();
+    let (good, dead) =
+        (format!("tallyboard-{}-good", geteuid()), format!("tallyboard-{}-dead", geteuid()));
+    let mut lines = ended.stdout.lines().filter(|line| !line.starts_with("OBJECT"));
+    let mut next = |object: &str, part: &str| {
+        let line = lines.next().unwrap_or_else(|| panic!("{object}: {part}: {ended:?}"));
+        assert!(line.starts_with(object) && line.contains(part), "{part:?} is not in {line}");
+    };
+    for (object, part) in [
+        (&*good, "kept: the supervisor with pid"),
+        ("1", ""),
+        (&*dead, "would be removed: it is empty"),
+        (&*good, "would be removed: it was named"),
+        ("0", ""),
+        (&*dead, ""),
+        (&*good, ""),
+        (&*dead, "removed: it is empty"),
+        (&*good, "kept: `tallyboard serve --name good` goes on with it"),
+        ("0", ""),
+        (&*good, ""),
+        (&*good, "removed: it was named"),
+        ("0", ""),
+        ("1", ""),
+    ] {
+        next(object, part);
+    }
+    assert!(ended.stderr.contains("called \"good\", found none"), "{}", ended.stderr);
+}

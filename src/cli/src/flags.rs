@@ -80,6 +80,12 @@ pub enum Command {
     Slots(SlotsFlags),
     /// List the arenas of this user.
     Ls(LsFlags),
+    /// Remove the objects in /dev/shm that nobody can go on with, of this user.
+    #[command(
+        after_help = "Exit status: 0 when all is removed that was to be, else 1; 2 when the command line is \
+        none. A supervisor that starts removes them too, but for those that are named here."
+    )]
+    Prune(PruneFlags),
     /// Hold every byte of an arena against what can be there, without writing or mapping it.
     #[command(
         after_help = "Exit status: 0 when the arena is sound, 1 when it is damaged or cannot be read, 2 when \
@@ -311,6 +317,17 @@ pub struct LsFlags {
     /// Write a JSON array instead of a table.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Flags of `prune`.
+#[derive(Args, Clone, Debug)]
+pub struct PruneFlags {
+    /// An arena to remove although `tallyboard serve` could go on with it, with what it has counted.
+    #[arg(value_name = "NAME", value_parser = arena_name)]
+    pub names: Vec<String>,
+    /// Say what would be removed, and remove nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Flags of `inspect`.

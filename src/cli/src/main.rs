@@ -10,6 +10,7 @@
 //! | [`export`] | where metrics are sent from a supervisor |
 //! | [`find`] | which arena a question is about |
 //! | [`show`] | `scrape`, `slots`, `ls` |
+//! | [`prune`] | dead arenas that are removed |
 //! | [`inspect`] | an arena's bytes, and what is wrong with them |
 //! | [`documents`] | `parse` and `check`, for which nothing has to run |
 //! | [`push`] | a snapshot for a Pushgateway |
@@ -36,6 +37,7 @@ mod inspect;
 mod logging;
 mod passed;
 mod proc;
+mod prune;
 mod push;
 mod repeat;
 mod serve;
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Scrape(flags) => show::scrape(&flags),
         Command::Slots(flags) => show::slots(&flags),
         Command::Ls(flags) => show::ls(&flags),
+        Command::Prune(flags) => prune::run(&flags),
         Command::Inspect(flags) => inspect::run(&flags),
         Command::Parse(flags) => documents::parse(&flags),
         Command::Check(flags) => documents::check(&flags),

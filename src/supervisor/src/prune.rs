@@ -89,7 +89,7 @@ fn is_made_up(arena: &str) -> bool {
     pid.is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Removes an object that nobody has. What somebody took meanwhile stays.
+/// Removes an object that nobody has. What is another by now stays.
 ///
 /// # Errors
 /// When somebody has it, or the system refuses.
@@ -97,7 +97,9 @@ pub fn remove(object: &Object) -> Result<bool, ReopenError> {
     let name = &object.name;
     let system = |source| ReopenError::System { name: name.to_string(), source };
     let Some(left) = Left::take(name)? else { return Ok(false) };
-    Ok(left.remove().map_err(system)? == Removal::Removed)
+    let origin = origin().map_err(system)?;
+    let is_same = state(&left, object.arena.as_deref(), &origin)? == object.state;
+    Ok(is_same && left.remove().map_err(system)? == Removal::Removed)
 }
 
 /// Removes what nobody can go on with, and says so in the log. Whoever starts does this for all that
