@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 use tallyboard_bridges::export::figures::Figures;
 use tallyboard_bridges::export::{self, Source, Target};
@@ -20,6 +19,7 @@ use tallyboard_exposition::sample::FamilySamples;
 use tallyboard_supervisor::outlet::LAST_EXPORT;
 use tallyboard_supervisor::{Label, Labels, Outlet, Snapshots};
 
+use crate::flags::Switch;
 use crate::source::duration;
 
 /// How often to export when neither flag nor variable says it.
@@ -119,7 +119,7 @@ pub struct ExportFlags {
         value_name = "SWITCH",
         default_value = "off",
         action = ArgAction::Set,
-        value_parser = BoolishValueParser::new()
+        value_parser = Switch
     )]
     pub write_native: bool,
     /// A name for basic authentication.

@@ -2,12 +2,12 @@
 //! name in capitals, with dots and dashes as underscores. `TALLYBOARD` alone is no flag: it is the
 //! control address that workers attach to.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::builder::{BoolishValueParser, OsStr};
+use clap::builder::{OsStr as Name, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tallyboard_exposition::format::Choices;
 use tallyboard_segment::pass::Address;
@@ -154,25 +154,25 @@ pub struct ArenaFlags {
     /// A label of the metric `target_info`, NAME=VALUE; repeatable.
     #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',')]
     pub target_info: Vec<Label>,
-    /// Whether to expose what /proc says of the workers: of each, and of all as process_*, on or off.
+    /// Whether to expose what /proc says of the workers: of each, and of all as process_*.
     #[arg(
         long,
         value_name = "SWITCH",
         default_value = "on",
         action = ArgAction::Set,
-        value_parser = BoolishValueParser::new()
+        value_parser = Switch
     )]
     pub process_metrics: bool,
-    /// Whether to write when native histograms began, on or off: Prometheus 3.5 cannot read it.
+    /// Whether to write when native histograms began: Prometheus 3.5 cannot read it.
     #[arg(
         long,
         value_name = "SWITCH",
         default_value = "off",
         action = ArgAction::Set,
-        value_parser = BoolishValueParser::new()
+        value_parser = Switch
     )]
     pub native_histogram_starts: bool,
-    /// Whether OpenMetrics 1.0 has the samples _created, on or off: a Prometheus stores them as one more
+    /// Whether OpenMetrics 1.0 has the samples _created: a Prometheus stores them as one more
     /// series of each counter, histogram and summary, unless its feature
     /// created-timestamp-zero-ingestion is on.
     #[arg(
@@ -180,10 +180,10 @@ pub struct ArenaFlags {
         value_name = "SWITCH",
         default_value = "on",
         action = ArgAction::Set,
-        value_parser = BoolishValueParser::new()
+        value_parser = Switch
     )]
     pub created_samples: bool,
-    /// Whether protocol buffers have native histograms as such, on or off: a Prometheus that reads
+    /// Whether protocol buffers have native histograms as such: a Prometheus that reads
     /// protocol buffers without its feature native-histograms stores nothing of one that has classic
     /// buckets too. When off, their classic buckets are written, or count and sum.
     #[arg(
@@ -191,7 +191,7 @@ pub struct ArenaFlags {
         value_name = "SWITCH",
         default_value = "on",
         action = ArgAction::Set,
-        value_parser = BoolishValueParser::new()
+        value_parser = Switch
     )]
     pub protobuf_native_histograms: bool,
     /// A uid of workers, besides that of the supervisor; repeatable.
@@ -496,14 +496,47 @@ fn command() -> clap::Command {
 
 fn with_variable(arg: Arg) -> Arg {
     let Some(flag) = arg.get_long() else { return arg };
-    let variable = OsStr::from(leak(variable_of(flag)));
+    let variable = Name::from(leak(variable_of(flag)));
     let arg = match arg.get_action() {
         // A variable says yes and no in more words than a flag, which is there or not.
-        ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
+        ArgAction::SetTrue => arg.value_parser(Switch),
         _ => arg,
     };
     // Some of them have credentials in them.
     arg.env(variable).hide_env_values(true)
+}
+
+/// Reads yes or no, in whatever case.
+#[derive(Clone, Copy, Debug)]
+pub struct Switch;
+
+/// Words for yes and for no; of each the first is the one that is shown.
+const SWITCH: [&[&str]; 2] =
+    [&["on", "true", "yes", "y", "t", "1"], &["off", "false", "no", "n", "f", "0"]];
+
+impl Switch {
+    fn words() -> [PossibleValue; 2] {
+        SWITCH.map(|words| PossibleValue::new(words[0]).aliases(&words[1..]))
+    }
+}
+
+impl TypedValueParser for Switch {
+    type Value = bool;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<bool, clap::Error> {
+        let word = value.to_ascii_lowercase();
+        let word = PossibleValuesParser::new(Self::words()).parse_ref(command, arg, &word)?;
+        Ok(SWITCH[0].contains(&&*word))
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Self::words().into_iter()))
+    }
 }
 
 /// The environment variable of a flag.
@@ -558,7 +591,7 @@ mod tests {
         let all = std::iter::once(&command).chain(command.get_subcommands());
         for arg in all.flat_map(clap::Command::get_arguments) {
             let Some(long) = arg.get_long() else { continue };
-            let variable = arg.get_env().and_then(std::ffi::OsStr::to_str);
+            let variable = arg.get_env().and_then(OsStr::to_str);
             assert_eq!(variable, Some(variable_of(long).as_str()));
             flags += 1;
         }
@@ -662,6 +695,28 @@ mod tests {
     }
 
     #[test]
+    fn switches_take_and_show_on_and_off_and_other_words_for_them() {
+        let found = |word: &str| {
+            let line = ["serve", "--process-metrics", word];
+            let Command::Serve(flags) = read(&line).unwrap().command else { panic!() };
+            flags.arena.process_metrics
+        };
+        for yes in ["on", "ON", "true", "Yes", "1"] {
+            assert!(found(yes), "{yes}");
+        }
+        for no in ["off", "OFF", "false", "No", "0"] {
+            assert!(!found(no), "{no}");
+        }
+        for mut command in command().get_subcommands().cloned() {
+            let help = command.render_long_help().to_string();
+            for word in ["true", "false"] {
+                assert!(!help.contains(&format!("[default: {word}]")), "{help}");
+                assert!(!help.contains(&format!("values: {word}")), "{help}");
+            }
+        }
+    }
+
+    #[test]
     fn the_flags_of_an_executed_command_are_left_to_it() {
         for line in [
             &["exec", "--slots", "8", "--", "sh", "-c", "exit", "--slots", "--", "x"][..],
@@ -692,7 +747,7 @@ mod tests {
             (["serve", "--label", "pid=1"], "tell processes apart"),
             (["serve", "--target-info", "__a=1"], "do not begin with __"),
             (["serve", "--worker-label", "name"], "pid or slot"),
-            (["serve", "--process-metrics", "some"], "not a boolean"),
+            (["serve", "--process-metrics", "some"], "[possible values: on, off]"),
             (["textfile", "--interval", "15"], "for example 15s"),
             (["push", "--method", "patch"], "put, post, delete"),
             (["push", "--grouping", "a"], "expected NAME=VALUE"),
