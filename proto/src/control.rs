@@ -187,6 +187,8 @@ pub struct Description {
     pub taken: u64,
     /// How many series its catalog has.
     pub series: u64,
+    /// Where its metrics are served, as URLs.
+    pub metrics: Vec<String>,
 }
 
 /// A row of the answer to [`Request::Slots`].

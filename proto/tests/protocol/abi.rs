@@ -345,6 +345,7 @@ fn description() -> Description {
         slots: 4,
         taken: 5,
         series: 6,
+        metrics: vec!["b".into()],
     }
 }
 

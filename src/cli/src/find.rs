@@ -1,6 +1,9 @@
 //! Which arena a question is about.
 
+use std::collections::HashMap;
 use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,6 +13,7 @@ use nix::unistd::geteuid;
 use tallyboard_proto::control::Description;
 use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::ask;
+use tallyboard_supervisor::prune::{self, Object, State};
 
 use crate::flags::WhichFlags;
 use crate::proc;
@@ -26,6 +30,8 @@ pub struct Found {
     pub description: Result<Description, String>,
     /// Its name, as far as it is known without a supervisor.
     pub name: Option<String>,
+    /// Pid of its keeper, where that is known without a supervisor's answer.
+    pub keeper: Option<u32>,
 }
 
 impl Found {
@@ -39,32 +45,77 @@ impl Found {
 /// # Errors
 /// When the kernel's list of sockets cannot be read.
 pub fn arenas() -> Result<Vec<Found>> {
-    let uid = geteuid().as_raw();
-    let sockets = fs::read("/proc/net/unix").context("cannot list sockets")?;
-    let sockets = String::from_utf8_lossy(&sockets);
-    let mut addresses: Vec<Address> = proc::listening_seqpacket(&sockets)
-        .filter_map(|name| candidate(name, uid, |path| Some(fs::metadata(path).ok()?.uid())))
-        .collect();
-    addresses.sort_by_key(ToString::to_string);
-    addresses.dedup();
+    let addresses = addresses(geteuid().as_raw()).context("cannot list sockets")?;
     let mut found: Vec<Found> = addresses.into_iter().map(describe).collect();
-    let left = objects(uid).into_iter().filter(|name| {
-        !found.iter().any(|arena| {
-            arena.is_called(name)
-                && arena.description.as_ref().is_ok_and(|described| described.backing == "posix")
+    let is_found = |arena: &str| {
+        found.iter().any(|found| {
+            found.is_called(arena)
+                && found.description.as_ref().is_ok_and(|described| described.backing == "posix")
         })
-    });
-    let left: Vec<Found> = left
-        .map(|name| Found {
-            address: None,
-            description: Err(format!(
-                "no supervisor; `tallyboard serve --name {name}` goes on with it, --discard-arena replaces it"
-            )),
-            name: Some(name),
-        })
-        .collect();
+    };
+    let objects = prune::objects().unwrap_or_default().into_iter();
+    let left: Vec<Found> = objects.filter_map(|object| left(object, is_found)).collect();
     found.extend(left);
     Ok(found)
+}
+
+/// The control addresses of this user's supervisors: sockets with a name that ours have, and those of
+/// processes that have an arena, whatever they are called. No other socket is spoken to.
+fn addresses(uid: u32) -> io::Result<Vec<Address>> {
+    let sockets = fs::read("/proc/net/unix")?;
+    let sockets = String::from_utf8_lossy(&sockets);
+    let owner = |path: &Path| Some(fs::metadata(path).ok()?.uid());
+    let mut addresses = Vec::new();
+    let mut others = HashMap::new();
+    for (inode, name) in proc::listening_seqpacket(&sockets) {
+        match candidate(name, uid, owner) {
+            Some(address) => addresses.push(address),
+            None => drop(others.insert(inode, name)),
+        }
+    }
+    if !others.is_empty() {
+        for (pid, inode) in proc::sockets_beside(uid, is_object) {
+            let Some(address) = others.remove(&inode).and_then(address_of) else { continue };
+            addresses.push(as_seen_here(address, pid));
+        }
+    }
+    addresses.sort_by_key(ToString::to_string);
+    addresses.dedup();
+    Ok(addresses)
+}
+
+/// Whether a process that has this open has an arena: its keeper has, and its supervisor.
+fn is_object(path: &Path) -> bool {
+    let path = path.as_os_str().as_bytes();
+    path.starts_with(b"/memfd:tallyboard ") || path.starts_with(b"/dev/shm/tallyboard-")
+}
+
+/// What is to be said of an object whose supervisor was not found.
+fn left(object: Object, is_found: impl Fn(&str) -> bool) -> Option<Found> {
+    // One that is held and has no name yet is about to get it.
+    let is_begun = object.arena.is_none();
+    let name = object.arena.unwrap_or_else(|| object.name.to_string());
+    let mut keeper = None;
+    let error = match object.state {
+        State::Held(_) if is_begun || is_found(&name) => return None,
+        State::Held(pid) => {
+            keeper = u32::try_from(pid).ok().filter(|&pid| pid != 0);
+            "a supervisor has it, which does not answer here; say where it listens with --control"
+                .to_owned()
+        }
+        State::Good => format!(
+            "no supervisor; `tallyboard serve --name {name}` goes on with it, `tallyboard prune \
+             {name}` removes it"
+        ),
+        State::Others(why) => {
+            format!("no supervisor here, and another one may go on with it: {why}")
+        }
+        State::Useless(why) => {
+            format!("nobody can go on with it: {why}; `tallyboard prune` removes it")
+        }
+        State::NoArena(why) => why,
+    };
+    Some(Found { address: None, description: Err(error), name: Some(name), keeper })
 }
 
 /// The control address of the arena that is meant.
@@ -87,34 +138,30 @@ pub fn address(which: &WhichFlags) -> Result<Address> {
     }
 }
 
-/// The address behind the name of a listening socket, when it can be a supervisor of `uid`'s.
+/// The address behind the name of a listening socket, when that is the name of a supervisor of `uid`.
 fn candidate(name: &str, uid: u32, owner: impl Fn(&Path) -> Option<u32>) -> Option<Address> {
-    if let Some(name) = name.strip_prefix('@') {
-        let ours = name.strip_prefix("tallyboard/").and_then(|rest| rest.split('/').next());
-        return (ours == Some(&uid.to_string())).then(|| Address::Abstract(name.to_owned()));
+    let is_ours = match name.strip_prefix('@') {
+        Some(name) => {
+            let ours = name.strip_prefix("tallyboard/").and_then(|rest| rest.split('/').next());
+            ours == Some(&uid.to_string())
+        }
+        None => name.contains("tallyboard") && owner(Path::new(name)) == Some(uid),
+    };
+    is_ours.then(|| address_of(name)).flatten()
+}
+
+/// The address with this name in the kernel's list; one that was bound as no absolute path has none.
+fn address_of(name: &str) -> Option<Address> {
+    match name.strip_prefix('@') {
+        Some(name) => Some(Address::Abstract(name.to_owned())),
+        None => Some(Address::Path(PathBuf::from(name))).filter(|_| name.starts_with('/')),
     }
-    let path = Path::new(name);
-    let ours = name.contains("tallyboard") && owner(path) == Some(uid);
-    ours.then(|| Address::Path(path.to_owned()))
 }
 
 fn describe(address: Address) -> Found {
     let description = ask::describe(&address, DESCRIBE_TIMEOUT).map_err(|error| error.to_string());
     let name = description.as_ref().ok().map(|description| description.name.clone());
-    Found { address: Some(address), description, name }
-}
-
-/// The names of the arenas of which `uid` has a named object.
-fn objects(uid: u32) -> Vec<String> {
-    let Ok(entries) = fs::read_dir("/dev/shm") else { return Vec::new() };
-    let prefix = format!("tallyboard-{uid}-");
-    let mut names: Vec<String> = entries
-        .filter_map(Result::ok)
-        .filter(|entry| entry.metadata().is_ok_and(|metadata| metadata.uid() == uid))
-        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_prefix(&prefix)?.to_owned()))
-        .collect();
-    names.sort();
-    names
+    Found { address: Some(address), description, name, keeper: None }
 }
 
 /// The arena that the process `pid` counts in, or supervises.
@@ -231,9 +278,11 @@ mod tests {
                 supervisor_pid: 3,
                 slots: 4,
                 taken: 0,
+                metrics: Vec::new(),
                 series: 0,
             }),
             name: Some(name.to_owned()),
+            keeper: None,
         }
     }
 
@@ -243,6 +292,7 @@ mod tests {
             address: None,
             description: Err("no supervisor".into()),
             name: Some("dead".into()),
+            keeper: None,
         };
         for (names, name, expect) in [
             (&["a"][..], None, "unix:@tallyboard/a"),

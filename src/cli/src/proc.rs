@@ -81,14 +81,8 @@ impl Executable {
     /// when it is a script.
     #[must_use]
     pub fn resolve(program: &OsStr, search: &OsStr) -> Option<Self> {
-        let runs = |path: &PathBuf| {
-            path.is_file() && nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
-        };
-        let found = match program.as_bytes().contains(&b'/') {
-            true => Some(PathBuf::from(program)).filter(runs),
-            false => std::env::split_paths(search).map(|path| path.join(program)).find(runs),
-        };
-        let path = fs::canonicalize(interpreter(&found?)?).ok()?;
+        let found = in_search_path(program, search)?;
+        let path = fs::canonicalize(interpreter(&found)?).ok()?;
         let metadata = fs::metadata(&path).ok()?;
         Some(Self { path, file: (metadata.dev(), metadata.ino()) })
     }
@@ -120,9 +114,9 @@ fn without_deleted(path: &Path) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
 }
 
-/// Names of the SEQPACKET sockets that are listened on, from the text of `/proc/net/unix`. Abstract
-/// names begin with `@`.
-pub fn listening_seqpacket(text: &str) -> impl Iterator<Item = &str> {
+/// Inodes and names of the SEQPACKET sockets that are listened on, from the text of `/proc/net/unix`.
+/// Abstract names begin with `@`.
+pub fn listening_seqpacket(text: &str) -> impl Iterator<Item = (u64, &str)> {
     /// `__SO_ACCEPTCON` of the kernel.
     const LISTENING: &str = "00010000";
     /// `SOCK_SEQPACKET`.
@@ -135,8 +129,46 @@ pub fn listening_seqpacket(text: &str) -> impl Iterator<Item = &str> {
         for field in &mut fields {
             (*field, rest) = rest.trim_start().split_once(' ')?;
         }
-        (fields[3] == LISTENING && fields[4] == SEQPACKET && !rest.is_empty()).then_some(rest)
+        let is_one = fields[3] == LISTENING && fields[4] == SEQPACKET && !rest.is_empty();
+        is_one.then(|| Some((fields[6].parse().ok()?, rest))).flatten()
     })
+}
+
+/// Pids, and inodes of sockets, of the processes of `uid` that have something open for which `is_it`
+/// holds. What this process may not look at is left out.
+pub fn sockets_beside(uid: u32, is_it: impl Fn(&Path) -> bool) -> Vec<(u32, u64)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok) {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        let (Some(pid), Ok(metadata)) = (pid, entry.metadata()) else { continue };
+        let Ok(open) = fs::read_dir(entry.path().join("fd")) else { continue };
+        if metadata.uid() != uid {
+            continue;
+        }
+        let open = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        let open: Vec<PathBuf> = open.collect();
+        if open.iter().any(|path| is_it(path)) {
+            found.extend(open.iter().filter_map(|path| Some((pid, socket_inode(path)?))));
+        }
+    }
+    found
+}
+
+/// The inode of a socket, as the link of its descriptor names it.
+fn socket_inode(link: &Path) -> Option<u64> {
+    link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// The file that a word of a command line names, as a shell finds it.
+#[must_use]
+pub fn in_search_path(program: &OsStr, search: &OsStr) -> Option<PathBuf> {
+    let runs = |path: &PathBuf| {
+        path.is_file() && nix::unistd::access(path, nix::unistd::AccessFlags::X_OK).is_ok()
+    };
+    match program.as_bytes().contains(&b'/') {
+        true => Some(PathBuf::from(program)).filter(runs),
+        false => std::env::split_paths(search).map(|path| path.join(program)).find(runs),
+    }
 }
 
 /// The value of a variable in the bytes of `/proc/PID/environ`.
@@ -231,8 +263,8 @@ mod tests {
             0000000000000000: 00000003 00000000 00000000 0005 03 22503 @tallyboard/0/1f\n\
             0000000000000000: 00000003 00000000 00010000 0005 03 22504\n\
             damaged\n";
-        let found: Vec<&str> = listening_seqpacket(text).collect();
-        assert_eq!(found, ["@tallyboard/0/1f", "/run/tallyboard/a b.sock"]);
+        let found: Vec<(u64, &str)> = listening_seqpacket(text).collect();
+        assert_eq!(found, [(22501, "@tallyboard/0/1f"), (501, "/run/tallyboard/a b.sock")]);
     }
 
     #[test]

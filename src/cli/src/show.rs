@@ -48,7 +48,7 @@ pub fn ls(flags: &LsFlags) -> Result<ExitCode> {
     if flags.json {
         return write_json(arenas.iter().map(arena_object).collect());
     }
-    let head = ["NAME", "BACKING", "SLOTS", "TAKEN", "SERIES", "KEEPER", "ADDRESS"];
+    let head = ["NAME", "BACKING", "SLOTS", "TAKEN", "SERIES", "KEEPER", "METRICS", "ADDRESS"];
     write(table(&head, arenas.iter().map(arena_row).collect()).as_bytes())
 }
 
@@ -97,9 +97,15 @@ fn arena_object(arena: &Found) -> Value {
             "slots": described.slots,
             "taken": described.taken,
             "series": described.series,
+            "metrics": described.metrics,
             "address": address,
         }),
-        Err(error) => json!({ "name": arena.name, "address": address, "error": error }),
+        Err(error) => json!({
+            "name": arena.name,
+            "keeper_pid": arena.keeper,
+            "address": address,
+            "error": error,
+        }),
     }
 }
 
@@ -114,14 +120,16 @@ fn arena_row(arena: &Found) -> Vec<String> {
             described.taken.to_string(),
             described.series.to_string(),
             described.keeper_pid.to_string(),
+            if described.metrics.is_empty() { unknown() } else { described.metrics.join(",") },
             address.unwrap_or_else(unknown),
         ],
         Err(error) => {
             let name = arena.name.clone().unwrap_or_else(unknown);
             let backing = if arena.address.is_none() { "posix".to_owned() } else { unknown() };
-            let [slots, taken, series, keeper] = [(); 4].map(|()| unknown());
+            let keeper = arena.keeper.map_or_else(unknown, |pid| pid.to_string());
+            let [slots, taken, series, metrics] = [(); 4].map(|()| unknown());
             // Which address did not answer stands in the error.
-            vec![name, backing, slots, taken, series, keeper, format!("({error})")]
+            vec![name, backing, slots, taken, series, keeper, metrics, format!("({error})")]
         }
     }
 }
@@ -198,13 +206,14 @@ mod tests {
             address: None,
             description: Err("no supervisor".into()),
             name: Some("left".into()),
+            keeper: None,
         };
         let rows = vec![arena_row(&left)];
-        let head = ["NAME", "BACKING", "SLOTS", "TAKEN", "SERIES", "KEEPER", "ADDRESS"];
+        let head = ["NAME", "BACKING", "SLOTS", "TAKEN", "SERIES", "KEEPER", "METRICS", "ADDRESS"];
         assert_eq!(
             table(&head, rows),
-            "NAME  BACKING  SLOTS  TAKEN  SERIES  KEEPER  ADDRESS\n\
-             left  posix        -      -       -       -  (no supervisor)\n"
+            "NAME  BACKING  SLOTS  TAKEN  SERIES  KEEPER  METRICS  ADDRESS\n\
+             left  posix        -      -       -       -        -  (no supervisor)\n"
         );
         assert_eq!(table(&["A", "B"], Vec::new()), "A  B\n");
         assert_eq!(arena_object(&left)["error"], "no supervisor");

@@ -216,6 +216,12 @@ impl Config {
         self.admits_own || !self.worker_uids.is_empty()
     }
 
+    /// The URL of the metrics that are served at `at`.
+    #[must_use]
+    pub fn metrics_url(&self, at: SocketAddr) -> String {
+        format!("http://{at}{}", self.telemetry_path)
+    }
+
     /// The geometry of the arena.
     ///
     /// # Errors

@@ -27,6 +27,7 @@ use tallyboard_segment::process::{ForkError, close_passed, fork_child};
 use crate::collector::Spent;
 use crate::config::Config;
 use crate::link::{self, ToKeeper, ToSupervisor};
+use crate::listen::MetricsSocket;
 use crate::lost;
 use crate::open::{OpenError, Opened, open};
 use crate::outlet::LAST_EXPORT;
@@ -141,6 +142,8 @@ impl Keeper {
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let signals = SignalFd::with_flags(&mask, flags).map_err(io::Error::from)?;
         let mut opened = open(&config)?;
+        let served = opened.metrics.iter().filter_map(MetricsSocket::local_address);
+        served.for_each(|at| tracing::info!("metrics on {}", config.metrics_url(at)));
         tracing::info!(
             arena = %config.name,
             backing = %opened.backing,
@@ -446,7 +449,9 @@ impl Keeper {
             }
             match socket.bind() {
                 Ok(()) => {
-                    tracing::info!(address = %socket.address, "serving metrics");
+                    if let Some(at) = socket.local_address() {
+                        tracing::info!("metrics on {}", self.config.metrics_url(at));
+                    }
                     let message = ToSupervisor::Listener { index: index as u64 };
                     let fd = socket.listener.as_ref().map(AsFd::as_fd);
                     if let Some(child) = &self.supervisor

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -270,7 +270,8 @@ struct Supervisor {
     offers: HashMap<u64, (usize, u64)>,
     /// The task that watches the worker of each slot.
     watches: HashMap<usize, JoinHandle<()>>,
-    listeners: RefCell<Vec<bool>>,
+    /// Where metrics are served, as far as their addresses could be had.
+    listeners: RefCell<Vec<Option<SocketAddr>>>,
     description: Description,
     config: Config,
     reason: String,
@@ -303,7 +304,7 @@ impl Supervisor {
             http,
             offers: HashMap::new(),
             watches: HashMap::new(),
-            listeners: RefCell::new(vec![false; inheritance.metrics.len()]),
+            listeners: RefCell::new(vec![None; inheritance.metrics.len()]),
             description: Description {
                 name: config.name.clone(),
                 backing: inheritance.backing.to_string(),
@@ -313,6 +314,7 @@ impl Supervisor {
                 slots: inheritance.layout.geometry.slots as u64,
                 taken: 0,
                 series: 0,
+                metrics: Vec::new(),
             },
             config: config.clone(),
             reason: inheritance.reason.to_owned(),
@@ -563,6 +565,9 @@ impl Supervisor {
                 let mut description = self.description.clone();
                 description.taken = self.core.rows().len() as u64;
                 description.series = self.core.series() as u64;
+                let served = self.listeners.borrow();
+                let served = served.iter().flatten().map(|&at| self.config.metrics_url(at));
+                description.metrics = served.collect();
                 Some((Reply::Described(description), None))
             }
             // `control` turns a Hello into `Event::Attach`.
@@ -605,10 +610,11 @@ impl Supervisor {
     }
 
     fn listen(&self, index: usize, listener: TcpListener) -> io::Result<()> {
+        let at = listener.local_addr()?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         spawn_local(Rc::clone(&self.http).accept(listener));
-        if let Some(up) = self.listeners.borrow_mut().get_mut(index) {
-            *up = true;
+        if let Some(place) = self.listeners.borrow_mut().get_mut(index) {
+            *place = Some(at);
         }
         Ok(())
     }
@@ -633,7 +639,7 @@ impl Supervisor {
         }
         let up = self.listeners.borrow();
         let addresses = self.config.listen.iter().map(ToString::to_string);
-        let up = addresses.zip(up.iter().map(|&up| Value::Whole(up.into())));
+        let up = addresses.zip(up.iter().map(|at| Value::Whole(at.is_some().into())));
         let mut outside = self.own_process.clone();
         outside.extend(self.collector.families(self.config.worker_label));
         outside.push(process::platform());
