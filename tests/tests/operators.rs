@@ -105,3 +105,82 @@ fn an_arena_that_lives_is_never_said_to_be_left() {
     assert!(serve.end().status.success());
     assert_eq!(named.inode(), None);
 }
+
+#[test]
+fn that_no_worker_attaches_is_said_once_and_not_where_one_has() {
+    let _watchdog = Watchdog::new("that_no_worker_attaches_is_said_once");
+    let listen = ["--web.listen-address", "none"];
+    let name = format!("alone-{}", std::process::id());
+    let control = Address::Abstract(format!("tallyboard/test/{name}"));
+    let words = ["serve", "--name", &name, "--control", &control.to_string()];
+    // It begins first, so what it would say is said before the others have.
+    let worker = [&["exec"], &listen[..], &["--", WORKER, "1"]].concat();
+    let mut counted = said_by(&program(&worker));
+    assert!(counted.line(|line| line.starts_with("worker ")).contains(" slot "));
+    let mut serve = said_by(&program(&[&words[..], &listen].concat()));
+    let mut exec = said_by(&program(&[&["exec"], &listen[..], &["--", "sleep", "300"]].concat()));
+    let is_it = |line: &str| line.contains("no worker has attached in 30 s");
+    for running in [&mut serve, &mut exec] {
+        let said = running.line(is_it);
+        assert!(said.contains("level=warn") && said.contains("tallyboard doctor"), "{said}");
+    }
+    for (running, expect) in [(serve, 1), (exec, 1), (counted, 0)] {
+        running.signal(Signal::SIGTERM);
+        let ended = running.end();
+        let times = ended.stdout.lines().filter(|line| is_it(line)).count();
+        assert_eq!(times, expect, "{ended:?}");
+    }
+}
+
+/// Begins `label_sets` series of a metric.
+fn begin(registry: &'static Registry, metric: &str, label_sets: usize) {
+    let family = Counter::builder(metric, "A metric.").labels(&["l"]).registry(registry).family();
+    let family = family.expect("a new name");
+    (0..label_sets).for_each(|l| family.with(&[&l.to_string()]).expect("a label").inc());
+}
+
+#[test]
+fn the_metric_that_meets_a_limit_is_named_in_the_log_and_on_the_page() {
+    let _watchdog = Watchdog::new("the_metric_that_meets_a_limit_is_named");
+    let named = Named::new("limits", WORKER);
+    let (serve, _) = named.serve(&["--label-limit", "3", "--max-series", "128"]);
+    let registries = [(); 2].map(|()| {
+        Registry::builder().address(&named.control.to_string()).attach_timeout(HANG).build()
+    });
+    let met = || -> Vec<String> {
+        let page = ask::scrape(&named.control, &[], HANG).expect("the supervisor answers");
+        let page = String::from_utf8_lossy(&page).into_owned();
+        let lines = page.lines().filter_map(|line| line.strip_prefix("tallyboard_limits_met{"));
+        lines.map(str::to_owned).collect()
+    };
+    begin(registries[0], "few", 2);
+    assert_eq!(met(), Vec::<String>::new());
+    begin(registries[0], "many", 5);
+    assert_eq!(met(), ["limit=\"label_limit\",metric=\"many\"} 1"]);
+    // Each has a slot of its own, and together they have more than the arena; then one has more than
+    // its slot.
+    for (limit, of) in [("arena", &registries[..]), ("slot", &registries[..1])] {
+        for number in 0.. {
+            for (at, registry) in of.iter().enumerate() {
+                begin(registry, &format!("{limit}_{at}_{number}"), 1);
+            }
+            if number % 16 == 0 && met().iter().any(|line| line.contains(&format!("\"{limit}\""))) {
+                break;
+            }
+        }
+    }
+    serve.signal(Signal::SIGTERM);
+    let ended = serve.end();
+    for limit in ["label_limit", "arena", "slot"] {
+        let part = format!("limit={limit}");
+        let is_it = |line: &&str| line.contains("level=warn") && line.contains(&part);
+        let said: Vec<&str> = ended.stderr.lines().filter(is_it).collect();
+        assert!(!said.is_empty() && said.len() <= 21, "{limit}: {said:?}");
+        assert!(
+            said.iter().all(|line| line.contains("--label-limit")
+                || line.contains("--max-series")
+                || line.contains("more metrics")),
+            "{said:?}"
+        );
+    }
+}

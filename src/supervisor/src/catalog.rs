@@ -17,6 +17,8 @@ use tallyboard_proto::layout::{DropReason, Layout};
 use tallyboard_proto::log::{self, Begun, Contents, LogError, Record, append};
 use tallyboard_segment::mapping::Arena;
 
+use crate::limits::{Limit, Limits};
+
 /// The catalog, as the supervisor knows it; the control segment holds a copy for others.
 #[derive(Debug)]
 pub struct Catalog {
@@ -30,6 +32,7 @@ pub struct Catalog {
     /// The names that have several definitions, each with their ordinals.
     definitions: BTreeMap<Box<str>, Vec<u32>>,
     dropped_series: HashMap<DropReason, u64>,
+    pub(crate) limits: Limits,
     label_limit: usize,
     real: Real,
 }
@@ -67,6 +70,7 @@ impl Catalog {
             conflicts: HashSet::new(),
             definitions: BTreeMap::new(),
             dropped_series: HashMap::new(),
+            limits: Limits::default(),
             label_limit,
             real: Real::default(),
         }
@@ -171,7 +175,9 @@ impl Catalog {
             // The exemplars and buckets of what has no place itself.
             return Err(Unplaced::Conflict);
         }
-        let begun = self.append(arena, layout, Record::Family(family.clone()))?;
+        let begun = self
+            .append(arena, layout, Record::Family(family.clone()))
+            .inspect_err(|&unplaced| meet(&mut self.limits, unplaced, &family.name))?;
         let Begun::Family(ordinal) = begun else { return Err(Unplaced::Conflict) };
         self.take_name(ordinal as u32);
         warn_of_synthetic(family);
@@ -233,8 +239,12 @@ impl Catalog {
             let values = values.into();
             self.append(arena, layout, Record::Series { family, created_ms: 0, values })
         };
+        let name = &self.contents.families()[family as usize].name;
         match placed {
             Ok(Begun::Series(series)) => {
+                if is_limited && self.contents.series_of_family(family) == self.label_limit {
+                    self.limits.meet(Limit::Labels, name);
+                }
                 let family = &self.contents.families()[family as usize];
                 if family.kind == Kind::Gauge(GaugeMode::All) {
                     self.all_gauges.push(series as u32);
@@ -243,6 +253,7 @@ impl Catalog {
             }
             Ok(_) => Err(Unplaced::Conflict),
             Err(unplaced) => {
+                meet(&mut self.limits, unplaced, name);
                 self.count_unplaced(unplaced);
                 Err(unplaced)
             }
@@ -330,6 +341,15 @@ impl Catalog {
     #[must_use]
     pub fn shape(&self, series: u32) -> Shape {
         self.contents.shape(&self.contents.series()[series as usize])
+    }
+}
+
+/// Takes in that a family has met a limit, if that is why something of it has no place.
+fn meet(limits: &mut Limits, unplaced: Unplaced, family: &str) {
+    match unplaced {
+        Unplaced::Dropped(DropReason::LabelLimit) => limits.meet(Limit::Labels, family),
+        Unplaced::Dropped(DropReason::Full) => limits.meet(Limit::Arena, family),
+        Unplaced::Dropped(_) | Unplaced::Conflict => {}
     }
 }
 

@@ -13,6 +13,7 @@
 //! | `lost` | a supervisor whose arena was cut off |
 //! | [`core`] | the state behind the loop: slots, archive; no sockets, no clock |
 //! | [`catalog`] | the series of all slots, in global order, and their conflicts |
+//! | `limits` | which metrics have met one |
 //! | `definitions` | which definition of a name is exposed |
 //! | [`class`] | how the cells of a slot map to those of the catalog |
 //! | `rows` | reading slots: the last good row of each, quarantine |
@@ -51,6 +52,7 @@ pub mod inspect;
 pub mod keeper;
 pub mod labels;
 mod left;
+mod limits;
 mod link;
 mod listen;
 mod lost;

@@ -53,6 +53,7 @@ own! {
     FLOORS_APPLIED Counter "tallyboard_floors_applied" [] "Sums that were exposed as before because adding them anew gave less.";
     FOLDS Counter "tallyboard_folds" [] "Batches of dead workers that were folded into the archive.";
     LAYOUT_CLASSES Gauge "tallyboard_layout_classes" [] "Different layouts of slots in use.";
+    LIMITS_MET Gauge "tallyboard_limits_met" ["metric"] "Metrics that have met a limit: label_limit, arena or slot; 1, and for those that are not named how often.";
     LISTENER_UP Gauge "tallyboard_listener_up" ["address"] "Whether metrics are served on this address.";
     PLATFORM_INFO Gauge "tallyboard_platform_info" ["machine"] "The machine and its kernel; always 1.";
     QUARANTINED_FAMILIES Gauge "tallyboard_quarantined_families" [] "Families that contradict another one of the same name; their counts are not exposed.";
@@ -164,6 +165,21 @@ impl Own {
     pub fn info(&self, labels: &[(&str, &str)]) -> FamilySamples {
         let labels = labels.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         self.family(vec![self.sample(labels.collect(), Value::Whole(1))])
+    }
+
+    /// The family with a sample for each set of labels.
+    #[must_use]
+    pub fn rows<'a, const N: usize>(
+        &self,
+        rows: impl IntoIterator<Item = ([(&'a str, &'a str); N], Value)>,
+    ) -> FamilySamples {
+        let owned = |labels: [(&str, &str); N]| {
+            labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+        };
+        let rows = rows.into_iter().map(|(labels, value)| self.sample(owned(labels), value));
+        let mut samples: Vec<Sample> = rows.collect();
+        samples.sort_by(|a, b| a.labels.cmp(&b.labels));
+        self.family(samples)
     }
 
     /// The family as a summary.

@@ -5,17 +5,19 @@
 //! not pass is not used: the slot keeps its last good row from then on, is folded with that row, and
 //! is exposed as quarantined. The rows of other slots are unaffected.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::{Ordering::Acquire, fence};
 
 use tallyboard_proto::cell::{CellKind, Run, Shape};
-use tallyboard_proto::layout::DROP_REASONS;
+use tallyboard_proto::layout::{DROP_REASONS, DropReason};
 use tallyboard_proto::log;
 use tallyboard_proto::slot::{SlotHeader, dropped};
 use tallyboard_proto::word::Words;
 
 use crate::class::Class;
 use crate::core::Core;
+use crate::limits::Limit;
 
 /// Why a slot is quarantined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -208,12 +210,30 @@ impl Core {
         if self.slots[slot].has_baseline { MOST_RISE } else { u64::MAX }
     }
 
+    /// Names what has most of a slot that is full. What its worker could not begin it does not say.
+    fn see_full(&mut self, slot: usize) {
+        let Some(class) = &self.slots[slot].class else { return };
+        let mut cells: HashMap<u32, usize> = HashMap::new();
+        for (run, family) in class.runs.iter().zip(&class.families) {
+            *cells.entry(*family).or_default() += run.cells();
+        }
+        let Some((&most, _)) = cells.iter().max_by_key(|(family, cells)| (**cells, **family))
+        else {
+            return;
+        };
+        let name = self.catalog.contents().families()[most as usize].name.clone();
+        self.catalog.limits.meet(Limit::Slot, &name);
+    }
+
     /// Reads what the worker of `slot` could not count, which only rises as other counts do.
     fn read_dropped(&mut self, slot: usize) -> Result<(), Quarantine> {
         let now = dropped(&self.arena, self.layout.slot(slot));
         let most_rise = self.most_rise(slot);
         for (now, was) in now.iter().zip(self.slots[slot].dropped) {
             check_whole(was, *now, most_rise)?;
+        }
+        if now[DropReason::Full as usize] > self.slots[slot].dropped[DropReason::Full as usize] {
+            self.see_full(slot);
         }
         self.slots[slot].dropped = now;
         Ok(())

@@ -310,7 +310,7 @@ impl Core {
             .taken()
             .filter_map(|slot| self.slots[slot].class.as_ref().map(std::rc::Rc::as_ptr))
             .collect();
-        vec![
+        let mut families = vec![
             own::ARENA_BYTES.value(whole(self.arena.allocated_bytes().unwrap_or(0))),
             own::ATTACHES.value(whole(figures.attaches)),
             own::ATTACHES_REFUSED.labelled(refused),
@@ -330,7 +330,9 @@ impl Core {
             own::SCRAPE_SECONDS.summary(figures.scrapes, figures.scrape_seconds),
             own::SLOTS.labelled(states),
             own::WORKER_EXITS.value(whole(figures.worker_exits)),
-        ]
+        ];
+        families.extend(self.catalog.limits.family());
+        families
     }
 
     /// What all workers, dead or alive, could not count.

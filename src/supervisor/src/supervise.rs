@@ -123,6 +123,8 @@ pub(crate) type Events = mpsc::Sender<Event>;
 
 /// How often /proc is looked at.
 const TICK: Duration = Duration::from_secs(5);
+/// How long it is nothing special that no worker has attached.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long requests under way may take when the supervisor stops.
 pub(crate) const DRAIN: Duration = Duration::from_secs(1);
 
@@ -285,6 +287,8 @@ struct Supervisor {
     is_stale: bool,
     /// The outlets, once they are started.
     outlets: Option<Rc<outlet::Running>>,
+    /// Since when it waits for a first worker, until that is done or has been said.
+    alone_since: Option<Instant>,
 }
 
 impl Supervisor {
@@ -324,6 +328,8 @@ impl Supervisor {
             own_process: Vec::new(),
             is_stale: true,
             outlets: None,
+            // Later ones find the workers of the first.
+            alone_since: (inheritance.starts == 1 && !inheritance.is_reopened).then(Instant::now),
         }
     }
 
@@ -399,7 +405,10 @@ impl Supervisor {
                 Event::Scrape(scrape) => scrapes.push(scrape),
                 Event::Snapshot(answer) => snapshots.push(answer),
                 Event::Keeper(message, descriptor) => self.obey(message, descriptor),
-                Event::Tick => self.look_outside(),
+                Event::Tick => {
+                    self.look_outside();
+                    self.look_for_workers();
+                }
                 Event::KeeperGone => {
                     tracing::error!("the keeper has gone; ending without it");
                     return Next::End;
@@ -626,6 +635,21 @@ impl Supervisor {
             self.collector.look(self.core.tenants());
         }
         self.is_stale = true;
+    }
+
+    /// Says once when no worker has attached for long.
+    fn look_for_workers(&mut self) {
+        let has_any = self.core.figures().attaches > 0;
+        if has_any || self.alone_since.is_none_or(|since| since.elapsed() >= PATIENCE) {
+            let is_alone = self.alone_since.take().is_some() && !has_any;
+            if is_alone {
+                let seconds = PATIENCE.as_secs();
+                tracing::warn!(
+                    "no worker has attached in {seconds} s: see whether the application counts something, has \
+                     TALLYBOARD, and has the wheel in its interpreter; `tallyboard doctor -- COMMAND` says"
+                );
+            }
+        }
     }
 
     /// Gives the core what is known of the world outside, as samples.

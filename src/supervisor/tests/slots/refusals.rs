@@ -104,6 +104,7 @@ fn a_full_catalog_drops_series_counts_them_and_keeps_the_others() {
     assert_eq!(exposed, 4);
     assert_eq!(page.get(r#"tallyboard_dropped_series_total{reason="full"}"#), Some(4.0));
     assert_eq!(page.get("tallyboard_catalog_fill_ratio"), Some(1.0));
+    assert_eq!(page.get(r#"tallyboard_limits_met{limit="arena",metric="c"}"#), Some(1.0));
     board.kill(&b);
     let mut board = board.restart();
     assert_eq!(board.page().get(r#"c_total{l="a3"}"#), Some(1.0));
@@ -122,6 +123,9 @@ fn a_familys_limit_of_label_sets_drops_and_counts_what_is_over() {
     let page = board.page();
     assert_eq!(page.order.iter().filter(|key| key.starts_with("c_total")).count(), 3);
     assert_eq!(page.get(r#"tallyboard_dropped_series_total{reason="label_limit"}"#), Some(2.0));
+    let met: Vec<&String> =
+        page.order.iter().filter(|key| key.starts_with("tallyboard_limits_met")).collect();
+    assert_eq!(met, [r#"tallyboard_limits_met{limit="label_limit",metric="c"}"#]);
     assert_eq!(page.get(r#"other_total{l="x"}"#), Some(9.0));
 }
 
