@@ -184,3 +184,50 @@ fn the_metric_that_meets_a_limit_is_named_in_the_log_and_on_the_page() {
         );
     }
 }
+
+#[test]
+fn doctor_says_what_a_command_would_find_and_ends_with_an_error_where_something_is_bad() {
+    let _watchdog = Watchdog::new("doctor_says_what_a_command_would_find");
+    let named = Named::new("doctor", WORKER);
+    let control = named.control.to_string();
+    let none = ["--web.listen-address", "none"];
+    let doctor = |flags: &[&str], command: &[&str]| {
+        run(&[&["doctor"], &none[..], flags, &["--"], command].concat())
+    };
+    let (serve, _) = named.serve(&["--slots", "1", "--backing", "memfd"]);
+    let arena = format!("{control}: the arena {}", named.name);
+    let is_let_in = format!("uid {} is let in", nix::unistd::geteuid());
+    let good = [
+        "note interpreter",
+        "ok address exec sets TALLYBOARD",
+        "ok uid",
+        "ok backing memfd: made for one run",
+        "ok room",
+    ];
+    let taken = ["BAD room 0 of 1 slots are free: raise --slots"];
+    let free = ["ok room 1 of 1 slots are free", &*arena, &*is_let_in, "ok backing memfd"];
+    let mut worker = None;
+    for (flags, command, status, parts) in [
+        (&[][..], "sh", 0, &good[..]),
+        (&["--backing", "posix"], "sh", 0, &["posix: configured", "/dev/shm has"]),
+        (&[], "no-such-command", 1, &["BAD interpreter there is no program \"no-such-command\""]),
+        (&["--slots", "1", "--control", &control], "sh", 0, &free),
+        (&["--control", &control], "sh", 1, &taken),
+        (&["--control", "unix:@nobody/is/there"], "sh", 1, &["BAD address expected a supervisor"]),
+    ] {
+        if parts == taken {
+            let mut running = named.worker(&["1"]);
+            assert!(running.line(|_| true).contains("slot"));
+            worker = Some(running);
+        }
+        let ended = doctor(flags, &[command]);
+        assert_eq!(ended.status.code(), Some(status), "{ended:?}");
+        let said: Vec<&str> = ended.stdout.split_whitespace().collect();
+        for part in parts {
+            assert!(said.join(" ").contains(part), "{part:?} is not in {}", ended.stdout);
+        }
+    }
+    drop(worker);
+    serve.signal(Signal::SIGTERM);
+    drop(serve.end());
+}

@@ -35,7 +35,7 @@ use nix::sys::signal::{SigSet, Signal, kill, killpg, raise};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, geteuid, getpgrp, getpid, pipe2, setpgid, tcgetpgrp, tcsetpgrp};
 use tallyboard_segment::process::{close_passed, foreground_terminal, fork_child};
-use tallyboard_supervisor::{Happening, Keeper, random_address};
+use tallyboard_supervisor::{Config, Happening, Keeper, random_address};
 use tracing::{info, warn};
 
 use crate::export::Service;
@@ -71,7 +71,11 @@ pub fn run(flags: &ExecFlags) -> ExitCode {
     ExitCode::from(status)
 }
 
-fn open(flags: &ExecFlags, passed: Passed) -> Result<Keeper> {
+/// What a supervisor is started with for these flags.
+///
+/// # Errors
+/// When two of them exclude each other, or something cannot be had.
+pub fn config(flags: &ExecFlags) -> Result<Config> {
     let name = flags.name.clone().unwrap_or_else(|| format!("exec-{}", std::process::id()));
     let control = match &flags.control {
         Some(control) => control.clone(),
@@ -81,9 +85,14 @@ fn open(flags: &ExecFlags, passed: Passed) -> Result<Keeper> {
     config.is_ephemeral = flags.name.is_none();
     // A command of root's becomes another user, and stays this application; whom flags name is enough.
     config.admits_own = geteuid().is_root() && config.worker_uids.is_empty();
+    Ok(config)
+}
+
+fn open(flags: &ExecFlags, passed: Passed) -> Result<Keeper> {
+    let mut config = config(flags)?;
     config.passed_descriptors = passed.descriptors;
     let service = flags.name.clone().unwrap_or_else(|| unknown_service(&flags.command));
-    config.outlets = flags.arena.export.outlets(&Service::new(service, &name))?;
+    config.outlets = flags.arena.export.outlets(&Service::new(service, &config.name))?;
     let mut keeper = Keeper::open(config)?;
     if let Err(error) = keeper.start() {
         keeper.stop();

@@ -74,6 +74,12 @@ pub enum Command {
         not found, 126 when it cannot be executed, 125 when the supervisor cannot be started."
     )]
     Exec(ExecFlags),
+    /// Look at what `exec` with the same words would find, and say what to do about what is wrong.
+    #[command(
+        after_help = "Exit status: 0 when nothing is bad, else 1; 2 when the command line is none. With --control, \
+        or where TALLYBOARD is set, the supervisor that listens there is asked; else exec would make one."
+    )]
+    Doctor(ExecFlags),
     /// Write the exposition of an arena to standard output.
     Scrape(ScrapeFlags),
     /// List the workers of an arena.

@@ -8,6 +8,7 @@
 //! | [`exec`] | a supervisor around one application |
 //! | [`passed`] | what a service manager has passed for that application |
 //! | [`export`] | where metrics are sent from a supervisor |
+//! | [`doctor`], [`python`] | what a command would find: its interpreter, the wheel, an arena |
 //! | [`find`] | which arena a question is about |
 //! | [`show`] | `scrape`, `slots`, `ls` |
 //! | [`prune`] | dead arenas that are removed |
@@ -26,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 mod demo;
+mod doctor;
 mod documents;
 mod exec;
 mod export;
@@ -39,6 +41,7 @@ mod passed;
 mod proc;
 mod prune;
 mod push;
+mod python;
 mod repeat;
 mod serve;
 mod show;
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
     let outcome = match flags.command {
         Command::Serve(flags) => serve::run(&flags),
         Command::Exec(flags) => Ok(exec::run(&flags)),
+        Command::Doctor(flags) => doctor::run(&flags),
         Command::Scrape(flags) => show::scrape(&flags),
         Command::Slots(flags) => show::slots(&flags),
         Command::Ls(flags) => show::ls(&flags),

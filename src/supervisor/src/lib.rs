@@ -76,6 +76,7 @@ mod supervise;
 pub use config::{Backing, Config, ListenAddress, random_address};
 pub use keeper::{Happening, Keeper};
 pub use labels::{Label, LabelError, Labels, WorkerLabel};
+pub use made::Foreseen;
 pub use open::OpenError;
 pub use outlet::{Outlet, Snapshots};
 pub use spawn::{Builder, Handle, SpawnError};

@@ -243,6 +243,29 @@ impl Maker<'_> {
     }
 }
 
+/// What an arena would be made of, before it is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreseen {
+    /// The backing.
+    pub backing: Backing,
+    /// Why it is that one.
+    pub reason: String,
+    /// Bytes that all of its slots take at first, and the first series.
+    pub first_bytes: u64,
+    /// Bytes that objects with a name may still take; nothing without a mount for them.
+    pub room: Option<u64>,
+}
+
+impl Foreseen {
+    /// What the arena of `config` would be.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let name = ObjectName::of_arena(geteuid().as_raw(), &config.name);
+        let (backing, reason) = choose(config, &name);
+        Self { backing, reason, first_bytes: room_needed(config), room: posix::room_bytes() }
+    }
+}
+
 /// Room that a named object needs before it is chosen: what its slots take at first, and as much
 /// again for series.
 fn room_needed(config: &Config) -> u64 {
