@@ -35,4 +35,5 @@ pub mod pidfd;
 pub mod posix;
 pub mod private;
 pub mod process;
+mod rights;
 pub mod stat;

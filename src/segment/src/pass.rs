@@ -1,20 +1,23 @@
 //! The control socket: SEQPACKET Unix sockets, their addresses, packets and passed descriptors.
 
 use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use nix::cmsg_space;
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
-    UnixAddr, accept4, bind, connect, listen, recvmsg, sendmsg, socket, socketpair,
+    AddressFamily, Backlog, ControlMessage, MsgFlags, Shutdown, SockFlag, SockType, UnixAddr,
+    accept4, bind, connect, getsockname, getsockopt, listen, sendmsg, shutdown, socket, socketpair,
+    sockopt,
 };
 use thiserror::Error;
+
+use crate::rights::{self, Received};
 
 /// Where a supervisor listens: `unix:/path` or `unix:@name`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -113,6 +116,26 @@ impl Listener {
         Ok(Self(socket))
     }
 
+    /// A socket that a service manager listens on and has passed, with its address; nothing when it
+    /// is of another kind.
+    ///
+    /// # Errors
+    /// What the system says of it.
+    pub fn passed(socket: OwnedFd) -> io::Result<Option<(Self, Address)>> {
+        let is_ours = getsockopt(&socket, sockopt::SockType) == Ok(SockType::SeqPacket)
+            && getsockopt(&socket, sockopt::AcceptConn) == Ok(true);
+        let name =
+            if is_ours { getsockname::<UnixAddr>(socket.as_raw_fd())? } else { return Ok(None) };
+        let address = match (name.path(), name.as_abstract()) {
+            (Some(path), _) => Address::Path(path.to_owned()),
+            (None, Some(name)) => Address::Abstract(String::from_utf8_lossy(name).into_owned()),
+            (None, None) => return Ok(None),
+        };
+        let flags = OFlag::from_bits_truncate(fcntl(&socket, FcntlArg::F_GETFL)?);
+        fcntl(&socket, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        Ok(Some((Self(socket), address)))
+    }
+
     /// Another descriptor of the same socket.
     ///
     /// # Errors
@@ -182,38 +205,87 @@ impl Socket {
         }
     }
 
-    /// Receives one packet of at most `most` bytes.
+    /// Says one last thing, as far as there is room for it, and ends the conversation. What the other
+    /// side has sent is not read; it hears the last thing whether it has sent anything or not.
+    pub fn dismiss(self, bytes: &[u8]) {
+        /// As many packets as fit into a socket's buffer, and more.
+        const MOST: usize = 1 << 12;
+        // Who does not hear it finds the end.
+        let _ = self.send(bytes, None);
+        // Nothing arrives after this, and what has is taken out: what is left unread at the end
+        // would be told to the other side, as a reset, before what it was sent.
+        let _ = shutdown(self.0.as_raw_fd(), Shutdown::Read);
+        let mut byte = [0];
+        for _ in 0..MOST {
+            match rights::receive(self.0.as_fd(), &mut byte, false) {
+                Ok(received) if received.len > 0 => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// Whether there is nothing to receive just now.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) == Ok(0)
+    }
+
+    /// Receives one packet of at most `most` bytes, with the descriptor that came with it.
     ///
     /// # Errors
-    /// `WouldBlock` when none is there; `InvalidData` for a longer one; else what `recvmsg` says.
+    /// `WouldBlock` when none is there; `InvalidData` for one that is longer or has more than one
+    /// descriptor; EMFILE when there was one that this process may not open; else what `recvmsg`
+    /// says. Whatever came is closed.
     pub fn receive(&self, most: usize) -> io::Result<Packet> {
-        let mut buffer = vec![0; most];
-        let mut space = cmsg_space!([i32; 4]);
-        let (len, flags, mut descriptors) = {
-            let mut slices = [IoSliceMut::new(&mut buffer)];
-            let fd = self.0.as_raw_fd();
-            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-            let mut has_ended = false;
-            let message = loop {
-                match recvmsg::<()>(fd, &mut slices, Some(&mut space), flags) {
-                    Err(Errno::EINTR) => {}
-                    // The kernel looks for a packet first and for the end after, so a packet that
-                    // came just before the end may be behind it. Nothing comes after the end, so
-                    // the second look is sure.
-                    Ok(message) if message.bytes == 0 && !has_ended => has_ended = true,
-                    result => break result?,
-                }
-            };
-            (message.bytes, message.flags, descriptors(&message)?)
-        };
-        if flags.contains(MsgFlags::MSG_TRUNC) {
-            let found = format!("expected a packet of at most {most} bytes, found a longer one");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, found));
+        let (bytes, received) = self.next(most, true)?;
+        let mut descriptors = received.descriptors;
+        let found = descriptors.len();
+        if found > 1 || (found == 1 && received.lacks_descriptors) {
+            return Err(invalid("expected at most one descriptor with a packet, found more"));
         }
-        buffer.truncate(len);
-        let descriptor =
-            if descriptors.is_empty() { None } else { Some(descriptors.swap_remove(0)) };
-        Ok(Packet { bytes: buffer, descriptor })
+        if received.lacks_descriptors {
+            return Err(Errno::EMFILE.into());
+        }
+        Ok(Packet { bytes, descriptor: descriptors.pop() })
+    }
+
+    /// The same without descriptors: those that come have no place in this process at any moment.
+    ///
+    /// # Errors
+    /// As [`Socket::receive`].
+    pub fn receive_bytes(&self, most: usize) -> io::Result<Vec<u8>> {
+        Ok(self.next(most, false)?.0)
+    }
+
+    /// The next packet: no bytes mean the end, because empty packets are passed over.
+    fn next(&self, most: usize, wants_descriptors: bool) -> io::Result<(Vec<u8>, Received)> {
+        let mut buffer = vec![0; most];
+        let (mut has_ended, mut was_reset) = (false, false);
+        let received = loop {
+            match rights::receive(self.0.as_fd(), &mut buffer, wants_descriptors) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The kernel looks for a packet first and for the end after, so a packet that came
+                // just before the end may be behind it. Nothing comes after the end, so the second
+                // look is sure.
+                Ok(received) if received.len == 0 && !has_ended => has_ended = true,
+                Ok(received) if received.len == 0 && was_reset => {
+                    return Err(io::ErrorKind::ConnectionReset.into());
+                }
+                // That the other side has ended without reading all is said before what it sent.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset && !was_reset => {
+                    was_reset = true;
+                }
+                result => break result?,
+            }
+        };
+        if received.is_cut {
+            return Err(invalid(&format!(
+                "expected a packet of at most {most} bytes, found a longer one"
+            )));
+        }
+        buffer.truncate(received.len);
+        Ok((buffer, received))
     }
 
     /// Receives one packet, waiting until the deadline.
@@ -240,18 +312,8 @@ impl Socket {
     }
 }
 
-/// Takes ownership of all descriptors of a message at once, so that none can leak.
-fn descriptors<S>(message: &nix::sys::socket::RecvMsg<'_, '_, S>) -> io::Result<Vec<OwnedFd>> {
-    let mut owned = Vec::new();
-    for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(fds) = control {
-            owned.extend(fds.into_iter().map(|fd| {
-                // SAFETY: the kernel made the descriptor for this message; nothing else owns it.
-                unsafe { OwnedFd::from_raw_fd(fd) }
-            }));
-        }
-    }
-    Ok(owned)
+fn invalid(found: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, found.to_owned())
 }
 
 impl AsFd for Socket {
@@ -307,6 +369,61 @@ mod tests {
         assert_eq!(b.receive(3).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         drop(a);
         assert_eq!(b.receive(3).unwrap().bytes, b"");
+    }
+
+    /// Sends a packet with `count` descriptors, which is more than [`Socket::send`] does.
+    fn send_with(socket: &Socket, bytes: &[u8], count: usize) {
+        let body = crate::memfd::of_bytes(b"body").unwrap();
+        let fds = vec![body.as_raw_fd(); count];
+        let rights = [ControlMessage::ScmRights(&fds)];
+        let bytes = [IoSlice::new(bytes)];
+        sendmsg::<()>(socket.as_raw_fd(), &bytes, &rights, MsgFlags::empty(), None).unwrap();
+    }
+
+    #[test]
+    fn a_packet_with_more_than_one_descriptor_is_refused_and_the_next_one_is_read() {
+        let (a, b) = Socket::pair().unwrap();
+        for count in [2, 3, 4, 5, 16, 253] {
+            send_with(&a, b"many", count);
+            assert_eq!(b.receive(16).unwrap_err().kind(), io::ErrorKind::InvalidData, "{count}");
+            send_with(&a, b"many", count);
+            assert_eq!(b.receive_bytes(16).unwrap(), b"many", "{count}");
+        }
+        // Empty ones are passed over, whatever comes with them, and so is one that is too long.
+        send_with(&a, b"", 5);
+        assert_eq!(b.receive(16).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        send_with(&a, b"longer than that", 5);
+        assert_eq!(b.receive(3).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        send_with(&a, b"one", 1);
+        assert!(b.receive(3).unwrap().descriptor.is_some());
+    }
+
+    #[test]
+    fn who_is_dismissed_hears_why_whether_he_has_said_something_or_not() {
+        for words in [0, 1, 50] {
+            let (a, b) = Socket::pair().unwrap();
+            for _ in 0..words {
+                send_with(&a, b"something", 3);
+            }
+            b.dismiss(b"no");
+            assert_eq!(a.send(b"more", None).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+            assert_eq!(a.receive(16).unwrap().bytes, b"no", "after {words}");
+            assert_eq!(a.receive(16).unwrap().bytes, b"");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_received_though_the_other_side_ended_without_reading_all() {
+        let (a, b) = Socket::pair().unwrap();
+        a.send(b"not read", None).unwrap();
+        b.send(b"answer", None).unwrap();
+        drop(b);
+        assert_eq!(a.receive(16).unwrap().bytes, b"answer");
+        assert_eq!(a.receive(16).unwrap().bytes, b"");
+        let (a, b) = Socket::pair().unwrap();
+        a.send(b"not read", None).unwrap();
+        drop(b);
+        assert_eq!(a.receive(16).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
 
     #[test]

@@ -180,7 +180,7 @@ fn keep(config: Config, owner: &Pidfd, line: &Socket) -> i32 {
         match keeper.wait_for(&[owner.as_fd(), line.as_fd()]) {
             // The owner is dead, or it says stop.
             Ok(Happening::Readable(0)) => told = false,
-            Ok(Happening::Readable(_)) => told = line.receive(MOST_BYTES).is_err(),
+            Ok(Happening::Readable(_)) => told = line.receive_bytes(MOST_BYTES).is_err(),
             Ok(Happening::Signal(signal)) if signal == Signal::SIGTERM as i32 => told = false,
             Ok(_) => {}
             Err(error) => {
