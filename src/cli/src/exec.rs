@@ -35,6 +35,7 @@ use nix::sys::signal::{SigSet, Signal, kill, killpg, raise};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, geteuid, getpgrp, getpid, pipe2, setpgid, tcgetpgrp, tcsetpgrp};
 use tallyboard_segment::process::{close_passed, foreground_terminal, fork_child};
+use tallyboard_segment::trust;
 use tallyboard_supervisor::{Config, Happening, Keeper, random_address};
 use tracing::{info, warn};
 
@@ -277,6 +278,8 @@ fn start(
     let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut prepared = Command::new(program);
     prepared.args(arguments).env("TALLYBOARD", address);
+    // For processes of the command that become another user.
+    prepared.env(trust::VARIABLE, geteuid().to_string());
     // Closed by a successful exec; else it brings the error.
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     let mut write = Some(File::from(write));

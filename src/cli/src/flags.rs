@@ -200,7 +200,9 @@ pub struct ArenaFlags {
         value_parser = Switch
     )]
     pub protobuf_native_histograms: bool,
-    /// A uid of workers, besides that of the supervisor; repeatable.
+    /// A uid of workers, besides that of the supervisor; repeatable. They believe a supervisor that is
+    /// not root when TALLYBOARD_SUPERVISOR_UID says its uid, or its socket is a file in folders that
+    /// nobody else can write into.
     #[arg(long = "worker-uid", value_name = "UID", value_delimiter = ',')]
     pub worker_uids: Vec<u32>,
     /// Leave a named object behind when the supervisor stops.

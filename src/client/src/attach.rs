@@ -2,19 +2,21 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use tallyboard_proto::control::{
-    Attached, Hello, MAX_MESSAGE_BYTES, MessageError, Refused, Rejoin, Reply, Request, decode,
-    encode,
+    Attached, Hello, MessageError, Refused, Rejoin, Reply, Request, decode, encode,
 };
 use tallyboard_proto::layout::{
-    FINGERPRINT, Geometry, GeometryError, LAYOUT_VERSION, Layout, PAGE_WORDS, slot_header,
+    DropReason, FINGERPRINT, Geometry, GeometryError, LAYOUT_VERSION, Layout, PAGE_WORDS,
+    slot_header,
 };
-use tallyboard_segment::mapping::{SlotMapping, pread};
+use tallyboard_segment::mapping::{SlotMapping, Unmapped, pread};
 use tallyboard_segment::pass::{Address, AddressError, Socket};
 use tallyboard_segment::process;
+use tallyboard_segment::reach::{self, Answer, ReachError};
+use tallyboard_segment::trust::{Trust, Unsound};
 use thiserror::Error;
 
 /// A worker that gets no slot. It counts privately, and nothing of the application fails.
@@ -29,39 +31,35 @@ pub enum AttachError {
     /// The address is none.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// Nobody listens there.
+    /// Nobody answers there, or nobody who is believed.
+    #[error(transparent)]
+    Reach(ReachError),
+    /// Nobody answered in the time that attaching may take.
+    #[error("{0}, or raise TALLYBOARD_ATTACH_TIMEOUT_MS")]
+    Late(ReachError),
+    /// The supervisor answered something else.
     #[error(
-        "no supervisor listens on {address}: {source}; start `tallyboard serve`, or correct TALLYBOARD"
+        "expected {expected} of the supervisor on {address}, found {found}; use the same release on both sides"
     )]
-    Connect {
+    Unexpected {
         /// The address.
         address: Address,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The supervisor did not answer in time.
-    #[error(
-        "the supervisor on {address} did not answer in {} ms: {source}; see whether it runs, or raise TALLYBOARD_ATTACH_TIMEOUT_MS", timeout.as_millis()
-    )]
-    Answer {
-        /// The address.
-        address: Address,
-        /// How long it was waited for.
-        timeout: Duration,
-        /// What the system said.
-        source: io::Error,
+        /// What was asked for.
+        expected: &'static str,
+        /// What came.
+        found: String,
     },
     /// The supervisor gave no exposition in time.
     #[error(
-        "the supervisor on {address} gave no exposition in {} ms: {source}; see whether it runs or is stopped, and what its log says; what is counted meanwhile is not lost", waited.as_millis()
+        "the supervisor on {address} gave no exposition in {} ms; see whether it runs or is stopped, and what its log says; what is counted meanwhile is not lost", waited.as_millis()
     )]
     Exposition {
         /// The address.
         address: Address,
         /// How long it was waited for.
         waited: Duration,
-        /// What the system said.
-        source: io::Error,
+        /// What it was waited for.
+        source: ReachError,
     },
     /// The supervisor answered something that cannot be understood.
     #[error("the supervisor's answer: {0}")]
@@ -74,9 +72,20 @@ pub enum AttachError {
         "the supervisor granted an arena that cannot be: {0}; use the same release on both sides"
     )]
     Geometry(#[from] GeometryError),
+    /// What came with the slot is not mapped.
+    #[error("the arena that was granted cannot be used: {0}")]
+    Object(#[from] Unsound),
     /// The slot could not be mapped or made real.
-    #[error("cannot map the slot: {0}; see whether memory is short")]
+    #[error("{}", Unmapped(.0))]
     Map(io::Error),
+    /// What this process has counted has no room in the slot.
+    #[error(
+        "the arena has no room for the series of this process ({}); start the supervisor with a larger --max-series", .0.name()
+    )]
+    NoRoom(DropReason),
+    /// The system has no random number to name this process with.
+    #[error("the system gives no random number: {0}; allow getrandom in the seccomp profile")]
+    Random(io::Error),
     /// The supervisor went away before the slot was taken.
     #[error("the supervisor went away before the slot was taken: {0}; see whether it runs")]
     Confirm(io::Error),
@@ -93,7 +102,7 @@ impl AttachError {
             Self::Refused(refused) => {
                 matches!(refused.reason, Layout | ProcessLimit | Protocol | Uid)
             }
-            Self::Connect { .. } | Self::Answer { .. } | Self::Confirm(_) => false,
+            Self::Reach(_) | Self::Late(_) | Self::Confirm(_) => false,
             _ => true,
         }
     }
@@ -101,9 +110,10 @@ impl AttachError {
     /// Whether the conversation broke off, as it does when a supervisor dies in it.
     pub(crate) fn is_broken_off(&self) -> bool {
         match self {
-            Self::Connect { source, .. } | Self::Answer { source, .. } | Self::Confirm(source) => {
+            Self::Reach(error) => error.is_broken_off(),
+            Self::Confirm(error) => {
                 use io::ErrorKind::{BrokenPipe, ConnectionReset};
-                matches!(source.kind(), BrokenPipe | ConnectionReset)
+                matches!(error.kind(), BrokenPipe | ConnectionReset)
             }
             _ => false,
         }
@@ -120,18 +130,25 @@ pub(crate) struct Offer {
     socket: Socket,
 }
 
-/// Asks the supervisor at `address` for a slot. `rejoin` says where the client's handles have
-/// their cells already; without it the catalog's prefix is read as well. Gives nothing when the
-/// slot is one of the arena `present`, in which the client has its slot.
+/// Where and how a supervisor is asked.
+#[derive(Clone, Copy)]
+pub(crate) struct Way<'a> {
+    pub(crate) address: &'a Address,
+    pub(crate) trust: Trust,
+    pub(crate) timeout: Duration,
+    pub(crate) deadline: Instant,
+}
+
+/// Asks the supervisor for a slot. `rejoin` says where the client's handles have their cells
+/// already; without it the catalog's prefix is read as well. Gives nothing when the slot is one of
+/// the arena `present`, in which the client has its slot.
 pub(crate) fn ask(
-    address: &Address,
-    timeout: Duration,
-    deadline: Instant,
+    way: Way<'_>,
     attach_id: u64,
     rejoin: Option<Rejoin>,
     present: Option<u64>,
 ) -> Result<Option<Offer>, AttachError> {
-    let (granted, descriptor, socket) = converse(address, timeout, deadline, attach_id, rejoin)?;
+    let (granted, descriptor, answer) = converse(way, attach_id, rejoin)?;
     // Hanging up without Confirm leaves a slot that was taken before as it is.
     if present == Some(granted.arena_id) {
         return Ok(None);
@@ -149,7 +166,9 @@ pub(crate) fn ask(
     if layout.geometry.unit < PAGE_WORDS {
         return Err(out("unit", layout.geometry.unit as u64, PAGE_WORDS).into());
     }
+    // The descriptor could map all slots: it is closed as soon as this one is mapped.
     let object = File::from(descriptor);
+    way.trust.check_object(object.as_fd(), layout.arena_words(), answer.uid)?;
     let start = layout.slot(slot);
     let mapping = SlotMapping::of_object(object.as_fd(), start, layout.slot_words)
         .map_err(AttachError::Map)?;
@@ -157,7 +176,7 @@ pub(crate) fn ask(
     let prefix = if rejoin.is_some() { 0 } else { prefix_words };
     let catalog = layout.catalog..layout.catalog + prefix;
     let prefix = pread(&object, catalog).map_err(AttachError::Map)?;
-    Ok(Some(Offer { mapping, layout, granted, prefix, socket }))
+    Ok(Some(Offer { mapping, layout, granted, prefix, socket: answer.socket }))
 }
 
 impl Offer {
@@ -170,15 +189,10 @@ impl Offer {
 }
 
 fn converse(
-    address: &Address,
-    timeout: Duration,
-    deadline: Instant,
+    way: Way<'_>,
     attach_id: u64,
     rejoin: Option<Rejoin>,
-) -> Result<(Attached, std::os::fd::OwnedFd, Socket), AttachError> {
-    let connect = |source| AttachError::Connect { address: address.clone(), source };
-    let answer = |source| AttachError::Answer { address: address.clone(), timeout, source };
-    let socket = Socket::connect(address, deadline).map_err(connect)?;
+) -> Result<(Attached, OwnedFd, Answer), AttachError> {
     let hello = Request::Hello(Hello {
         layout: LAYOUT_VERSION,
         fingerprint: FINGERPRINT,
@@ -186,14 +200,24 @@ fn converse(
         attach_id,
         rejoin,
     });
-    socket.send(&encode(&hello), None).map_err(answer)?;
-    let packet = socket.receive_until(MAX_MESSAGE_BYTES, deadline).map_err(answer)?;
-    if packet.bytes.is_empty() {
-        return Err(answer(io::ErrorKind::ConnectionReset.into()));
+    let answer = reach::ask(way.address, way.trust, &encode(&hello), way.timeout, way.deadline);
+    let mut answer = answer.map_err(|error| match error.is_late() {
+        true => AttachError::Late(error),
+        false => AttachError::Reach(error),
+    })?;
+    match (decode(&answer.packet.bytes)?, answer.packet.descriptor.take()) {
+        (Reply::Attached(granted), Some(descriptor)) => Ok((granted, descriptor, answer)),
+        (reply, _) => Err(unexpected(way.address, "a slot and its descriptor", reply)),
     }
-    match (decode(&packet.bytes)?, packet.descriptor) {
-        (Reply::Attached(granted), Some(descriptor)) => Ok((granted, descriptor, socket)),
-        (Reply::Refused(refused), _) => Err(refused.into()),
-        _ => Err(answer(io::Error::other("expected a slot and a descriptor"))),
-    }
+}
+
+/// The error that an answer is another one than was asked for, or a refusal.
+pub(crate) fn unexpected(address: &Address, expected: &'static str, reply: Reply) -> AttachError {
+    let (address, found) = match reply {
+        Reply::Refused(refused) => return refused.into(),
+        Reply::Attached(_) => (address.clone(), "a slot without one"),
+        Reply::Body { .. } => (address.clone(), "a body"),
+        Reply::Described(_) => (address.clone(), "a description"),
+    };
+    AttachError::Unexpected { address, expected, found: found.to_owned() }
 }

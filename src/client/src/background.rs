@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tallyboard_segment::process::{spawn_quiet, thread_id};
 
 use crate::detached::{Late, attach, check, run_dry};
-use crate::registry::Registry;
+use crate::registry::{About, Registry};
 
 /// Something that a thread does.
 pub(crate) enum Task {
@@ -110,7 +110,7 @@ impl Registry {
         };
         for task in left {
             if let Err(error) = self.in_background(task) {
-                self.warn(&format!(
+                self.warn(About::Threads, &format!(
                     "no thread to go on with: {error}; see whether the limit of threads is reached"
                 ));
             }

@@ -19,7 +19,7 @@ use tallyboard_proto::log::Contents;
 use tallyboard_segment::mapping::SlotMapping;
 
 use crate::background::Task;
-use crate::registry::Registry;
+use crate::registry::{About, Registry};
 use crate::state::Ended;
 
 /// Shortest and longest pause before the supervisor is asked again.
@@ -157,7 +157,8 @@ pub(crate) fn attach(registry: &'static Registry, mut pause: Duration) -> Option
             Ok(Some(late)) => return run_dry(registry, late),
             Ok(None) => return None,
             Err(error) if error.is_final() => {
-                registry.warn(&error.to_string());
+                let warning = format!("{error}; this process counts privately");
+                registry.warn(About::Refused, &warning);
                 return None;
             }
             Err(_) => {}
@@ -171,7 +172,8 @@ pub(crate) fn check(registry: &'static Registry) -> Option<Task> {
     match registry.ask_again() {
         Ok(Some(late)) => return run_dry(registry, late),
         Err(error) if error.is_final() => {
-            registry.warn(&format!("{error}; this process counts on in the arena that it has"));
+            let warning = format!("{error}; this process counts on in the arena that it has");
+            registry.warn(About::Refused, &warning);
         }
         Ok(None) | Err(_) => {}
     }

@@ -11,16 +11,17 @@ use tallyboard_exposition::native::Counted;
 use tallyboard_exposition::negotiation::{EVERYTHING, negotiate};
 use tallyboard_exposition::parse::{Options, parse};
 use tallyboard_exposition::sample::{Exemplar, FamilySamples, Sample, Timestamp, Value};
-use tallyboard_proto::control::{MAX_MESSAGE_BYTES, Reply, Request, decode, encode};
+use tallyboard_proto::control::{Reply, Request, decode, encode};
 use tallyboard_proto::exemplar;
 use tallyboard_proto::family::{EXEMPLAR_PREFIX, Family, Kind};
 use tallyboard_proto::layout::slot_header;
 use tallyboard_proto::log::Series;
 use tallyboard_proto::native::{Native, cells};
 use tallyboard_segment::mapping::{SlotMapping, read_bytes};
-use tallyboard_segment::pass::{Address, Socket};
+use tallyboard_segment::pass::Address;
+use tallyboard_segment::reach;
 
-use crate::attach::AttachError;
+use crate::attach::{AttachError, unexpected};
 use crate::registry::Registry;
 use crate::state::State;
 
@@ -78,7 +79,7 @@ impl Registry {
     ) -> Result<Exposition, AttachError> {
         match self.address() {
             None => Ok(self.exposition_of_process(accept, names)),
-            Some(address) => ask(&address?, timeout, accept, names),
+            Some(address) => self.ask_for_page(&address?, timeout, accept, names),
         }
     }
 
@@ -108,12 +109,45 @@ impl Registry {
     ) -> Result<Vec<FamilySamples>, AttachError> {
         let Some(address) = self.address() else { return Ok(named(self.gather(), names)) };
         let address = address?;
-        let (_, page) = ask(&address, timeout, EVERYTHING, names)?;
+        let (_, page) = self.ask_for_page(&address, timeout, EVERYTHING, names)?;
         let families = parse(&page, Format::OpenMetrics200, &Options::default());
         families.map_err(|error| {
-            let (waited, source) = (timeout, std::io::Error::other(error));
-            AttachError::Exposition { address, waited, source }
+            let (expected, found) = ("an exposition", error.to_string());
+            AttachError::Unexpected { address, expected, found }
         })
+    }
+
+    /// Asks the supervisor for an exposition.
+    fn ask_for_page(
+        &self,
+        address: &Address,
+        timeout: Duration,
+        accept: &str,
+        names: &[&str],
+    ) -> Result<Exposition, AttachError> {
+        let metrics = names.iter().map(ToString::to_string).collect();
+        let request = encode(&Request::Scrape { metrics, accept: accept.to_owned() });
+        let begun = Instant::now();
+        let deadline = begun + timeout.min(LONGEST_TIMEOUT);
+        let answer = reach::ask(address, self.trust, &request, timeout, deadline);
+        let answer = answer.map_err(|source| match source.is_late() {
+            true => {
+                let (address, waited) = (address.clone(), begun.elapsed());
+                AttachError::Exposition { address, waited, source }
+            }
+            false => AttachError::Reach(source),
+        })?;
+        let expected = "an exposition and its descriptor";
+        match (decode(&answer.packet.bytes)?, answer.packet.descriptor) {
+            (Reply::Body { bytes, content_type }, Some(descriptor)) => {
+                let page = read_bytes(&descriptor.into(), bytes).map_err(|error| {
+                    let (address, found) = (address.clone(), error.to_string());
+                    AttachError::Unexpected { address, expected, found }
+                })?;
+                Ok((content_type, page))
+            }
+            (reply, _) => Err(unexpected(address, expected, reply)),
+        }
     }
 
     /// The metrics of this process alone, in the format that fits a header `Accept`.
@@ -272,40 +306,4 @@ fn exemplar_of(
     let at_ms = i64::try_from(found.at_ms).unwrap_or(i64::MAX);
     let timestamp = Some(Timestamp::from_millis(at_ms));
     Some(Exemplar { labels: found.labels, value: found.value, timestamp })
-}
-
-/// Asks the supervisor for an exposition.
-fn ask(
-    address: &Address,
-    timeout: Duration,
-    accept: &str,
-    names: &[&str],
-) -> Result<Exposition, AttachError> {
-    let begun = Instant::now();
-    let answer = |source| AttachError::Exposition {
-        address: address.clone(),
-        waited: begun.elapsed(),
-        source,
-    };
-    // Who has a backlog that is full listens, and does not answer.
-    let connect = |source: std::io::Error| match source.kind() {
-        std::io::ErrorKind::TimedOut => answer(source),
-        _ => AttachError::Connect { address: address.clone(), source },
-    };
-    let deadline = begun + timeout.min(LONGEST_TIMEOUT);
-    let socket = Socket::connect(address, deadline).map_err(connect)?;
-    let metrics = names.iter().map(ToString::to_string).collect();
-    let request = Request::Scrape { metrics, accept: accept.to_owned() };
-    socket.send(&encode(&request), None).map_err(answer)?;
-    let packet = socket.receive_until(MAX_MESSAGE_BYTES, deadline).map_err(answer)?;
-    if packet.bytes.is_empty() {
-        return Err(answer(std::io::ErrorKind::ConnectionReset.into()));
-    }
-    match (decode(&packet.bytes)?, packet.descriptor) {
-        (Reply::Body { bytes, content_type }, Some(descriptor)) => {
-            Ok((content_type, read_bytes(&descriptor.into(), bytes).map_err(answer)?))
-        }
-        (Reply::Refused(refused), _) => Err(refused.into()),
-        _ => Err(answer(std::io::Error::other("expected an exposition and a descriptor"))),
-    }
 }

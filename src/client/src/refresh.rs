@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use tallyboard_segment::process::spawn_quiet;
 
-use crate::registry::Registry;
+use crate::registry::{About, Registry};
 
 /// The thread of a process.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +38,7 @@ impl Registry {
             state.refresher = Refresher { life, thread: None };
         }
         if let Err(error) = spawn_quiet("tallyboard", || self.refresh()) {
-            self.warn(&format!(
+            self.warn(About::Threads, &format!(
                 "no thread to ask callbacks and collectors: {error}; see whether the limit of threads is reached"
             ));
         }

@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tallyboard_proto::control::Rejoin;
@@ -18,11 +18,12 @@ use tallyboard_proto::log::{Begun, Contents, Record};
 use tallyboard_segment::fork::{Cells, FirstUse, ForkMutex, ForkMutexGuard, ForkPage};
 use tallyboard_segment::mapping::Inherit;
 use tallyboard_segment::pass::Address;
+use tallyboard_segment::trust::{self, Trust};
 use tallyboard_segment::{private, process};
 use thiserror::Error;
 
 use crate::asked::AskedGauges;
-use crate::attach::{AttachError, ask};
+use crate::attach::{AttachError, Way, ask};
 use crate::background::Task;
 use crate::children::Children;
 use crate::definition::{Definition, FamilyRef, describe, shares_a_name};
@@ -49,11 +50,14 @@ const CHECK_PAUSE: Duration = Duration::from_secs(5);
 /// registry does.
 pub struct Registry {
     address: Option<Result<Address, tallyboard_segment::pass::AddressError>>,
+    /// Whose supervisor this process believes.
+    pub(crate) trust: Trust,
     attach_timeout: Duration,
     /// How often callbacks and collectors are asked.
     pub(crate) refresh_interval: Duration,
     warn: fn(&str),
-    warned: AtomicBool,
+    /// What was warned of, as a set of [`About`].
+    warned: AtomicU32,
     pub(crate) page: &'static ForkPage,
     drops: Cells,
     /// Mode of gauges that name none.
@@ -78,10 +82,25 @@ pub struct Attachment {
     pub(crate) token: u64,
 }
 
+/// What a process warns of, each once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum About {
+    GaugeMode,
+    SupervisorUid,
+    AttachTimeout,
+    /// It counts privately, as long as nobody answers.
+    Attaching,
+    /// It counts privately, or in an arena that was replaced, for good.
+    Refused,
+    Memory,
+    Threads,
+}
+
 /// Options of a [`Registry`].
 #[derive(Debug)]
 pub struct RegistryBuilder {
     address: Option<String>,
+    supervisor_uid: Option<u32>,
     attach_timeout: Option<Duration>,
     gauge_mode: Option<GaugeMode>,
     refresh_interval: Duration,
@@ -103,6 +122,15 @@ impl RegistryBuilder {
     #[must_use]
     pub fn address(mut self, address: &str) -> Self {
         self.address = Some(address.to_owned());
+        self
+    }
+
+    /// The uid of the supervisor, where it is neither this process's own nor root; without it,
+    /// `TALLYBOARD_SUPERVISOR_UID` says. Whoever else answers on the control address is not
+    /// believed, but for the owner of a socket file in whose folders nobody else can write.
+    #[must_use]
+    pub fn supervisor_uid(mut self, uid: u32) -> Self {
+        self.supervisor_uid = Some(uid);
         self
     }
 
@@ -129,7 +157,7 @@ impl RegistryBuilder {
         self
     }
 
-    /// Where the one warning of a process goes that cannot attach; standard error otherwise.
+    /// Where the warnings of a process go, one of each kind; standard error otherwise.
     #[must_use]
     pub fn on_warning(mut self, warn: fn(&str)) -> Self {
         self.warn = warn;
@@ -163,9 +191,12 @@ impl RegistryBuilder {
         let page = ForkPage::new(inherit).expect("one page of memory for the registry");
         let mode = variable("TALLYBOARD_GAUGE_MODE");
         let gauge_mode = mode.as_ref().and_then(|mode| mode.parse().ok());
+        let uid = variable(trust::VARIABLE).filter(|_| self.supervisor_uid.is_none());
+        let uid = uid.map(|text| text.parse().map_err(|_| text)).transpose();
         let timeout = variable("TALLYBOARD_ATTACH_TIMEOUT_MS").map(|text| (text.parse(), text));
         let registry: &'static Registry = Box::leak(Box::new(Registry {
             address,
+            trust: Trust::new(self.supervisor_uid.or(uid.as_ref().ok().copied().flatten())),
             attach_timeout: match &timeout {
                 _ if self.attach_timeout.is_some() => self.attach_timeout,
                 Some((Ok(ms), _)) => Some(Duration::from_millis(*ms)),
@@ -175,7 +206,7 @@ impl RegistryBuilder {
             .min(LONGEST_ATTACH_TIMEOUT),
             refresh_interval: self.refresh_interval,
             warn: self.warn,
-            warned: AtomicBool::new(false),
+            warned: AtomicU32::new(0),
             page,
             gauge_mode: self.gauge_mode.or(gauge_mode).unwrap_or(GaugeMode::All),
             unix_offset_ns: AtomicU64::new(process::unix_offset_ns()),
@@ -185,10 +216,16 @@ impl RegistryBuilder {
         }));
         if let (Some(found), None, None) = (mode, gauge_mode, self.gauge_mode) {
             let error = FamilyError::Mode { found };
-            registry.warn(&format!("TALLYBOARD_GAUGE_MODE: {error}; using all"));
+            registry.warn(About::GaugeMode, &format!("TALLYBOARD_GAUGE_MODE: {error}; using all"));
+        }
+        if let Err(text) = uid {
+            let uid = trust::VARIABLE;
+            registry.warn(About::SupervisorUid, &format!(
+                "{uid} is the number of a user, found {text:?}; only supervisors of this process's uid and of root are believed"
+            ));
         }
         if let Some((Err(_), text)) = timeout {
-            registry.warn(&format!(
+            registry.warn(About::AttachTimeout, &format!(
                 "TALLYBOARD_ATTACH_TIMEOUT_MS is a number of milliseconds, found {text:?}; using {} ms",
                 registry.attach_timeout.as_millis()
             ));
@@ -236,6 +273,7 @@ impl Registry {
     pub fn builder() -> RegistryBuilder {
         RegistryBuilder {
             address: None,
+            supervisor_uid: None,
             attach_timeout: None,
             gauge_mode: None,
             refresh_interval: DEFAULT_REFRESH_INTERVAL,
@@ -278,14 +316,16 @@ impl Registry {
         // With one thread nobody is between finding the old base and adding to it.
         let late = late.filter(|_| !process::threads().is_ok_and(|threads| threads == 1));
         if let Some(Err(error)) = late.map(|late| self.in_background(Task::Pump(late))) {
-            self.warn(&format!(
+            self.warn(About::Threads, &format!(
                 "no thread to move what other threads are counting just now: {error}; see whether the limit of threads is reached"
             ));
         }
     }
 
-    pub(crate) fn warn(&self, warning: &str) {
-        if !self.warned.swap(true, Relaxed) {
+    /// Warns once of each thing: what is wrong with one does not become better by being said again.
+    pub(crate) fn warn(&self, about: About, warning: &str) {
+        let about = 1 << about as u32;
+        if self.warned.fetch_or(about, Relaxed) & about == 0 {
             (self.warn)(warning);
         }
     }
@@ -318,7 +358,7 @@ impl Registry {
             return;
         }
         if error.is_final() {
-            self.warn(&format!("{error}; this process counts privately"));
+            self.warn(About::Refused, &format!("{error}; this process counts privately"));
             return;
         }
         // One warning says both: a second would not be given.
@@ -326,7 +366,8 @@ impl Registry {
             Ok(()) => "until a supervisor answers".to_owned(),
             Err(error) => format!("for good, without a thread to ask again with: {error}"),
         };
-        self.warn(&format!("{error}; this process counts privately {until}"));
+        let warning = format!("{error}; this process counts privately {until}");
+        self.warn(About::Attaching, &warning);
     }
 
     fn find_slot(&'static self) -> Result<(), AttachError> {
@@ -336,7 +377,7 @@ impl Registry {
             state.is_checking = false;
             state.rejoin()
         };
-        let attach_id = process::random_u64().map_err(AttachError::Map)?;
+        let attach_id = process::random_u64().map_err(AttachError::Random)?;
         let Some((contents, taken)) = self.take_slot_in_time(attach_id, rejoin, None)? else {
             return Ok(());
         };
@@ -357,7 +398,7 @@ impl Registry {
         let (attach_id, rejoin, present) = {
             let mut state = self.state.lock();
             if state.attach_id == 0 {
-                state.attach_id = process::random_u64().map_err(AttachError::Map)?;
+                state.attach_id = process::random_u64().map_err(AttachError::Random)?;
             }
             state.checked_at = Instant::now();
             // Handles may be made meanwhile, so their cells are this client's own from the first on.
@@ -433,8 +474,9 @@ impl Registry {
         rejoin: Option<Rejoin>,
         present: Option<u64>,
     ) -> Result<Option<(Option<Contents>, Taken)>, AttachError> {
-        let offer = ask(address, self.attach_timeout, deadline, attach_id, rejoin, present)?;
-        let Some(offer) = offer else { return Ok(None) };
+        let (trust, timeout) = (self.trust, self.attach_timeout);
+        let way = Way { address, trust, timeout, deadline };
+        let Some(offer) = ask(way, attach_id, rejoin, present)? else { return Ok(None) };
         let limit = offer.layout.geometry.cells;
         let (contents, cells) = match rejoin {
             Some(_) => (None, self.state.lock().contents.end().cells),
@@ -475,7 +517,7 @@ impl Registry {
         });
         drop(state);
         if let Err(error) = moved {
-            self.warn(&format!("{error}; this process counts nothing"));
+            self.warn(About::Memory, &format!("{error}; this process counts nothing"));
         }
     }
 

@@ -465,8 +465,7 @@ pub(crate) fn move_in(
 }
 
 pub(crate) fn no_room(reason: DropReason) -> AttachError {
-    let text = format!("no room for the series of this process ({})", reason.name());
-    AttachError::Map(std::io::Error::other(text))
+    AttachError::NoRoom(reason)
 }
 
 pub(crate) fn private_layout() -> Layout {

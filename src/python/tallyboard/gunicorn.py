@@ -38,6 +38,10 @@ _log = logging.getLogger("tallyboard")
 #: Where a master says which descriptor holds the supervisor to the one that replaces it.
 _HELD = "TALLYBOARD_GUNICORN_HOLDS"
 
+#: Which uid the supervisor has, for workers that become another user.
+_UID = "TALLYBOARD_SUPERVISOR_UID"
+
+
 def _begin() -> None:
     try:
         arbiter: Any = importlib.import_module("gunicorn.arbiter").Arbiter
@@ -68,6 +72,7 @@ def _spawn(arbiter: Any) -> None:
         print(f"tallyboard: {error}", file=sys.stderr)
         return
     os.environ["TALLYBOARD"] = supervisor.address
+    os.environ[_UID] = str(os.geteuid())
     _pass_on(arbiter, supervisor.held)
     atexit.register(_end, supervisor, os.getpid())
 
@@ -88,7 +93,8 @@ def _pass_on(arbiter: Any, held: int) -> None:
 
     def reexec(original: Any, self: Any) -> None:
         # The environment that the other one gets is that of before this file was read.
-        self.cfg.env_orig.update({"TALLYBOARD": os.environ["TALLYBOARD"], _HELD: str(held)})
+        passed = {name: os.environ[name] for name in ("TALLYBOARD", _UID) if name in os.environ}
+        self.cfg.env_orig.update({**passed, _HELD: str(held)})
         os.set_inheritable(held, True)
         try:
             original(self)

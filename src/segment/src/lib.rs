@@ -20,6 +20,8 @@
 //! | [`fork`] | the page that a fork wipes, the lock on it, and fork itself |
 //! | [`pidfd`] | processes by descriptor, and who is at the other end of a socket |
 //! | [`pass`] | the control socket: addresses, packets, descriptors |
+//! | [`reach`] | one question to a supervisor, and why there is no answer |
+//! | [`trust`] | whose answers are believed, and which objects are mapped |
 //! | [`process`] | what a process knows of itself: clock, image, threads, its terminal |
 
 #[cfg(not(target_os = "linux"))]
@@ -35,5 +37,7 @@ pub mod pidfd;
 pub mod posix;
 pub mod private;
 pub mod process;
+pub mod reach;
 mod rights;
 pub mod stat;
+pub mod trust;

@@ -1,5 +1,6 @@
 //! Mappings: the whole arena in the supervisor, one slot in a worker.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -264,6 +265,30 @@ impl Words for SlotMapping {
     }
 }
 
+/// What it means that a slot cannot be mapped or made real, and what to do.
+#[derive(Debug)]
+pub struct Unmapped<'a>(pub &'a io::Error);
+
+impl fmt::Display for Unmapped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = self.0;
+        match error.raw_os_error().map(Errno::from_raw) {
+            // Populating says so where a store would be a signal.
+            Some(Errno::EFAULT) => f.write_str(
+                "no memory for the slot: what its arena is made of, /dev/shm or the memory of a container, is full; free some, or raise its limit",
+            ),
+            Some(Errno::EPERM | Errno::EACCES) => write!(
+                f,
+                "this process may not map the slot: {error}; allow mmap and mprotect of shared memory in its seccomp or LSM profile"
+            ),
+            _ => write!(
+                f,
+                "no memory for the slot: {error}; raise the memory limit of this process (ulimit -v) or container, or free memory"
+            ),
+        }
+    }
+}
+
 /// Reserves `words` words without access.
 pub(crate) fn map(words: usize, flags: i32, fd: i32, offset: usize) -> io::Result<NonNull<u64>> {
     map_with(words, libc::PROT_NONE, flags, fd, offset)
@@ -330,11 +355,18 @@ pub fn pread(object: &File, range: Range<usize>) -> io::Result<Vec<u64>> {
 /// What `pread` says, or `UnexpectedEof` when the object is shorter.
 pub fn read_bytes(object: &File, bytes: u64) -> io::Result<Vec<u8>> {
     use std::os::unix::fs::FileExt;
-    let short = io::ErrorKind::UnexpectedEof;
-    if bytes > object.metadata()?.len() {
+    use std::os::unix::fs::MetadataExt;
+    /// The unit of `st_blocks` (stat(3type)).
+    const BLOCK: u64 = 512;
+    let (short, found) = (io::ErrorKind::UnexpectedEof, object.metadata()?);
+    // Whoever says that he has written much has: holes would take memory here alone.
+    if bytes > found.len() || bytes > found.blocks().saturating_mul(BLOCK) {
         return Err(short.into());
     }
-    let mut body = vec![0; usize::try_from(bytes).map_err(|_| short)?];
+    let bytes = usize::try_from(bytes).map_err(|_| short)?;
+    let mut body = Vec::new();
+    body.try_reserve_exact(bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    body.resize(bytes, 0);
     object.read_exact_at(&mut body, 0)?;
     Ok(body)
 }

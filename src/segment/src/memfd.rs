@@ -1,6 +1,7 @@
 //! The backing `memfd`: an anonymous object that needs no tmpfs mount, no directory and no name,
 //! and that nobody can truncate.
 
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -10,6 +11,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;
 
 use crate::mapping::{Arena, map_shared};
+use crate::reach::NoDescriptor;
 
 /// Creates an arena of `words` words, sealed against shrinking, growing and unsealing.
 ///
@@ -32,6 +34,32 @@ fn anonymous(name: &str, flags: MFdFlags) -> io::Result<OwnedFd> {
         // Before Linux 6.3 nobody can say so.
         Err(Errno::EINVAL) => Ok(memfd_create(name, flags)?),
         created => Ok(created?),
+    }
+}
+
+/// What it means that an object without a name cannot be made, and what to do.
+#[derive(Debug)]
+pub struct Unmade<'a>(pub &'a io::Error);
+
+impl fmt::Display for Unmade<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = self.0;
+        match error.raw_os_error().map(Errno::from_raw) {
+            // A filter of system calls says either, whatever the kernel could do.
+            Some(Errno::ENOSYS | Errno::EPERM | Errno::EACCES) => write!(
+                f,
+                "this process may not make memory without a name: {error}; allow memfd_create in its seccomp profile (SystemCallFilter=)"
+            ),
+            Some(Errno::EFBIG) => write!(
+                f,
+                "memory without a name may not become that large: {error}; raise the limit of file sizes (ulimit -f, LimitFSIZE=)"
+            ),
+            Some(Errno::EMFILE | Errno::ENFILE) => NoDescriptor(error).fmt(f),
+            _ => write!(
+                f,
+                "no memory: {error}; raise the memory limit of this process, container or host, or free memory"
+            ),
+        }
     }
 }
 

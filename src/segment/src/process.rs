@@ -67,12 +67,15 @@ pub fn random_u64() -> io::Result<u64> {
     }
 }
 
+/// Where the kernel lists the threads of this process.
+const THREADS: &str = "/proc/self/task";
+
 /// How many threads this process has.
 ///
 /// # Errors
 /// What reading `/proc/self/task` says.
 pub fn threads() -> io::Result<usize> {
-    Ok(std::fs::read_dir("/proc/self/task")?.count())
+    Ok(std::fs::read_dir(THREADS)?.count())
 }
 
 /// Starts a thread that no signal is delivered to, so that the application's handlers never run on
@@ -147,8 +150,15 @@ pub enum ForkError {
         /// How many threads there are.
         found: usize,
     },
+    /// Nobody says how many threads there are.
+    #[error(
+        "forking needs a process with 1 thread, and {THREADS} does not say how many there are: {0}; mount /proc (mount -t proc proc /proc)"
+    )]
+    Uncounted(io::Error),
     /// The system refused.
-    #[error("cannot fork: {0}")]
+    #[error(
+        "cannot fork: {0}; see whether the limit of processes (ulimit -u, TasksMax=) or memory is reached"
+    )]
     System(#[from] io::Error),
 }
 
@@ -158,7 +168,7 @@ pub enum ForkError {
 /// # Errors
 /// [`ForkError`] when this process has threads or the system refuses.
 pub fn fork_child(body: impl FnOnce() -> i32) -> Result<u32, ForkError> {
-    match threads()? {
+    match threads().map_err(ForkError::Uncounted)? {
         1 => {}
         found => return Err(ForkError::Threads { found }),
     }

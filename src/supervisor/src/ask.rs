@@ -1,31 +1,37 @@
 //! The control conversation from the other side: what a program asks a supervisor.
 
 use std::fs::File;
-use std::io;
 use std::time::{Duration, Instant};
 
+use nix::unistd::geteuid;
 use tallyboard_exposition::format::Format;
 use tallyboard_proto::control::{
-    Description, MAX_MESSAGE_BYTES, MessageError, Refused, Reply, Request, SlotRow, decode,
-    decode_rows, encode,
+    Description, MessageError, Refused, Reply, Request, SlotRow, decode, decode_rows, encode,
 };
 use tallyboard_segment::mapping::read_bytes;
-use tallyboard_segment::pass::{Address, Packet, Socket};
+use tallyboard_segment::pass::{Address, Packet};
+use tallyboard_segment::reach::{self, ReachError};
+use tallyboard_segment::trust::Trust;
 use thiserror::Error;
 
 /// A question without an answer.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AskError {
-    /// Nobody listens there, or nobody answers.
+    /// Nobody answers there, or nobody who is believed.
+    #[error("{0} (see `tallyboard ls`, or name it with --control)")]
+    Reach(#[from] ReachError),
+    /// The answer is another one than was asked for.
     #[error(
-        "expected a supervisor on {address}: {source}; see `tallyboard ls`, or name it with --control"
+        "expected {expected} of the supervisor on {address}, found {found}; use the same release on both sides"
     )]
-    Unanswered {
+    Unexpected {
         /// The address.
         address: Address,
-        /// What the system said.
-        source: io::Error,
+        /// What was asked for.
+        expected: &'static str,
+        /// What came.
+        found: String,
     },
     /// The answer cannot be understood.
     #[error(transparent)]
@@ -87,43 +93,60 @@ pub fn slots(address: &Address, timeout: Duration) -> Result<Vec<SlotRow>, AskEr
 /// # Errors
 /// As [`scrape`].
 pub fn describe(address: &Address, timeout: Duration) -> Result<Description, AskError> {
-    match ask(address, &Request::Describe, timeout)? {
+    describe_to(asker(), address, timeout)
+}
+
+/// The same when whoever answers is believed: an address that was found, and named by nobody, may be
+/// somebody else's.
+///
+/// # Errors
+/// As [`scrape`].
+pub fn describe_to(
+    trust: Trust,
+    address: &Address,
+    timeout: Duration,
+) -> Result<Description, AskError> {
+    match ask(trust, address, &Request::Describe, timeout)? {
         (Reply::Described(description), _) => Ok(description),
-        (reply, _) => Err(other(address, reply)),
+        (reply, _) => Err(other(address, "a description", &reply)),
     }
 }
 
 fn body(address: &Address, request: &Request, timeout: Duration) -> Result<Vec<u8>, AskError> {
-    let (bytes, packet) = match ask(address, request, timeout)? {
+    let expected = "a body and its descriptor";
+    let (bytes, packet) = match ask(asker(), address, request, timeout)? {
         (Reply::Body { bytes, .. }, packet) => (bytes, packet),
-        (reply, _) => return Err(other(address, reply)),
+        (reply, _) => return Err(other(address, expected, &reply)),
     };
-    let unanswered = |source| AskError::Unanswered { address: address.clone(), source };
-    let missing = || unanswered(io::Error::other("the answer came without its descriptor"));
-    let file = File::from(packet.descriptor.ok_or_else(missing)?);
-    read_bytes(&file, bytes).map_err(unanswered)
+    let unexpected = |found: String| {
+        let address = address.clone();
+        AskError::Unexpected { address, expected, found }
+    };
+    let descriptor = packet.descriptor.ok_or_else(|| unexpected("no descriptor".to_owned()))?;
+    read_bytes(&File::from(descriptor), bytes).map_err(|error| unexpected(error.to_string()))
 }
 
 fn ask(
+    trust: Trust,
     address: &Address,
     request: &Request,
     timeout: Duration,
 ) -> Result<(Reply, Packet), AskError> {
-    let unanswered = |source| AskError::Unanswered { address: address.clone(), source };
-    let deadline = Instant::now() + timeout;
-    let socket = Socket::connect(address, deadline).map_err(unanswered)?;
-    socket.send(&encode(request), None).map_err(unanswered)?;
-    let packet = socket.receive_until(MAX_MESSAGE_BYTES, deadline).map_err(unanswered)?;
-    if packet.bytes.is_empty() {
-        return Err(unanswered(io::ErrorKind::ConnectionReset.into()));
-    }
-    match decode(&packet.bytes)? {
+    let answer = reach::ask(address, trust, &encode(request), timeout, Instant::now() + timeout)?;
+    match decode(&answer.packet.bytes)? {
         Reply::Refused(refused) => Err(refused.into()),
-        reply => Ok((reply, packet)),
+        reply => Ok((reply, answer.packet)),
     }
 }
 
-fn other(address: &Address, reply: Reply) -> AskError {
-    let source = io::Error::other(format!("it answered something else: {reply:?}"));
-    AskError::Unanswered { address: address.clone(), source }
+/// Whom somebody believes who asks at an address that he was given: root may ask anybody.
+fn asker() -> Trust {
+    if geteuid().is_root() {
+        return Trust::everybody();
+    }
+    Trust::of_environment()
+}
+
+fn other(address: &Address, expected: &'static str, reply: &Reply) -> AskError {
+    AskError::Unexpected { address: address.clone(), expected, found: format!("{reply:?}") }
 }
