@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`build`] | building the programs under test, once a test binary |
 //! | [`child`] | processes that do not outlive their test, and the watchdog |
+//! | [`copied`] | programs where every user may execute them |
 //! | [`directory`] | directories that do not outlive their test |
 //! | [`http`] | a GET request and its answer |
 //! | [`linter`] | documents that a linter judges as the real one does |
@@ -22,6 +23,7 @@
 
 pub mod build;
 pub mod child;
+pub mod copied;
 pub mod directory;
 pub mod http;
 pub mod linter;

@@ -4,12 +4,16 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tallyboard_segment::pass::Address;
+use tallyboard_supervisor::ask;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{Running, Watchdog, until};
+use tallyboard_tests::child::{HANG, Running, Watchdog, until};
+use tallyboard_tests::copied::Copied;
 use tallyboard_tests::page::Page;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
@@ -18,15 +22,27 @@ const LISTEN: &str = "--web.listen-address=127.0.0.1:9500";
 /// The containers of one test, with storage of their own.
 struct Podman {
     directory: PathBuf,
+    /// Who runs them, where that is not root.
+    user: Option<u32>,
+    programs: [Copied; 2],
 }
 
 impl Podman {
     fn new(test: &str) -> Self {
+        Self::of(test, None)
+    }
+
+    fn of(test: &str, user: Option<u32>) -> Self {
         let name = format!("tallyboard-{test}-{}", std::process::id());
         let directory = std::env::temp_dir().join(name);
-        for part in ["root/etc", "root/tmp", "root/usr", "root/proc", "root/dev", "root/run", "run"]
+        for part in
+            ["root/etc", "root/tmp", "root/usr", "root/proc", "root/dev", "root/run", "run", "home"]
         {
             fs::create_dir_all(directory.join(part)).expect("a directory is made");
+            chown(directory.join(part), user, user).expect("root may");
+        }
+        for part in ["", "root"] {
+            chown(directory.join(part), user, user).expect("root may");
         }
         fs::write(directory.join("root/etc/passwd"), "root:x:0:0::/:/bin/sh\n").expect("written");
         // Limits that this process may give, which podman's own may not be.
@@ -38,11 +54,18 @@ impl Podman {
              [engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"none\"\n"
         );
         fs::write(directory.join("containers.conf"), configuration).expect("written");
-        Self { directory }
+        let programs = [tallyboard(), Path::new(WORKER)].map(Copied::new);
+        Self { directory, user, programs }
     }
 
     fn command(&self, words: &[&str]) -> Command {
         let mut podman = Command::new("podman");
+        if let Some(user) = self.user {
+            podman.uid(user).gid(user).env_clear().current_dir("/");
+            podman.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+            let home = self.directory.join("home");
+            podman.env("HOME", &home).env("XDG_RUNTIME_DIR", &home);
+        }
         podman.env("CONTAINERS_CONF", self.directory.join("containers.conf"));
         podman.arg("--storage-driver=vfs").arg("--root").arg(self.directory.join("storage"));
         podman.arg("--runroot").arg(self.directory.join("state")).args(words);
@@ -68,8 +91,9 @@ impl Podman {
                 podman.arg(format!("-v={0}:{0}:ro", host.display()));
             }
         }
-        for program in [tallyboard(), Path::new(WORKER)] {
-            podman.arg(format!("-v={0}:{0}:ro", program.display()));
+        // Where every user finds them, under the names that they have outside.
+        for (program, copy) in [tallyboard(), Path::new(WORKER)].into_iter().zip(&self.programs) {
+            podman.arg(format!("-v={}:{}:ro", copy.path().display(), program.display()));
         }
         podman.args(options).arg("--rootfs").arg(self.directory.join("root")).args(command);
         Running::start(&mut podman)
@@ -93,6 +117,10 @@ impl Podman {
 impl Drop for Podman {
     fn drop(&mut self) {
         self.command(&["rm", "--all", "--force", "--time", "0"]).output().ok();
+        if self.user.is_some() {
+            // Ends the process that keeps a user's namespaces.
+            self.command(&["system", "migrate"]).output().ok();
+        }
         fs::remove_dir_all(&self.directory).ok();
     }
 }
@@ -227,4 +255,67 @@ fn workers_in_another_container_are_counted_exactly_whatever_kills_them() {
         (page.value("tallyboard_slots", &[("state", "live")]) == Some(0.0)).then_some(page)
     });
     assert_eq!(done(&page), f64::from(7 * (KILLS + 1)));
+}
+
+#[test]
+fn a_rootless_container_counts_for_the_supervisor_of_its_user() {
+    /// A user that nobody is.
+    const USER: u32 = 64_101;
+    let _watchdog = Watchdog::new("a_rootless_container_counts_for_the_supervisor_of_its_user");
+    let podman = Podman::of("rootless", Some(USER));
+    let address = format!("unix:{}", podman.directory.join("run/app.sock").display());
+    let mut serve = Command::new(podman.programs[0].path());
+    serve.args(["serve", "--control", &address, "--web.listen-address=127.0.0.1:0"]);
+    serve.args(["--backing", "memfd"]).env_remove("TALLYBOARD");
+    let serving = Running::start(serve.uid(USER).gid(USER).current_dir("/"));
+    let control: Address = address.parse().expect("an address");
+    until(|| ask::describe(&control, HANG).ok());
+    let volume = format!("{}:/run/tallyboard", podman.directory.join("run").display());
+    let options = ["-v", &volume, "-e", "TALLYBOARD=unix:/run/tallyboard/app.sock"];
+    let script = "cat /proc/self/uid_map; id -u; exec \"$0\" 7 end";
+    let ended = podman.run("app", &options, &["sh", "-c", script, WORKER]).end();
+    assert!(ended.status.success() && ended.stdout.contains(" slot "), "{ended:?}");
+    let first: Vec<&str> = ended.stdout.split_whitespace().take(4).collect();
+    assert_eq!(first[..2], ["0", "64101"], "root in there is the user out here: {ended:?}");
+    let page = until(|| {
+        let page = ask::scrape(&control, &[], HANG).expect("an answer");
+        let page = Page::parse(&String::from_utf8(page).expect("text")).expect("a page");
+        (page.sum("tallyboard_reclaims_total") == 1.0).then_some(page)
+    });
+    assert_eq!(done(&page), 7.0);
+    drop(serving);
+}
+
+#[test]
+fn containers_with_a_user_namespace_each_know_nothing_of_each_other() {
+    let _watchdog = Watchdog::new("containers_with_a_user_namespace_each");
+    let podman = Podman::new("users");
+    let run = podman.directory.join("run");
+    // As volumes between containers are.
+    fs::set_permissions(&run, fs::Permissions::from_mode(0o777)).expect("our own");
+    let volume = format!("{}:/run/tallyboard", run.display());
+    let address = "unix:/run/tallyboard/app.sock";
+    let variable = format!("TALLYBOARD={address}");
+    let program = tallyboard().to_str().expect("text");
+    let serve = [program, "serve", "--control", address, "--worker-uid", "1000", LISTEN];
+    let namespace = |first: &str| ["uid", "gid"].map(|kind| format!("--{kind}map=0:{first}:65536"));
+    let [uids, gids] = namespace("200000");
+    let _board = podman.run("board", &["-v", &volume, &uids, &gids], &serve);
+    until(|| podman.page("board"));
+    let [uids, gids] = namespace("300000");
+    let unknown = "was answered by uid 65534, which stands for every uid";
+    for (name, options, parts) in [
+        ("apart", [&uids[..], &gids], &[unknown, "in one user namespace"][..]),
+        ("together", ["--userns=container:board", "--user=0"], &[]),
+        ("another", ["--userns=container:board", "--user=1000"], &[]),
+    ] {
+        let options = [&["-v", &volume, "-e", &variable][..], &options].concat();
+        let ended = podman.run(name, &options, &[WORKER, "7", "end"]).end();
+        assert!(ended.status.success(), "{name}: {ended:?}");
+        let expect = if parts.is_empty() { " slot " } else { " private" };
+        assert!(ended.stdout.contains(expect), "{name}: {ended:?}");
+        for part in parts {
+            assert!(ended.stderr.contains(part), "{name}: {part:?} is not in {}", ended.stderr);
+        }
+    }
 }

@@ -1,8 +1,7 @@
 //! Who is refused, and what the one who is refused is told.
 
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::ask;
 use tallyboard_tests::build;
 use tallyboard_tests::child::{Running, Watchdog, free_address, until};
+use tallyboard_tests::copied::Copied;
 use tallyboard_tests::http::get;
 use tallyboard_tests::page::Page;
 
@@ -27,25 +27,6 @@ fn serve(name: &str, more: &[&str]) -> (Running, Address) {
     (serving, address)
 }
 
-/// A copy of the worker where every user may execute it.
-struct Copied(PathBuf);
-
-impl Copied {
-    fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("tallyboard-worker-{}", std::process::id()));
-        std::fs::copy(env!("CARGO_BIN_EXE_worker"), &path).expect("room for a copy");
-        let all = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(&path, all).expect("our own file");
-        Self(path)
-    }
-}
-
-impl Drop for Copied {
-    fn drop(&mut self) {
-        std::fs::remove_file(&self.0).ok();
-    }
-}
-
 #[test]
 fn a_worker_of_another_user_is_refused_logged_and_counts_privately() {
     let _watchdog = Watchdog::new("a worker of another user");
@@ -53,8 +34,8 @@ fn a_worker_of_another_user_is_refused_logged_and_counts_privately() {
     let metrics = free_address();
     let listen = format!("--web.listen-address={metrics}");
     let (serving, address) = serve("uid", &["--backing", "memfd", &listen]);
-    let worker = Copied::new();
-    let mut command = Command::new(&worker.0);
+    let worker = Copied::new(Path::new(env!("CARGO_BIN_EXE_worker")));
+    let mut command = Command::new(worker.path());
     command.args(["5", "end"]).uid(NOBODY).current_dir("/");
     let ended = Running::start(command.env("TALLYBOARD", address.to_string())).end();
     assert!(ended.status.success(), "{ended:?}");
@@ -68,7 +49,7 @@ fn a_worker_of_another_user_is_refused_logged_and_counts_privately() {
     assert_eq!(page.sum("app_done_total"), 0.0);
     serving.signal(nix::sys::signal::Signal::SIGTERM);
     let ended = serving.end();
-    assert!(ended.stderr.contains("refused a worker"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("refused a connection"), "{}", ended.stderr);
     assert!(ended.stderr.contains("uid=65534"), "{}", ended.stderr);
 }
 

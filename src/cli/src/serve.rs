@@ -9,10 +9,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use nix::libc::{SIGINT, SIGQUIT, SIGTERM};
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::{AccessFlags, access, geteuid};
 use tallyboard_segment::pass::Address;
-use tallyboard_supervisor::{Happening, Keeper};
-use tracing::info;
+use tallyboard_segment::trust;
+use tallyboard_supervisor::{Happening, Keeper, control_address};
+use tracing::{info, warn};
 
 use crate::export::Service;
 use crate::flags::{DEFAULT_NAME, ServeFlags};
@@ -23,9 +24,15 @@ use crate::swept;
 /// # Errors
 /// When the arena, the control socket or a metrics address cannot be had, or the arena is cut off.
 pub fn run(flags: &ServeFlags) -> Result<ExitCode> {
-    let control = match &flags.control {
-        Some(control) => control.clone(),
-        None => {
+    let control = match (&flags.control, control_address()) {
+        (Some(control), passed) => {
+            if let Some(passed) = passed.filter(|passed| passed != control) {
+                warn!(%passed, %control, "a socket that was passed is not used, because --control names another");
+            }
+            control.clone()
+        }
+        (None, Some(passed)) => passed,
+        (None, None) => {
             let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
             default_control(&flags.name, Path::new("/run"), runtime.as_deref())?
         }
@@ -37,7 +44,13 @@ pub fn run(flags: &ServeFlags) -> Result<ExitCode> {
     config.outlets = flags.arena.export.outlets(&Service::new(name, &flags.name))?;
     let mut keeper = Keeper::open(config)?;
     keeper.start().context("cannot start the supervisor")?;
-    info!(name = flags.name, "workers attach with TALLYBOARD={}", keeper.address());
+    info!(
+        name = flags.name,
+        "workers attach with TALLYBOARD={} {}={}",
+        keeper.address(),
+        trust::VARIABLE,
+        geteuid()
+    );
     swept::sweep();
     let input = io::stdin();
     let followed = [input.as_fd()];

@@ -26,6 +26,7 @@ use thiserror::Error;
 
 use crate::catalog::{Catalog, first_words};
 use crate::class::{Class, Classes};
+use crate::guests::Guests;
 use crate::labels::{Labels, WorkerLabel};
 use crate::own::Figures;
 use crate::page::Pages;
@@ -160,8 +161,8 @@ pub(crate) struct Slot {
 /// What a supervisor is allowed to grant, and how it labels what it exposes.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Uids whose processes may attach.
-    pub uids: Vec<u32>,
+    /// Whose processes may attach.
+    pub guests: Guests,
     /// How many label sets a family may have.
     pub label_limit: usize,
     /// What tells the processes of a gauge apart.
@@ -177,7 +178,8 @@ impl Rules {
     #[must_use]
     pub fn new(uids: Vec<u32>, label_limit: usize) -> Self {
         let (worker_label, labels) = (WorkerLabel::default(), Labels::default());
-        Self { uids, label_limit, worker_label, labels, choices: Choices::default() }
+        let (guests, choices) = (Guests::new(uids), Choices::default());
+        Self { guests, label_limit, worker_label, labels, choices }
     }
 }
 
@@ -312,6 +314,12 @@ impl Core {
         self.taken().map(slot)
     }
 
+    /// Whose processes may attach.
+    #[must_use]
+    pub fn guests(&self) -> &Guests {
+        &self.rules.guests
+    }
+
     /// The arena.
     #[must_use]
     pub fn arena(&self) -> &Arena {
@@ -406,27 +414,6 @@ impl Core {
         Ok(self.attached(slot))
     }
 
-    /// Refuses who may not ask about the arena: everybody but its users and root.
-    ///
-    /// # Errors
-    /// [`Refused`] names the uids.
-    pub fn check_reader(&self, uid: u32) -> Result<(), Refused> {
-        if uid == 0 { Ok(()) } else { self.check_uid(uid) }
-    }
-
-    fn check_uid(&self, uid: u32) -> Result<(), Refused> {
-        let uids = &self.rules.uids;
-        if uids.contains(&uid) {
-            return Ok(());
-        }
-        Err(refuse(
-            RefusedReason::Uid,
-            format!(
-                "the arena is for uid {uids:?}, found {uid}; run both as one user, or start the supervisor with --worker-uid {uid}"
-            ),
-        ))
-    }
-
     fn check(&self, caller: &Caller, hello: &Hello) -> Result<(), Refused> {
         let (version, print) = (hello.layout, hello.fingerprint);
         if version != LAYOUT_VERSION || print != FINGERPRINT {
@@ -437,7 +424,7 @@ impl Core {
                 ),
             ));
         }
-        self.check_uid(caller.admitted_as)
+        self.rules.guests.check_worker(caller.admitted_as)
     }
 
     /// Taken slots of the process `caller`.

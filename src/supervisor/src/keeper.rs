@@ -23,6 +23,7 @@ use tallyboard_segment::pass::{Address, Socket};
 use tallyboard_segment::pidfd::Pidfd;
 use tallyboard_segment::posix;
 use tallyboard_segment::process::{ForkError, close_passed, fork_child};
+use tallyboard_segment::reach::{NoDescriptor, is_out_of_descriptors};
 
 use crate::collector::Spent;
 use crate::config::Config;
@@ -392,6 +393,13 @@ impl Keeper {
                 Ok(Some(_)) => tracing::error!("the supervisor sent a pidfd that did not arrive"),
                 Ok(None) => return,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if is_out_of_descriptors(&error) => tracing::error!(
+                    "cannot keep the pidfd of a worker for the next supervisor: {}",
+                    NoDescriptor(&error)
+                ),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    tracing::error!(%error, "the supervisor said what cannot be understood");
+                }
                 Err(error) => {
                     tracing::error!(%error, "the link to the supervisor is broken");
                     return;

@@ -55,6 +55,11 @@ struct LockFile {
 }
 
 impl Control {
+    /// A socket that the service manager listens on, and that stays its own.
+    pub(crate) fn passed(listener: Listener) -> Self {
+        Self { listener, file: None }
+    }
+
     /// Listens on `address`.
     ///
     /// # Errors
@@ -161,10 +166,8 @@ impl LockFile {
 
     /// Makes sure that it is a lock file of ours, and not a file of somebody's that has its name.
     fn is_one(&self, found: u32) -> io::Result<()> {
-        let (expected, path) = (geteuid().as_raw(), self.path.display());
-        if found != expected {
-            return Err(io::Error::other(format!("{path} is a file of uid {found}")));
-        }
+        is_own(&self.path, found)?;
+        let path = self.path.display();
         match self.says()? {
             Some(text) if !text.starts_with(SOCKET) => {
                 Err(io::Error::other(format!("{path} is a file, and not a lock of ours")))
@@ -224,9 +227,18 @@ fn open(path: &Path) -> io::Result<(File, bool)> {
             if !found.is_file() {
                 return Err(io::Error::other(format!("{} is no file", path.display())));
             }
+            is_own(path, found.uid())?;
             options.open(path).map(|file| (file, true))
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Makes sure that a file at `path`, which is of uid `found`, is of this process's.
+fn is_own(path: &Path, found: u32) -> io::Result<()> {
+    match found == geteuid().as_raw() {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("{} is a file of uid {found}", path.display()))),
     }
 }
 

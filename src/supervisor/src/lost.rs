@@ -12,13 +12,14 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
 use crate::config::Config;
-use crate::control;
+use crate::control::{self, Door, Own};
 use crate::core::refuse;
+use crate::guests::Guests;
 use crate::http::Http;
 use crate::link::{self, ToKeeper, ToSupervisor};
 use crate::listen::{Control, MetricsSocket};
 use crate::reactor::both;
-use crate::supervise::{DRAIN, Event, Events, hear_keeper, run_until};
+use crate::supervise::{DRAIN, Event, Events, hear_keeper, places, run_until};
 
 /// What whoever asks is told.
 pub(crate) const LOST: &str = "The arena is lost, with all that was counted in it: some process has \
@@ -48,7 +49,8 @@ async fn serve(
         listen(&http, listener.try_clone()?)?;
     }
     let asking = both(control.listener.try_clone()?)?;
-    spawn_local(control::accept(asking, None, events.clone()));
+    let door = Door { guests: Guests::of(config), own: Own::of(config) };
+    spawn_local(control::accept(asking, door, places(config.slots, config), events.clone()));
     while let Some(event) = happened.recv().await {
         match event {
             Event::Attach { answer, .. } | Event::Asked { answer, .. } => {

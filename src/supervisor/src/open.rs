@@ -5,14 +5,17 @@ use std::time::{Duration, Instant};
 
 use tallyboard_proto::layout::{GeometryError, Layout};
 use tallyboard_segment::mapping::Arena;
+use tallyboard_segment::memfd::Unmade;
 use tallyboard_segment::pass::Address;
 use tallyboard_segment::posix::{ArenaLock, CreateError, ObjectName, ReopenError, Taken, too_long};
+use tallyboard_segment::reach::Unbound;
 use thiserror::Error;
 
 use crate::config::{Backing, Config, ListenAddress};
 use crate::core::Origin;
 use crate::listen::{Control, MetricsSocket};
 use crate::made::made;
+use crate::service;
 
 /// An arena that cannot be opened.
 #[derive(Debug, Error)]
@@ -36,7 +39,7 @@ pub enum OpenError {
     #[error(transparent)]
     Reopen(#[from] ReopenError),
     /// The anonymous object cannot be created.
-    #[error("cannot create the arena in anonymous memory: {source}; {}", advice(source))]
+    #[error("cannot create the arena in anonymous memory: {}", unmade(source))]
     Memory {
         /// What the system said.
         source: io::Error,
@@ -62,7 +65,7 @@ pub enum OpenError {
         found: String,
     },
     /// The control socket cannot be made.
-    #[error("cannot listen on {address}: {source}; choose another --control")]
+    #[error("{}", Unbound { address, source })]
     Control {
         /// The address.
         address: Address,
@@ -70,7 +73,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// A metrics address cannot be had.
-    #[error("cannot serve metrics on {address}: {source}; choose another --web.listen-address")]
+    #[error("cannot serve metrics on {address}: {source}; {}", other_address(source))]
     Listen {
         /// The address.
         address: ListenAddress,
@@ -82,9 +85,12 @@ pub enum OpenError {
     System(#[from] io::Error),
 }
 
-fn advice(error: &io::Error) -> String {
-    let memory = || "check the memory limits of this host or container".to_owned();
-    too_long(error).unwrap_or_else(memory)
+/// Why there is no anonymous memory, and what to do.
+fn unmade(error: &io::Error) -> String {
+    match too_long(error) {
+        Some(advice) => format!("{error}; {advice}"),
+        None => Unmade(error).to_string(),
+    }
 }
 
 /// Who holds an address.
@@ -92,6 +98,22 @@ fn who(pid: u32) -> String {
     match pid {
         0 => "another supervisor, which cannot be seen from here".to_owned(),
         pid => format!("the supervisor with pid {pid}"),
+    }
+}
+
+/// What to do about a metrics address that cannot be had.
+fn other_address(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            "stop who listens there (ss -ltnp), or choose another --web.listen-address"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 are root's, or of those with CAP_NET_BIND_SERVICE: choose another --web.listen-address"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "it is no address of this host: choose another --web.listen-address"
+        }
+        _ => "choose another --web.listen-address",
     }
 }
 
@@ -124,7 +146,11 @@ pub(crate) fn open(config: &Config) -> Result<Opened, OpenError> {
         .iter()
         .map(|address| once_free(deadline, || MetricsSocket::open(address, config.must_listen)))
         .collect::<Result<Vec<_>, _>>()?;
-    let control = once_free(deadline, || Control::bind(&config.control, config.is_for_others()))?;
+    let passed = if config.is_service { service::control() } else { None };
+    let control = match passed.filter(|(_, address)| *address == config.control) {
+        Some((listener, _)) => Control::passed(listener),
+        None => once_free(deadline, || Control::bind(&config.control, config.is_for_others()))?,
+    };
     match once_free(deadline, || made(config, layout)) {
         Ok(made) => Ok(Opened {
             arena: Some(made.arena),

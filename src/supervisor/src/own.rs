@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use tallyboard_exposition::sample::{FamilySamples, Sample, Type, Value};
 use tallyboard_proto::control::RefusedReason;
 
+use crate::places::Ended;
+
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Own {
@@ -43,10 +45,11 @@ own! {
     ARENA_BYTES Gauge "tallyboard_arena_bytes" [] "Bytes of memory that the arena takes.";
     ARENA_INFO Gauge "tallyboard_arena_info" ["backing"] "What the arena is made of, and why; always 1.";
     ATTACHES Counter "tallyboard_attaches" [] "Slots that were granted to workers.";
-    ATTACHES_REFUSED Counter "tallyboard_attaches_refused" ["reason"] "Workers that were refused a slot and count privately.";
+    ATTACHES_REFUSED Counter "tallyboard_attaches_refused" ["reason"] "Connections and workers that were refused; a worker counts privately then.";
     BUILD_INFO Gauge "tallyboard_build_info" ["version"] "Version of the supervisor; always 1.";
     CATALOG_FILL Gauge "tallyboard_catalog_fill_ratio" [] "How full the catalog is, from 0 to 1.";
     CATALOG_SERIES Gauge "tallyboard_catalog_series" [] "Series in the catalog.";
+    CONVERSATIONS_ENDED Counter "tallyboard_conversations_ended" ["reason"] "Conversations on the control socket that the supervisor ended, because nothing was said or others wanted their places.";
     DEAD_ROWS_DROPPED Counter "tallyboard_dead_rows_dropped" [] "Dead workers whose gauges of mode all are no longer kept.";
     DROPPED Counter "tallyboard_dropped" ["reason"] "Operations of workers that could not be counted.";
     DROPPED_SERIES Counter "tallyboard_dropped_series" ["reason"] "Series of workers that have no place in the catalog.";
@@ -102,6 +105,7 @@ own! {
 pub struct Figures {
     pub(crate) attaches: u64,
     pub(crate) refused: HashMap<RefusedReason, u64>,
+    pub(crate) ended: HashMap<Ended, u64>,
     pub(crate) worker_exits: u64,
     pub(crate) reclaims: u64,
     pub(crate) folds: u64,
@@ -127,7 +131,12 @@ impl Figures {
         self.fresh = families;
     }
 
-    /// Counts a worker that was refused before the core was asked.
+    /// Counts a conversation that was ended from this side.
+    pub(crate) fn end(&mut self, reason: Ended) {
+        *self.ended.entry(reason).or_default() += 1;
+    }
+
+    /// Counts somebody who was refused before the core was asked.
     pub fn refuse(&mut self, reason: RefusedReason) {
         *self.refused.entry(reason).or_default() += 1;
     }

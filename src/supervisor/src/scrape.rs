@@ -19,6 +19,7 @@ use crate::core::Core;
 use crate::labels::ProcessValues;
 use crate::own;
 use crate::page::{Held, SeriesLines};
+use crate::places::Ended;
 use crate::render::{Shown, Sink, Text, Whole, moment};
 use crate::rows::is_selected;
 
@@ -300,6 +301,8 @@ impl Core {
         let series = self.catalog.dropped_series();
         let series =
             DropReason::ALL.map(|r| (r.name(), whole(series.get(&r).copied().unwrap_or(0))));
+        let ended = Ended::ALL
+            .map(|reason| (reason.name(), whole(figures.ended.get(&reason).copied().unwrap_or(0))));
         let refused = tallyboard_proto::control::RefusedReason::ALL
             .map(|r| (r.name(), whole(figures.refused.get(&r).copied().unwrap_or(0))));
         let states = self.states();
@@ -314,6 +317,7 @@ impl Core {
             own::ARENA_BYTES.value(whole(self.arena.allocated_bytes().unwrap_or(0))),
             own::ATTACHES.value(whole(figures.attaches)),
             own::ATTACHES_REFUSED.labelled(refused),
+            own::CONVERSATIONS_ENDED.labelled(ended),
             own::CATALOG_FILL.value(Value::Float(self.catalog.fill(&self.layout))),
             own::CATALOG_SERIES.value(whole(self.series() as u64)),
             own::DEAD_ROWS_DROPPED.value(whole(self.archive.rows_dropped())),

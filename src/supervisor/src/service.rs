@@ -10,11 +10,14 @@
 //! loop that attaches, reclaims and scrapes. A supervisor that hangs is silent, and one that dies is
 //! replaced and says that it is ready, long before the time is over. One that dies again and again
 //! without ever being ready is silent too.
+//!
+//! A control socket that systemd listens on is served as it is, and stays when the service ends.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
+use tallyboard_segment::pass::{Address, Listener};
 use tallyboard_segment::process::passed_descriptor;
 
 /// What the descriptor is called in systemd's store.
@@ -77,16 +80,36 @@ pub(crate) fn forget() {
 
 /// The descriptor that an earlier keeper had kept.
 pub(crate) fn kept() -> Option<OwnedFd> {
-    let passed = sd_notify::listen_fds_with_names();
-    let found = passed.map(|mut passed| passed.find(|(_, name)| name == STORED));
-    let number = match found {
-        Ok(found) => found?.0,
+    passed().find(|(_, name)| name == STORED).map(|(descriptor, _)| descriptor)
+}
+
+/// The control socket that the service manager listens on for this process (a socket unit with
+/// `ListenSequentialPacket=`), with its address.
+pub(crate) fn control() -> Option<(Listener, Address)> {
+    passed().find_map(|(descriptor, name)| match Listener::passed(descriptor) {
+        Ok(listener) => listener,
         Err(error) => {
-            tracing::warn!(%error, "cannot read what the service manager passed");
-            return None;
+            tracing::warn!(%error, name, "cannot take a socket that the service manager passed");
+            None
         }
-    };
-    passed_descriptor(number)
-        .inspect_err(|error| tracing::warn!(%error, "cannot take what the service manager kept"))
-        .ok()
+    })
+}
+
+/// Where workers attach to this service, when its service manager has decided it.
+#[must_use]
+pub fn control_address() -> Option<Address> {
+    control().map(|(_, address)| address)
+}
+
+/// What the service manager has passed to this process, with what it is called.
+fn passed() -> impl Iterator<Item = (OwnedFd, String)> {
+    let passed = sd_notify::listen_fds_with_names()
+        .inspect_err(|error| tracing::warn!(%error, "cannot read what the service manager passed"));
+    passed.into_iter().flatten().filter_map(|(number, name)| match passed_descriptor(number) {
+        Ok(descriptor) => Some((descriptor, name)),
+        Err(error) => {
+            tracing::warn!(%error, name, "cannot take what the service manager passed");
+            None
+        }
+    })
 }

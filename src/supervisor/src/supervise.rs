@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::unistd::geteuid;
 use tallyboard_exposition::format::{Choices, Format};
 use tallyboard_exposition::negotiation::{Negotiated, negotiate};
 use tallyboard_exposition::sample::{FamilySamples, Value};
@@ -21,10 +20,11 @@ use tallyboard_proto::control::{
 };
 use tallyboard_proto::layout::Layout;
 use tallyboard_segment::mapping::Arena;
-use tallyboard_segment::memfd;
+use tallyboard_segment::memfd::{self, Unmade};
 use tallyboard_segment::pass::{Listener, Socket};
 use tallyboard_segment::pidfd::Pidfd;
 use tallyboard_segment::process::unix_ms;
+use tallyboard_segment::reach::{NoDescriptor, is_out_of_descriptors};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
@@ -33,10 +33,12 @@ use tokio::time::MissedTickBehavior;
 use crate::collector::{Collector, Process, Spent};
 use crate::config::{Backing, Config};
 use crate::core::{Caller, Core, Origin, Rules, refuse};
+use crate::guests::Guests;
 use crate::http::Http;
 use crate::keeper::Holder;
 use crate::link::{self, ToKeeper, ToSupervisor};
 use crate::listen::MetricsSocket;
+use crate::places::{Ended, Places};
 use crate::process::Found;
 use crate::reactor::{both, register};
 use crate::{control, outlet, own, process};
@@ -95,10 +97,12 @@ impl Scrape {
 pub(crate) enum Event {
     /// A worker asks for a slot.
     Attach { connection: u64, caller: Caller, pidfd: Pidfd, hello: Hello, answer: Answer },
-    /// Somebody asks something that needs no more identity than a uid.
-    Asked { connection: u64, uid: u32, request: Request, answer: Answer },
-    /// A worker was refused before it could be asked about.
+    /// Somebody who was let in asks something that needs no more identity.
+    Asked { connection: u64, request: Request, answer: Answer },
+    /// Somebody was refused before it could be asked about.
     Refused(RefusedReason),
+    /// A conversation was ended from this side.
+    Ended(Ended),
     /// A connection has ended.
     HungUp { connection: u64 },
     /// The kernel says that a worker is dead.
@@ -118,7 +122,7 @@ pub(crate) enum Event {
 }
 
 /// Where an answer goes; `None` when the request has none.
-pub(crate) type Answer = oneshot::Sender<Option<(Reply, Option<OwnedFd>)>>;
+pub(crate) type Answer = oneshot::Sender<Option<(Reply, Option<Arc<OwnedFd>>)>>;
 pub(crate) type Events = mpsc::Sender<Event>;
 
 /// How often /proc is looked at.
@@ -135,7 +139,6 @@ pub(crate) fn run(arena: Arena, inheritance: Inheritance<'_>, link: Socket) -> i
 
 /// Runs what a supervisor does, in a runtime of one thread; gives the status to end with.
 pub(crate) fn run_until(served: impl Future<Output = io::Result<()>>) -> i32 {
-    raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -144,25 +147,54 @@ pub(crate) fn run_until(served: impl Future<Output = io::Result<()>>) -> i32 {
         }
     };
     let tasks = LocalSet::new();
-    match runtime.block_on(tasks.run_until(served)) {
-        Ok(()) => 0,
-        Err(error) => {
-            tracing::error!(%error, "the supervisor cannot go on");
-            1
-        }
+    let served = runtime.block_on(tasks.run_until(served));
+    if let Err(error) = &served {
+        tracing::error!(%error, "the supervisor cannot go on");
     }
+    i32::from(served.is_err())
 }
 
 /// A pidfd per slot and a socket per request: the soft limit is often too low, the hard one not.
-fn raise_descriptor_limit() {
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
-    {
-        tracing::warn!(%error, "cannot raise the limit of open files");
+/// Gives what is the limit then.
+fn raise_descriptor_limit() -> usize {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return usize::MAX };
+    let limit = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(error) => {
+            tracing::warn!(%error, "cannot raise the limit of open files");
+            soft
+        }
+    };
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// The places of conversations beside those of `slots` workers, as many as this process may have.
+pub(crate) fn places(slots: usize, config: &Config) -> Rc<Places> {
+    let limit = raise_descriptor_limit();
+    Places::new(conversations(limit, slots, config.max_connections))
+}
+
+/// How many conversations there are places for, when `limit` files may be open: what every slot and
+/// every scrape may need is kept for them.
+fn conversations(limit: usize, slots: usize, scrapes: usize) -> usize {
+    /// The arena, the runtime and what is looked up in /proc.
+    const OTHERS: usize = 64;
+    const LEAST: usize = 8;
+    let kept = slots.saturating_add(scrapes).saturating_add(OTHERS);
+    let needed = kept + LEAST * control::DESCRIPTORS_EACH;
+    if limit < needed {
+        tracing::warn!(
+            limit,
+            needed,
+            "{slots} workers and {scrapes} connections of scrapers may need more open files than this process may have; raise its limit (ulimit -n, LimitNOFILE=), or use fewer --slots or --web.max-connections"
+        );
     }
+    let most = limit.saturating_sub(kept) / control::DESCRIPTORS_EACH;
+    most.clamp(LEAST, control::MOST_CONVERSATIONS)
 }
 
 async fn serve(arena: Arena, mut inheritance: Inheritance<'_>, link: Socket) -> io::Result<()> {
+    let places = places(inheritance.layout.geometry.slots, inheritance.config);
     let (events, mut happened) = mpsc::channel(1024);
     let link = Rc::new(both(link)?);
     let http = Http::new(
@@ -174,7 +206,7 @@ async fn serve(arena: Arena, mut inheritance: Inheritance<'_>, link: Socket) -> 
     spawn_local(tick(events.clone()));
     let control = both(inheritance.control.try_clone()?)?;
     let core = open_core(arena, &inheritance)?;
-    let mut supervisor = Supervisor::new(core, &inheritance, link, events.clone(), http);
+    let mut supervisor = Supervisor::new(core, &inheritance, link, events.clone(), http)?;
     supervisor.watch_tenants(std::mem::take(&mut inheritance.holders));
     for (index, socket) in inheritance.metrics.iter().enumerate() {
         if let Some(listener) = &socket.listener {
@@ -182,9 +214,9 @@ async fn serve(arena: Arena, mut inheritance: Inheritance<'_>, link: Socket) -> 
         }
     }
     supervisor.look_outside();
-    let keeper = std::os::unix::process::parent_id();
-    let own = inheritance.config.admits_own.then_some(control::Own { pid: keeper });
-    spawn_local(control::accept(control, own, events));
+    let own = control::Own::of(inheritance.config);
+    let door = control::Door { guests: supervisor.core.guests().clone(), own };
+    spawn_local(control::accept(control, door, places, events));
     link::send(supervisor.link.get_ref(), ToKeeper::Ready, None)?;
     supervisor.start_outlets();
     while let Some(first) = happened.recv().await {
@@ -202,10 +234,8 @@ async fn serve(arena: Arena, mut inheritance: Inheritance<'_>, link: Socket) -> 
 /// The first supervisor of a new arena finds it empty; every other finds what the last one left.
 fn open_core(arena: Arena, inheritance: &Inheritance<'_>) -> io::Result<Core> {
     let config = inheritance.config;
-    let mut uids = vec![geteuid().as_raw()];
-    uids.extend(&config.worker_uids);
     let rules = Rules {
-        uids,
+        guests: Guests::of(config),
         label_limit: config.label_limit,
         worker_label: config.worker_label,
         labels: config.labels.clone(),
@@ -224,6 +254,13 @@ pub(crate) async fn hear_keeper(link: Rc<AsyncFd<Socket>>, events: Events) {
         match ready.try_io(|link| link::receive::<ToSupervisor>(link.get_ref())) {
             Ok(Ok(Some((message, descriptor)))) => {
                 let _ = events.send(Event::Keeper(message, descriptor)).await;
+            }
+            // A message that does not arrive whole is lost, and the link goes on.
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                tracing::error!(%error, "the keeper said what cannot be understood");
+            }
+            Ok(Err(error)) if is_out_of_descriptors(&error) => {
+                tracing::error!("cannot take what the keeper passes: {}", NoDescriptor(&error));
             }
             Ok(Ok(None) | Err(_)) => break,
             Err(_would_block) => {}
@@ -265,6 +302,8 @@ enum Next {
 /// The loop's state: the core, and the sockets and tasks around it.
 struct Supervisor {
     core: Core,
+    /// The arena's object, which workers get.
+    object: Arc<OwnedFd>,
     link: Rc<AsyncFd<Socket>>,
     events: Events,
     http: Rc<Http>,
@@ -298,10 +337,12 @@ impl Supervisor {
         link: Rc<AsyncFd<Socket>>,
         events: Events,
         http: Rc<Http>,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let config = inheritance.config;
         let origin = inheritance.origin;
-        Self {
+        let object = core.arena().object().ok_or(io::ErrorKind::Unsupported)?;
+        Ok(Self {
+            object: Arc::new(object.try_clone_to_owned()?),
             core,
             link,
             events,
@@ -330,7 +371,7 @@ impl Supervisor {
             outlets: None,
             // Later ones find the workers of the first.
             alone_since: (inheritance.starts == 1 && !inheritance.is_reopened).then(Instant::now),
-        }
+        })
     }
 
     /// Watches the workers that an earlier supervisor has left: by the pidfds that the keeper
@@ -394,10 +435,11 @@ impl Supervisor {
                     let reply = self.attach(connection, &caller, pidfd, &hello);
                     let _ = answer.send(Some(reply));
                 }
-                Event::Asked { connection, uid, request, answer } => {
-                    let _ = answer.send(self.answer(connection, uid, request));
+                Event::Asked { connection, request, answer } => {
+                    let _ = answer.send(self.answer(connection, request));
                 }
                 Event::Refused(reason) => self.core.figures().refuse(reason),
+                Event::Ended(reason) => self.core.figures().end(reason),
                 Event::HungUp { connection } => {
                     let offer = self.offers.remove(&connection);
                     self.withdraw(offer);
@@ -515,18 +557,10 @@ impl Supervisor {
         caller: &Caller,
         pidfd: Pidfd,
         hello: &Hello,
-    ) -> (Reply, Option<OwnedFd>) {
+    ) -> (Reply, Option<Arc<OwnedFd>>) {
         let link = self.link.get_ref();
         let announce = |slot: usize, generation: u64| {
             announce(link, slot, generation, caller.pid.into(), &pidfd)
-        };
-        let object = self.core.arena().object().map(|object| object.try_clone_to_owned());
-        let Some(Ok(object)) = object else {
-            let refused = refuse(
-                RefusedReason::Memory,
-                "no descriptor is left for the arena; raise the limit of open files".into(),
-            );
-            return (Reply::Refused(refused), None);
         };
         match self.core.attach(caller, hello, unix_ms(), announce) {
             Ok(attached) => {
@@ -535,7 +569,7 @@ impl Supervisor {
                 let before = self.offers.insert(connection, (slot, generation));
                 self.withdraw(before);
                 self.watch(pidfd, slot, generation);
-                (Reply::Attached(attached), Some(object))
+                (Reply::Attached(attached), Some(Arc::clone(&self.object)))
             }
             Err(refused) => (Reply::Refused(refused), None),
         }
@@ -544,16 +578,12 @@ impl Supervisor {
     fn answer(
         &mut self,
         connection: u64,
-        uid: u32,
         request: Request,
-    ) -> Option<(Reply, Option<OwnedFd>)> {
-        if let Err(refused) = self.core.check_reader(uid) {
-            return Some((Reply::Refused(refused), None));
-        }
+    ) -> Option<(Reply, Option<Arc<OwnedFd>>)> {
         let body = |bytes: Vec<u8>, content_type: &str| match memfd::of_bytes(&bytes) {
             Ok(object) => {
                 let (bytes, content_type) = (bytes.len() as u64, content_type.to_owned());
-                (Reply::Body { bytes, content_type }, Some(object))
+                (Reply::Body { bytes, content_type }, Some(Arc::new(object)))
             }
             Err(error) => (Reply::Refused(no_body(&error)), None),
         };
@@ -699,5 +729,5 @@ fn announce(
 }
 
 fn no_body(error: &io::Error) -> Refused {
-    refuse(RefusedReason::Memory, format!("no memory for the answer: {error}; free some"))
+    refuse(RefusedReason::Memory, format!("the supervisor cannot answer: {}", Unmade(error)))
 }
