@@ -18,6 +18,7 @@ use crate::documents::{CheckFlags, FormatFlag, ParseFlags};
 use crate::export::ExportFlags;
 use crate::graphite::GraphiteFlags;
 use crate::push::PushFlags;
+use crate::repeats;
 use crate::textfile::TextfileFlags;
 
 /// Metrics of prefork servers in shared memory: workers count, a supervisor adds them up, keeps
@@ -465,6 +466,7 @@ impl ArenaFlags {
         config.max_connections = self.max_connections as usize;
         config.keep_arena = self.keep_arena;
         config.discard_arena = self.discard_arena;
+        config.tell_left_out = repeats::tell;
         Ok(config)
     }
 

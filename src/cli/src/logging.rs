@@ -1,4 +1,5 @@
-//! Where log lines go: standard error, one line each, as `key=value` pairs or as JSON.
+//! Where log lines go: standard error, one line each, as `key=value` pairs or as JSON. Those that
+//! repeat are few.
 
 use std::io;
 
@@ -7,19 +8,23 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::flags::{Command, Flags, LogFormat, LogLevel};
+use crate::repeats::Limited;
 
 /// Starts logging for this process and for all that it forks.
 pub fn start(flags: &Flags) {
     let registry = tracing_subscriber::registry().with(level_of(flags));
-    let started = match flags.log_format {
+    let format = flags.log_format;
+    let started = match format {
         LogFormat::Logfmt => {
-            registry.with(tracing_logfmt::builder().layer().with_writer(io::stderr)).try_init()
+            let layer = tracing_logfmt::builder().layer().with_writer(io::stderr);
+            registry.with(layer.map_event_format(|f| Limited::new(f, format))).try_init()
         }
-        LogFormat::Json => registry
-            .with(
-                tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(io::stderr),
-            )
-            .try_init(),
+        LogFormat::Json => {
+            let layer = tracing_subscriber::fmt::layer().json().flatten_event(true);
+            registry
+                .with(layer.with_writer(io::stderr).map_event_format(|f| Limited::new(f, format)))
+                .try_init()
+        }
     };
     // Only a second call in one process could fail, and there is none.
     debug_assert!(started.is_ok());

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`flags`] | the command line and its environment variables |
 //! | [`logging`] | where log lines go, and in what form |
+//! | [`repeats`] | lines of the log that repeat |
 //! | [`serve`] | a supervisor of its own, for workers that are started elsewhere |
 //! | [`exec`] | a supervisor around one application |
 //! | [`passed`] | what a service manager has passed for that application |
@@ -43,6 +44,7 @@ mod prune;
 mod push;
 mod python;
 mod repeat;
+mod repeats;
 mod serve;
 mod show;
 mod source;
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Command::Textfile(flags) => textfile::run(&flags),
         Command::Demo(flags) => demo::run(&flags),
     };
+    repeats::tell(true);
     outcome.unwrap_or_else(|error| {
         eprintln!("tallyboard: {}", text_of(&error));
         ExitCode::FAILURE

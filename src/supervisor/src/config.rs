@@ -167,6 +167,9 @@ pub struct Config {
     pub keep_arena: bool,
     /// Whether a named object that was left behind is removed first.
     pub discard_arena: bool,
+    /// Called by keeper and supervisor now and then, and with `true` at their ends: where a program
+    /// tells what it has left out of its log.
+    pub tell_left_out: fn(bool),
     /// Those who send the families elsewhere.
     pub outlets: Vec<Arc<dyn Outlet>>,
 }
@@ -207,6 +210,7 @@ impl Config {
             passed_descriptors: 0,
             keep_arena: false,
             discard_arena: false,
+            tell_left_out: |_| {},
             outlets: Vec::new(),
         }
     }

@@ -265,6 +265,7 @@ impl Keeper {
             self.restart();
             self.retry_listeners();
             self.ask();
+            (self.config.tell_left_out)(false);
             self.pending.extend(ready.into_iter().map(Happening::Readable));
         }
     }
@@ -502,6 +503,7 @@ impl Keeper {
             let last = if has_outlets { LAST_EXPORT } else { Duration::ZERO };
             stop_supervisor(&child, STOP_TIMEOUT + last);
         }
+        (self.config.tell_left_out)(true);
         self.opened.control.remove();
         // What is lost is of use to nobody.
         let is_wanted = !self.config.is_ephemeral && !self.is_lost;

@@ -32,7 +32,7 @@ pub(crate) fn run(
     metrics: &[MetricsSocket],
     link: Socket,
 ) -> i32 {
-    run_until(serve(config, control, metrics, link))
+    run_until(serve(config, control, metrics, link), config.tell_left_out)
 }
 
 async fn serve(

@@ -134,11 +134,15 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(1);
 
 /// Runs a supervisor until it is told to stop; gives the status to end with.
 pub(crate) fn run(arena: Arena, inheritance: Inheritance<'_>, link: Socket) -> i32 {
-    run_until(serve(arena, inheritance, link))
+    let tell_left_out = inheritance.config.tell_left_out;
+    run_until(serve(arena, inheritance, link), tell_left_out)
 }
 
 /// Runs what a supervisor does, in a runtime of one thread; gives the status to end with.
-pub(crate) fn run_until(served: impl Future<Output = io::Result<()>>) -> i32 {
+pub(crate) fn run_until(
+    served: impl Future<Output = io::Result<()>>,
+    tell_left_out: fn(bool),
+) -> i32 {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -151,6 +155,7 @@ pub(crate) fn run_until(served: impl Future<Output = io::Result<()>>) -> i32 {
     if let Err(error) = &served {
         tracing::error!(%error, "the supervisor cannot go on");
     }
+    tell_left_out(true);
     i32::from(served.is_err())
 }
 
@@ -448,6 +453,7 @@ impl Supervisor {
                 Event::Snapshot(answer) => snapshots.push(answer),
                 Event::Keeper(message, descriptor) => self.obey(message, descriptor),
                 Event::Tick => {
+                    (self.config.tell_left_out)(false);
                     self.look_outside();
                     self.look_for_workers();
                 }
