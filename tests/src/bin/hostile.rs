@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -136,9 +137,10 @@ fn silent(address: &Address, count: usize) -> io::Result<()> {
 
 fn short(address: &str, more: usize) -> io::Result<()> {
     let registry = Registry::builder().address(address).build();
-    let open = stat::open_fds("self").unwrap_or_default();
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, open + more as u64, hard)?;
+    let is_free = |number: &u64| !Path::new(&format!("/proc/self/fd/{number}")).exists();
+    let least = (0..hard).filter(is_free).nth(more);
+    setrlimit(Resource::RLIMIT_NOFILE, least.ok_or(io::ErrorKind::InvalidInput)?, hard)?;
     match registry.attach() {
         Ok(_) => Err(io::Error::other("expected no slot without a descriptor")),
         // The registry has said why.

@@ -223,5 +223,5 @@ fn the_metrics_of_a_whole_service_are_pushed_by_its_processes_and_by_the_program
     drop(serve);
     let (status, said) = push("gone", &[]);
     assert_eq!(status, Some(1), "{said}");
-    assert!(said.contains("expected a supervisor on"), "{said}");
+    assert!(said.contains("no supervisor listens on"), "{said}");
 }
