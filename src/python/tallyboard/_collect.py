@@ -87,7 +87,7 @@ def _page(accept: str, names: Sequence[str], looks_like_its_own: bool) -> tuple[
     return content_type, found
 
 
-def exposition(accept: str, names: Sequence[str]) -> tuple[str, bytes]:
+def exposition(accept: str, names: Sequence[str] = ()) -> tuple[str, bytes]:
     """The page of the whole service as the supervisor writes it."""
     return _page(accept, names, looks_like_its_own=False)
 

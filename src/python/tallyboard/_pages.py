@@ -100,6 +100,13 @@ class _Restricted:
         return _registries.restricted(self._registry, self._names)
 
 
+def _page(registry: Any, accept: str) -> tuple[str, bytes]:
+    """The page of a registry that is the arena: that of the default one as ``prometheus_client`` writes
+    it, that of a ``MultiProcessCollector`` as the supervisor's port has it."""
+    expose = _collect.page if _registries.is_default(registry) else _collect.exposition
+    return expose(accept)
+
+
 def patch_openmetrics(openmetrics: Any) -> None:
     """``openmetrics.exposition.generate_latest``."""
     known = re.search(r"version=([\d.]+)", getattr(openmetrics, "CONTENT_TYPE_LATEST", ""))
@@ -112,7 +119,7 @@ def patch_openmetrics(openmetrics: Any) -> None:
             page: bytes = original(registry, *_known(original, escaping, version))
             return page
         accept = f"application/openmetrics-text;version={version};escaping={escaping}"
-        return _collect.page(accept)[1]
+        return _page(registry, accept)[1]
 
     wrap(openmetrics, "generate_latest", generate_latest)
 
@@ -136,7 +143,7 @@ def patch_exposition(exposition: Any) -> None:
         accept = (
             "" if escaping == "underscores" else f"text/plain;version=1.0.0;escaping={escaping}"
         )
-        return _collect.page(accept)[1]
+        return _page(registry, accept)[1]
 
     wrap(exposition, "generate_latest", generate_latest)
     _patch_routes(exposition)
@@ -172,7 +179,7 @@ def _bake(exposition: Any) -> Callable[..., _Baked]:
                     registry, accept_header, accept_encoding_header, params, disable_compression
                 )
                 return baked
-            content_type, output = _collect.page(accept_header or "")
+            content_type, output = _page(registry, accept_header or "")
         except _native.Unavailable as error:
             return _unavailable(error)
         headers = [("Content-Type", content_type)]

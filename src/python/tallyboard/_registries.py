@@ -11,10 +11,11 @@ from . import _arena, _collect, _hook
 
 def shows_arena(registry: Any) -> bool:
     """Whether a registry shows the arena, maybe with more beside it."""
-    return _is_default(registry) or any(map(_collect.collects_arena, _collectors(registry)))
+    return is_default(registry) or any(map(_collect.collects_arena, _collectors(registry)))
 
 
-def _is_default(registry: Any) -> bool:
+def is_default(registry: Any) -> bool:
+    """Whether it is the default registry, and that shows the arena."""
     is_one = any(registry is default for default in _collect.defaults)
     return is_one and _collect.shows_arena()
 
@@ -22,7 +23,7 @@ def _is_default(registry: Any) -> bool:
 def is_arena(registry: Any) -> bool:
     """Whether all that a registry exposes is the arena: the default one, and one that holds a
     ``MultiProcessCollector`` and metrics that the arena has."""
-    if _is_default(registry):
+    if is_default(registry):
         return True
     if getattr(registry, "_target_info", None):
         return False
@@ -33,13 +34,13 @@ def is_arena(registry: Any) -> bool:
 
 def collect(registry: Any) -> Iterator[Any]:
     """What a registry exposes that shows the arena."""
-    return _collect.metrics() if _is_default(registry) else _beside_arena(registry)
+    return _collect.metrics() if is_default(registry) else _beside_arena(registry)
 
 
 def restricted(registry: Any, names: Collection[str]) -> Iterator[Any]:
     """The samples with these names of a registry that shows the arena."""
-    is_default = _is_default(registry)
-    found = _collect.metrics(sorted(names)) if is_default else _beside_arena(registry)
+    is_whole = is_default(registry)
+    found = _collect.metrics(sorted(names)) if is_whole else _beside_arena(registry)
     for metric in found:
         metric.samples = [sample for sample in metric.samples if sample.name in names]
         if metric.samples:

@@ -233,7 +233,7 @@ from prometheus_client import multiprocess
 p.Counter("app_c", "C.").inc()
 registry = p.CollectorRegistry()
 multiprocess.MultiProcessCollector(registry)
-print(next(line for line in p.generate_latest(registry).decode().splitlines() if line.startswith("app_c_total")))
+print(next(line for line in p.generate_latest(registry).decode().splitlines() if line.startswith("app_c_total")).removesuffix(".0"))
 '''
 environ = dict(os.environ)
 exec = ["tallyboard", "exec", "--web.listen-address", "none", "--"] if environ.pop("TALLYBOARD", None) else []
@@ -242,7 +242,7 @@ def start(*before, **named):
     return subprocess.run(command, check=True, capture_output=True, text=True, **named).stdout.strip()
 say([start(*exec, env=environ), start(*exec, env=environ), start(), start()])
 """,
-        ["app_c_total 1.0", "app_c_total 2.0", "app_c_total 3.0", "app_c_total 4.0"],
-        ["app_c_total 1.0", "app_c_total 1.0", "app_c_total 1.0", "app_c_total 2.0"],
+        ["app_c_total 1", "app_c_total 2", "app_c_total 3", "app_c_total 4"],
+        ["app_c_total 1", "app_c_total 1", "app_c_total 1", "app_c_total 2"],
     ),
 }

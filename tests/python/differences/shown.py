@@ -211,17 +211,17 @@ say(lines("app_", page_of()))
         ['app_c_total{l="2"} 1', 'app_c_total{l="1"} 1', "app_b_total 1"],
         ["app_b_total 1", 'app_c_total{l="1"} 1', 'app_c_total{l="2"} 1'],
     ),
-    "Whole numbers on the supervisor's port": (
+    "Whole numbers on the supervisor's port, and on pages of a `MultiProcessCollector` alone": (
         """
 import subprocess
 p.Counter("app_c", "C.").inc()
 scrape = ["tallyboard", "scrape", "--control", os.environ.get("TALLYBOARD", "")]
 of_supervisor = os.environ.get("TALLYBOARD") and subprocess.run(scrape, check=True, capture_output=True).stdout
-pages = [page_of(), of_supervisor or b""]
+pages = [p.generate_latest(), page_of(), of_supervisor or b""]
 say([[line for line in page.decode().splitlines() if line.startswith("app_c_total ")] for page in pages])
 """,
-        [["app_c_total 1.0"], []],
-        [["app_c_total 1.0"], ["app_c_total 1"]],
+        [["app_c_total 1.0"], ["app_c_total 1.0"], []],
+        [["app_c_total 1.0"], ["app_c_total 1"], ["app_c_total 1"]],
     ),
     "The unit of a metric": (
         """
