@@ -43,6 +43,13 @@ def _is_bound(difference):
     return bool(bound) and is_canonical == (difference.files is None)
 
 
+def _is_drawn(difference):
+    """Whether it is a line with an identity that no other process has, on either side."""
+    is_one_sided = (difference.files is None) != (difference.tallyboard is None)
+    identity = r'="[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"'
+    return is_one_sided and bool(re.search(identity, difference.labels))
+
+
 def _is_dead_gauge(difference):
     return difference.tallyboard in (0, None) and (difference.files or 0) > 0
 
@@ -98,6 +105,10 @@ KINDS = {
         "A bound of a bucket that a collector of its own writes as `1` is written as "
         "`prometheus_client` writes bounds itself: `1.0`.",
         _is_bound,
+    ),
+    "drawn": Kind(
+        "A label that the library draws at random in each process.",
+        _is_drawn,
     ),
     "share": Kind(
         "Which process answers what is chance, and so is how many of them have opened a "

@@ -249,6 +249,15 @@ LIBRARIES = [
         expected={"bound": "shop_duration_seconds_bucket"},
     ),
     Library(
+        "otel-preload",
+        "opentelemetry-exporter-prometheus",
+        "gunicorn --preload",
+        GUNICORN + "--preload otel_app:app",
+        "shop_requests_total",
+        other=Alone,
+        expected={"bound": "shop_duration_seconds_bucket", "drawn": "target_info"},
+    ),
+    Library(
         "celery",
         "celery",
         "metrics of the default registry, counted in worker_process_init too",
