@@ -176,16 +176,20 @@ fn an_arena_takes_what_shared_memory_a_container_has() {
     let _watchdog = Watchdog::new("an_arena_takes_what_shared_memory_a_container_has");
     let podman = Podman::new("shm");
     let program = tallyboard().to_str().expect("text");
-    let named = [program, "exec", LISTEN, "--backing=posix", "--", "sleep", "300"];
+    let named = [program, "exec", LISTEN, "--name=shop", "--backing=posix", "--", "sleep", "300"];
     let other = podman.run("other", &[], &named);
     until(|| podman.page("other"));
     let script = "\"$0\" 7 end; exec \"$1\" scrape";
-    let direct = [&exec(script)[..], &[program]].concat();
+    let unnamed = [&exec(script)[..], &[program]].concat();
+    let direct = [&[program, "exec", "--name=shop"], &unnamed[2..]].concat();
     // A first process of another kind, as an init.
     let behind = [&["sh", "-c", "\"$@\"; exit $?", "sh"], &direct[..]].concat();
     let named = [&[program, "exec", "--backing=posix"], &direct[2..]].concat();
+    let one_run = "made for one run";
     for (options, command, backing, reason) in [
-        (&[][..], &direct, "memfd", "pid 1: "),
+        (&[][..], &unnamed, "memfd", one_run),
+        (&["--ipc=none"], &unnamed, "memfd", one_run),
+        (&[], &direct, "memfd", "pid 1: "),
         (&["--ipc=none"], &direct, "memfd", "pid 1: "),
         (&["--memory=16m", "--memory-swap=16m"], &direct, "memfd", "pid 1: "),
         (&["--ipc=container:other"], &direct, "memfd", "pid 1: "),

@@ -192,10 +192,20 @@ fn a_dead_socket_of_ours_is_replaced() {
         leave_behind(serve, &described);
         assert!(socket.exists());
     }
+    // What those leave who are killed while they remove one; of it, what is alive or somebody's stays.
+    dead(&directory.file("a.sock.0123456789abcdef"));
+    directory.write("a.lock.0123456789abcdef", "socket 1:1\n");
+    let living = UnixListener::bind(directory.file("a.sock.00000000000000aa")).expect("a socket");
+    directory.write("a.lock.00000000000000aa", "mine");
     let (serve, _) = answering(Running::start(&mut at(&socket)), &address(&socket));
     serve.signal(Signal::SIGTERM);
     assert!(serve.end().status.success());
-    assert_eq!(contents(&directory), []);
+    let left: Vec<_> = contents(&directory).into_iter().map(|(path, ..)| path).collect();
+    assert_eq!(
+        left,
+        ["a.lock.00000000000000aa", "a.sock.00000000000000aa"].map(|n| directory.file(n))
+    );
+    drop(living);
 }
 
 #[test]

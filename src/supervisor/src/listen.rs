@@ -5,10 +5,12 @@
 //! listens on and that the lock file shows to be one of ours; anything else is left alone. At the end
 //! the socket that was made here is removed, and no other that may be there by then.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -74,6 +76,8 @@ impl Control {
             return Ok(Self { listener, file: None });
         };
         let lock = LockFile::take(path).map_err(control)?.ok_or_else(|| held(address))?;
+        sweep(path);
+        sweep(&lock.path);
         if let Err(error) = make_free(address, path, &lock) {
             // What was there before says of a socket whose it is.
             if !lock.was_there {
@@ -249,6 +253,41 @@ fn remove(path: &Path, meant: Identity) -> io::Result<Removal> {
     names::remove(path, meant, Path::new(&aside))
 }
 
+/// Removes what is left of the name `path` where somebody was killed while he removed it.
+fn sweep(path: &Path) {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return };
+    for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
+        let aside = entry.path();
+        // What cannot be removed is in nobody's way.
+        let _ = (is_aside(name, &entry.file_name()) && is_dead(&aside))
+            .then(|| fs::remove_file(&aside));
+    }
+}
+
+/// Whether `found` is what [`remove`] calls `name` for a moment.
+fn is_aside(name: &OsStr, found: &OsStr) -> bool {
+    let rest = found.as_bytes().strip_prefix(name.as_bytes());
+    let rest = rest.and_then(|rest| rest.strip_prefix(b"."));
+    rest.is_some_and(|rest| rest.len() == 16 && rest.iter().all(u8::is_ascii_hexdigit))
+}
+
+/// Whether it is a socket of ours that nobody listens on, or a lock file of ours that nobody has.
+fn is_dead(aside: &Path) -> bool {
+    let Ok(metadata) = fs::symlink_metadata(aside) else { return false };
+    if metadata.uid() != geteuid().as_raw() {
+        return false;
+    }
+    if metadata.file_type().is_socket() {
+        return living(&Address::Path(aside.to_owned())).is_none();
+    }
+    let Ok(file) = metadata.is_file().then(|| File::open(aside)).transpose() else { return false };
+    let locked = file.map(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock));
+    let Some(Ok(file)) = locked else { return false };
+    let mut text = Vec::new();
+    let read = (&*file).take(4096).read_to_end(&mut text);
+    read.is_ok() && (text.is_empty() || text.starts_with(SOCKET.as_bytes()))
+}
+
 /// Sees to it that nothing is at `path`: a dead socket of ours is removed, all else is an error.
 fn make_free(address: &Address, path: &Path, lock: &LockFile) -> Result<(), OpenError> {
     let control = |source| OpenError::Control { address: address.clone(), source };
@@ -351,6 +390,21 @@ impl MetricsSocket {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_was_moved_aside_is_known() {
+        for (found, expect) in [
+            ("a.sock.60e60d075822be6a", true),
+            ("a.sock", false),
+            ("a.sock.", false),
+            ("a.sock.60e60d075822be6", false),
+            ("a.sock.60e60d075822be6x", false),
+            ("a.sock.60e60d075822be6a.b", false),
+            ("b.sock.60e60d075822be6a", false),
+        ] {
+            assert_eq!(is_aside(OsStr::new("a.sock"), OsStr::new(found)), expect, "{found}");
+        }
+    }
 
     #[test]
     fn a_lock_file_is_never_the_socket_itself() {
