@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tallyboard_proto::control::Rejoin;
@@ -19,7 +19,7 @@ use tallyboard_segment::fork::{Cells, FirstUse, ForkMutex, ForkMutexGuard, ForkP
 use tallyboard_segment::mapping::Inherit;
 use tallyboard_segment::pass::Address;
 use tallyboard_segment::trust::{self, Trust};
-use tallyboard_segment::{private, process};
+use tallyboard_segment::{clock, private, process};
 use thiserror::Error;
 
 use crate::asked::AskedGauges;
@@ -62,11 +62,13 @@ pub struct Registry {
     drops: Cells,
     /// Mode of gauges that name none.
     pub(crate) gauge_mode: GaugeMode,
-    /// What is added to CLOCK_MONOTONIC in stamps, so that they are Unix time: the same number in all
-    /// processes of an arena.
+    /// What is added to CLOCK_MONOTONIC in stamps, so that they are Unix time by the host's clock: the
+    /// same number in all processes of an arena that are in the same time namespace.
     unix_offset_ns: AtomicU64,
     /// The gauges that are asked.
     pub(crate) asked: AskedGauges,
+    /// Whether nobody says how far this process's clock is from the host's, and that was not said.
+    has_unknown_clock: AtomicBool,
     pub(crate) state: ForkMutex<State>,
 }
 
@@ -209,7 +211,8 @@ impl RegistryBuilder {
             warned: AtomicU32::new(0),
             page,
             gauge_mode: self.gauge_mode.or(gauge_mode).unwrap_or(GaugeMode::All),
-            unix_offset_ns: AtomicU64::new(process::unix_offset_ns()),
+            unix_offset_ns: AtomicU64::new(clock::unix_offset_ns(0)),
+            has_unknown_clock: AtomicBool::new(false),
             drops: page.lock().cells(slot_header::DROPPED, DROP_REASONS),
             asked: AskedGauges::new(),
             state: ForkMutex::new(page, State::new()),
@@ -490,7 +493,7 @@ impl Registry {
         let cells = 0..slot_header::WORDS + cells.min(limit);
         offer.mapping.open(cells).map_err(AttachError::Map)?;
         let taken = offer.confirm()?;
-        self.unix_offset_ns.store(taken.2.unix_offset_ns, Relaxed);
+        self.set_clock(taken.2.unix_offset_ns);
         Ok(Some((contents, taken)))
     }
 
@@ -521,10 +524,35 @@ impl Registry {
         }
     }
 
+    /// Takes over the clock of an arena, of which the host's stood at 0 at `unix_offset_ns`. Where
+    /// nobody says how far this process's is from it, the stamps are by the wall clock of now.
+    fn set_clock(&self, unix_offset_ns: u64) {
+        let shift_ns = clock::shift_ns();
+        self.has_unknown_clock.store(shift_ns.is_none(), Relaxed);
+        let offset_ns = match shift_ns {
+            Some(shift_ns) => unix_offset_ns.wrapping_add_signed(shift_ns.wrapping_neg()),
+            None => clock::unix_offset_ns(0),
+        };
+        self.unix_offset_ns.store(offset_ns, Relaxed);
+    }
+
     /// Now, as stamps have it.
     #[inline]
     pub(crate) fn now_ns(&self) -> u64 {
-        process::monotonic_ns() + self.unix_offset_ns.load(Relaxed)
+        if self.has_unknown_clock.load(Relaxed) {
+            self.say_unknown_clock();
+        }
+        // The sum is Unix time, whatever the two are.
+        process::monotonic_ns().wrapping_add(self.unix_offset_ns.load(Relaxed))
+    }
+
+    #[cold]
+    fn say_unknown_clock(&self) {
+        if self.has_unknown_clock.swap(false, Relaxed) {
+            (self.warn)(
+                "expected to know how far the clock of this time namespace is from the host's, found that nothing says so; what this process sets of gauges of mode mostrecent, of statesets and infos has the time of the wall clock: start it in its time namespace, and mount /proc",
+            );
+        }
     }
 
     /// Counts one thing that cannot be counted.

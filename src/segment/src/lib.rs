@@ -23,10 +23,12 @@
 //! | [`reach`] | one question to a supervisor, and why there is no answer |
 //! | [`trust`] | whose answers are believed, and which objects are mapped |
 //! | [`process`] | what a process knows of itself: clock, image, threads, its terminal |
+//! | [`clock`] | the host's clock, which stamps of many processes are of |
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("Tallyboard runs on Linux");
 
+pub mod clock;
 pub mod fork;
 pub mod mapping;
 pub mod memfd;

@@ -10,7 +10,7 @@ use nix::time::{ClockId, clock_gettime};
 use tallyboard_proto::layout::fnv;
 use thiserror::Error;
 
-/// Nanoseconds of the monotonic clock: the same in all processes since boot, never 0.
+/// Nanoseconds of the monotonic clock: the same in all processes of a time namespace, never 0.
 #[must_use]
 pub fn monotonic_ns() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
@@ -21,13 +21,6 @@ pub fn monotonic_ns() -> u64 {
 #[must_use]
 pub fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64)
-}
-
-/// Nanoseconds of Unix time at which CLOCK_MONOTONIC was 0, as the clocks stand now.
-#[must_use]
-pub fn unix_offset_ns() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    (now.as_nanos() as u64).saturating_sub(monotonic_ns())
 }
 
 /// Number of the calling thread.

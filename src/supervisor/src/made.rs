@@ -8,8 +8,8 @@ use tallyboard_proto::cell::GAUGE_CELLS;
 use tallyboard_proto::layout::Layout;
 use tallyboard_segment::mapping::Arena;
 use tallyboard_segment::posix::{ArenaLock, CreateError, Draft, Left, ObjectName, ReopenError};
-use tallyboard_segment::process::{random_u64, unix_offset_ns};
-use tallyboard_segment::{memfd, posix};
+use tallyboard_segment::process::random_u64;
+use tallyboard_segment::{clock, memfd, posix};
 
 use crate::config::{Backing, Config};
 use crate::core::{Origin, format};
@@ -39,6 +39,13 @@ pub(crate) fn made(config: &Config, layout: Layout) -> Result<Made, OpenError> {
     let mut maker = Maker { config, layout, origin: origin()?, name, warnings: Vec::new() };
     let mut made = maker.make()?;
     made.warnings.append(&mut maker.warnings);
+    if clock::shift_ns().is_none() {
+        made.warnings.push(
+            "expected to know how far this time namespace is from the host's, found nothing that says \
+             so; gauges of mode mostrecent are right among workers that are in it as well: mount /proc"
+                .to_owned(),
+        );
+    }
     Ok(made)
 }
 
@@ -317,6 +324,6 @@ pub(crate) fn origin() -> io::Result<Origin> {
         pid_namespace,
         keeper_pid: std::process::id().into(),
         uid: geteuid().as_raw().into(),
-        unix_offset_ns: unix_offset_ns(),
+        unix_offset_ns: clock::unix_offset_ns(clock::shift_ns().unwrap_or(0)),
     })
 }
