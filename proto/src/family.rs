@@ -4,6 +4,7 @@
 use thiserror::Error;
 
 use crate::native::{Bucket, MAX_BUCKETS, MAX_SCHEMA, MIN_SCHEMA, Native};
+use crate::pairs;
 
 /// How the values of a gauge in many processes become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -370,6 +371,28 @@ impl Family {
     pub fn bucket_of(&self, values: &[Box<str>]) -> Option<Bucket> {
         let Kind::Bucket(native) = &self.kind else { return None };
         values.last()?.parse().ok().filter(|bucket| native.has(*bucket))
+    }
+
+    /// What the last of the values of a series should have been, when the kind says more of it than
+    /// that it is a text: the pairs of an info, which are none of its labels, and the text of a
+    /// bucket. `None` when nothing is wrong.
+    #[must_use]
+    pub fn wrong_value(&self, values: &[Box<str>]) -> Option<&'static str> {
+        let last = || values.last().map_or("", |value| &**value);
+        let is_own = |name: &str| self.labels.iter().any(|label| **label == *name);
+        match &self.kind {
+            Kind::Info => match pairs::decode(last()) {
+                None => Some("label pairs of an info"),
+                Some(pairs) if pairs.iter().any(|(name, _)| is_own(name)) => {
+                    Some("label pairs that are none of the info's labels")
+                }
+                Some(_) => None,
+            },
+            Kind::Bucket(_) if self.bucket_of(values).is_none() => {
+                Some("a bucket of the histogram")
+            }
+            _ => None,
+        }
     }
 
     /// Whether two processes that both have this name mean the same: type, mode, bounds, labels

@@ -30,7 +30,7 @@ use crate::word::Words;
 
 mod contents;
 
-pub use contents::{Begun, Contents, Mark, Series};
+pub use contents::{Begun, Contents, Mark, Series, check_values};
 
 const FAMILY: u8 = 1;
 const SERIES: u8 = 2;
@@ -190,6 +190,16 @@ pub enum LogError {
         family: u32,
         /// Number of values found.
         found: usize,
+    },
+    /// A series has a value that its kind cannot have.
+    #[error("the record at word {at} has {found:?}, expected {expected}")]
+    Value {
+        /// Where the record begins.
+        at: usize,
+        /// What the value should have been.
+        expected: &'static str,
+        /// Value found.
+        found: Box<str>,
     },
     /// A removal names a series that the log has not begun, or has another number of cells.
     #[error("the record at word {at} has {found} cells of series {series}, which has {expected}")]

@@ -122,7 +122,10 @@ impl Native {
     /// Whether a worker of this histogram can have such a bucket.
     #[must_use]
     pub fn has(&self, bucket: Bucket) -> bool {
-        usize::from(bucket.classic) <= self.bounds.len() && bucket.level <= self.levels()
+        let zero = self.classic(-self.zero_threshold)..=self.classic(self.zero_threshold);
+        usize::from(bucket.classic) <= self.bounds.len()
+            && bucket.level <= self.levels()
+            && (bucket.side != Side::Zero || zero.contains(&bucket.classic))
     }
 
     /// The least level from `least` on at which the buckets, none of which is of a higher level than

@@ -117,6 +117,9 @@ impl Contents {
         {
             return Err(LogError::Series { at, family: *family, found: values.len() });
         }
+        if let Record::Series { family, values, .. } = &record {
+            check_values(&self.families[*family as usize], values, at)?;
+        }
         if let Record::Removal(removal) = &record {
             self.check(removal, at)?;
         }
@@ -331,6 +334,16 @@ impl Contents {
         });
         families.chain(series)
     }
+}
+
+/// Checks the values of a series of `family` whose record stands at word `at`.
+///
+/// # Errors
+/// [`LogError::Value`] for one that the kind of the family cannot have.
+pub fn check_values(family: &Family, values: &[Box<str>], at: usize) -> Result<(), LogError> {
+    let Some(expected) = family.wrong_value(values) else { return Ok(()) };
+    let found = values.last().cloned().unwrap_or_default();
+    Err(LogError::Value { at, expected, found })
 }
 
 /// Hashes label values so that ("ab", "c") and ("a", "bc") differ: `str` hashes end in a mark.

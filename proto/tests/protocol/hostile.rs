@@ -6,11 +6,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use tallyboard_proto::archive::{Archive, Dead, DeadRow, Turn, read_outside};
 use tallyboard_proto::cell::{Run, Shape};
 use tallyboard_proto::exemplar::{self, Exemplar};
+use tallyboard_proto::family::{Family, Kind};
 use tallyboard_proto::layout::{
     DropReason, Geometry, Layout, LogArea, bank, header, row, slot_header,
 };
 use tallyboard_proto::life::Life;
-use tallyboard_proto::log::{self, Contents, Mark, Record, Removal, Series};
+use tallyboard_proto::log::{self, Contents, LogError, Mark, Record, Removal, Series};
+use tallyboard_proto::native::Native;
 use tallyboard_proto::slot::{SlotHeader, SlotWord, State};
 use tallyboard_proto::word::Words;
 
@@ -36,9 +38,14 @@ fn good_log(random: &mut Random) -> Vec<u64> {
             let count = contents.families()[*family as usize].values();
             let text = |_| "v".repeat(random.below(12)).into_boxed_str();
             *values = (0..count).map(text).collect();
-            // A series that is a bucket of one that there may be.
-            if contents.families()[*family as usize].kind.is_bucket() {
-                *values = ["".into(), ["0z", "1+3/0", "0--4/1"][random.below(3)].into()].into();
+            // What the kind says of the last value: a bucket of a series that there may be, pairs.
+            let last = match contents.families()[*family as usize].kind {
+                Kind::Bucket(_) => ["0z", "1+3/0", "0--4/1"],
+                Kind::Info => ["", "a=\"1\"", "a=\"\",b=\"\\n\""],
+                _ => [""; 3],
+            };
+            if let (Some(value), true) = (values.last_mut(), last != [""; 3]) {
+                *value = last[random.below(3)].into();
             }
         }
         if let Record::Removal(removal) = &mut record {
@@ -134,6 +141,44 @@ fn hold_apart(words: &[u64], whole: &Contents) {
     {
         let timed = Series { created_ms: begun_ms, ..apart.clone() };
         assert_eq!((series, apart.created_ms), (&timed, 0));
+    }
+}
+
+#[test]
+fn a_value_that_its_kind_cannot_have_is_an_error_where_its_record_begins() {
+    let family = |kind, name, labels: &[&str]| Family::new(kind, name, "", "", labels);
+    let native = Native { schema: 0, zero_threshold: 0.5, max_buckets: 8, bounds: [2.0].into() };
+    let info = family(Kind::Info, "build", &["of"]).expect("a good family");
+    let bucket = family(Kind::Bucket(native), "tallyboard_bucket:n", &["le"]);
+    let families = [info, bucket.expect("a good family")];
+    for (at, values, is_good) in [
+        (0, &["a", ""][..], true),
+        (0, &["a", r#"b="1",c="\n""#], true),
+        (0, &["a", r#"b="1""#], true),
+        (0, &["a", r#"b="1"#], false),
+        (0, &["a", r#"c="1",b="1""#], false),
+        (0, &["a", r#"b="1",b="2""#], false),
+        (0, &["a", r#"b-c="1""#], false),
+        (0, &["a", r#"of="1""#], false),
+        (0, &["a", "any text"], false),
+        (1, &["0+1/0"], true),
+        (1, &["1z"], false),
+        (1, &["0+1/9"], false),
+        (1, &["7+1/0"], false),
+        (1, &[""], false),
+    ] {
+        let mut contents = Contents::new(CELLS);
+        let mut words: Vec<u64> =
+            families.iter().flat_map(|family| Record::Family(family.clone()).to_words()).collect();
+        let begins = words.len();
+        let values: Box<[Box<str>]> = values.iter().map(|&value| value.into()).collect();
+        words.extend(
+            Record::Series { family: at, created_ms: 1, values: values.clone() }.to_words(),
+        );
+        let found = contents.extend(&words);
+        let is_there = matches!(found, Err(LogError::Value { at, .. }) if at == begins);
+        assert_eq!((found.is_ok(), is_there), (is_good, !is_good), "{values:?}: {found:?}");
+        hold(&contents);
     }
 }
 

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use tallyboard_proto::cell::{Run, Shape};
-use tallyboard_proto::family::{Family, Kind};
+use tallyboard_proto::family::Family;
 use tallyboard_proto::layout::Layout;
-use tallyboard_proto::log::{LogError, Mark, Record};
+use tallyboard_proto::log::{LogError, Mark, Record, check_values};
 use tallyboard_segment::mapping::Arena;
 
 use crate::catalog::{Catalog, Unplaced};
@@ -149,10 +149,13 @@ impl Class {
                 return Ok(());
             }
             Record::Gap { cells } => Shape::Gap { cells: *cells },
-            Record::Series { family, .. } => {
-                let kind: Option<&Kind> = self.family(catalog, *family).map(|(f, _)| &f.kind);
-                kind.map_or(Shape::Gap { cells: 0 }, Shape::of)
-            }
+            Record::Series { family, values, .. } => match self.family(catalog, *family) {
+                Some((family, _)) => {
+                    check_values(family, values, at)?;
+                    Shape::of(&family.kind)
+                }
+                None => Shape::Gap { cells: 0 },
+            },
             Record::Removal(_) => return Ok(()),
         };
         let (needed, limit) = (self.cells + shape.width(), layout.geometry.cells);

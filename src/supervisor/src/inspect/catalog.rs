@@ -7,7 +7,6 @@ use tallyboard_proto::cell::{CellKind, Shape};
 use tallyboard_proto::family::{Family, GaugeMode, Kind};
 use tallyboard_proto::layout::{Layout, LogArea};
 use tallyboard_proto::log::{self, Contents, LogError, MAX_RECORD_WORDS, Record};
-use tallyboard_proto::pairs;
 use tallyboard_proto::word::Words;
 
 use super::file::{FileWords, Snapshot};
@@ -81,7 +80,7 @@ pub(super) type Wrong = (String, String);
 /// Parses one record of a worker behind `contents` and takes it in; gives its length.
 pub(super) fn take(contents: &mut Contents, rest: &[u64], at: usize) -> Result<usize, Wrong> {
     let (record, length) = parse(contents, rest, at)?;
-    check_told(contents, &record)?;
+    check_told(&record)?;
     contents.push(record, length).map_err(|error| explain(&error))?;
     Ok(length)
 }
@@ -91,8 +90,8 @@ fn parse(contents: &Contents, rest: &[u64], at: usize) -> Result<(Record, usize)
     Record::parse(rest, at, labels).map_err(|error| explain(&error))
 }
 
-/// Checks what a worker says in a record that parses: when, and the label pairs of an info.
-fn check_told(contents: &Contents, record: &Record) -> Result<(), Wrong> {
+/// Checks what a worker says in a record that parses: when.
+fn check_told(record: &Record) -> Result<(), Wrong> {
     let told_ms = match record {
         Record::Series { created_ms, .. } => *created_ms,
         Record::Removal(removal) => removal.at_ms,
@@ -101,21 +100,7 @@ fn check_told(contents: &Contents, record: &Record) -> Result<(), Wrong> {
     if told_ms > MOST_MS {
         return Err((format!("a time up to {MOST_MS} ms"), format!("{told_ms} ms")));
     }
-    check_values(contents, record)
-}
-
-/// Checks the value of a series that its kind alone has: the label pairs of an info, or the text of
-/// a bucket.
-fn check_values(contents: &Contents, record: &Record) -> Result<(), Wrong> {
-    let Record::Series { family, values, .. } = record else { return Ok(()) };
-    let Some(family) = contents.families().get(*family as usize) else { return Ok(()) };
-    let last = values.last().map_or("", |value| &**value);
-    let expected = match &family.kind {
-        Kind::Info if pairs::decode(last).is_none() => "label pairs of an info",
-        Kind::Bucket(_) if family.bucket_of(values).is_none() => "a bucket of the histogram",
-        _ => return Ok(()),
-    };
-    Err((expected.to_owned(), format!("{last:?}")))
+    Ok(())
 }
 
 /// What was expected and what was found, of a log that does not parse.
@@ -132,6 +117,7 @@ fn explain(error: &LogError) -> Wrong {
         LogError::Series { family, found, .. } => {
             ("a series of a family before it".to_owned(), format!("{found} values of {family}"))
         }
+        LogError::Value { expected, found, .. } => ((*expected).to_owned(), format!("{found:?}")),
         LogError::Cells { needed, limit, .. } => {
             (format!("cells up to {limit}"), format!("cells up to {needed}"))
         }
@@ -184,7 +170,6 @@ impl Catalog {
     fn check_record(&mut self, rest: &[u64], at: usize) -> Result<usize, Wrong> {
         let contents = &self.contents;
         let (record, length) = parse(contents, rest, at)?;
-        check_values(contents, &record)?;
         let wrong = |expected: &str, found: String| Err((expected.to_owned(), found));
         match &record {
             Record::Family(family) if contents.find(family).is_some() => {
