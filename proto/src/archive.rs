@@ -229,6 +229,14 @@ impl Archive {
         self.is_changed = true;
     }
 
+    /// Takes over a count that a slot no longer counts itself. `cells` is the length of the catalog in
+    /// cells.
+    pub fn take_over(&mut self, cell: usize, count: u64, cells: usize) {
+        self.cells.resize(cells.max(self.cells.len()), 0);
+        self.cells[cell] = self.cells[cell].saturating_add(count);
+        self.is_changed = true;
+    }
+
     /// Forgets what the dead have left in `width` cells from `cell` on.
     pub fn forget(&mut self, cell: usize, width: usize) {
         let end = (cell + width).min(self.cells.len());

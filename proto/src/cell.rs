@@ -13,8 +13,9 @@
 //! | stateset | number of the state, stamp |
 //! | exemplar | see [`crate::exemplar`] |
 //!
-//! A counter's value is whole + fraction: an amount without a fractional part goes to the whole
-//! cell, so whole counts are exact and do not depend on the order in which they are added. `odd`
+//! A counter's value is whole + fraction: an amount below 2^53 without a fractional part goes to the
+//! whole cell, so whole counts are exact and do not depend on the order in which they are added. Once
+//! that cell holds 2^53, amounts from 2^32 on go to the fraction, so that it does not wrap. `odd`
 //! counts the observations that were negative or not finite: while it is 0 the sum only rises.
 //! A stamp of 0 says that the gauge was never set in this process.
 //!
@@ -45,7 +46,7 @@ pub const HISTOGRAM_EXTRA_CELLS: usize = 3;
 
 /// Number that changes with the meaning of cells, part of the layout fingerprint.
 pub const CELL_ABI: u64 = crate::layout::fnv(&[
-    3,
+    4,
     COUNTER_CELLS as u64,
     GAUGE_CELLS as u64,
     SUMMARY_CELLS as u64,
@@ -55,10 +56,18 @@ pub const CELL_ABI: u64 = crate::layout::fnv(&[
     EXEMPLAR_CELLS as u64,
     native::cells::COUNT as u64,
     BUCKET_CELLS as u64,
+    MAX_WHOLE as u64,
+    MIN_LARGE,
+    MAX_COUNT,
 ]);
 
-/// The largest amount that a whole cell takes at once: above it a float no longer counts in ones.
+/// From here on a float no longer counts in ones: a whole cell takes less than this at once, and when
+/// it holds as much itself, no large amounts any more.
 pub const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
+/// The least of the amounts by which a whole cell could wrap in the life of a process.
+pub const MIN_LARGE: u64 = 1 << 32;
+/// The most that a cell holds that rises by one: nobody who counts has written more.
+pub const MAX_COUNT: u64 = 1 << 53;
 
 /// How the cells of a series are laid out and merged: all of a [`Kind`] that cells depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -148,6 +157,12 @@ impl Shape {
             Self::Bucket => CellKind::Whole,
             _ => CellKind::Free,
         }
+    }
+
+    /// Whether cell `at` of this shape rises by one, as a bucket does, and not by any amount.
+    #[must_use]
+    pub fn is_count(self, at: usize) -> bool {
+        self != Self::Counter && self.cell(at) == CellKind::Whole
     }
 
     /// Merges the cells of one process into those of many. Counts saturate; a gauge that was never
@@ -320,9 +335,30 @@ pub fn add_float(cell: &AtomicU64, amount: f64) {
 #[inline]
 pub fn add_amount(whole: &AtomicU64, fraction: &AtomicU64, amount: f64) {
     if amount < MAX_WHOLE && amount.fract() == 0.0 {
-        whole.fetch_add(amount as u64, Relaxed);
+        add_whole(whole, fraction, amount as u64);
     } else {
         add_float(fraction, amount);
+    }
+}
+
+/// Adds a whole `amount` to a counter's two cells.
+#[inline]
+pub fn add_whole(whole: &AtomicU64, fraction: &AtomicU64, amount: u64) {
+    if amount < MIN_LARGE {
+        whole.fetch_add(amount, Relaxed);
+    } else {
+        add_large(whole, fraction, amount);
+    }
+}
+
+#[cold]
+fn add_large(whole: &AtomicU64, fraction: &AtomicU64, amount: u64) {
+    let limit = MAX_WHOLE as u64;
+    // Threads that find room at once add less than 2^53 each: there is room for 2,046 of them.
+    if amount < limit && whole.load(Relaxed) < limit {
+        whole.fetch_add(amount, Relaxed);
+    } else {
+        add_float(fraction, amount as f64);
     }
 }
 
@@ -413,6 +449,30 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_cell_does_not_wrap_whatever_is_added_how_often() {
+        let cells = [AtomicU64::new(0), AtomicU64::new(0)];
+        let add = |amount| add_whole(&cells[0], &cells[1], amount);
+        let value = || cells[0].load(Relaxed) as f64 + f64::from_bits(cells[1].load(Relaxed));
+        (0..3).for_each(|_| add(1 << 52));
+        add(1);
+        assert_eq!(cells[0].load(Relaxed), (1 << 53) + 1);
+        assert_eq!(value(), 3.0 * (1_u64 << 52) as f64);
+        let mut expected = value();
+        for amount in [1 << 32, (1 << 53) - 1, 1 << 53, 1 << 63, u64::MAX] {
+            for _ in 0..5000 {
+                let before = value();
+                add(amount);
+                assert!(value() > before, "{amount}");
+                expected += amount as f64;
+            }
+            add_amount(&cells[0], &cells[1], amount as f64);
+            expected += amount as f64;
+        }
+        assert_eq!(cells[0].load(Relaxed), (1 << 53) + 1);
+        assert!((value() / expected - 1.0).abs() < 1e-9, "{} of {expected}", value());
+    }
+
+    #[test]
     fn a_shape_is_as_wide_as_its_kind_and_knows_its_cells() {
         let shape = Shape::of(&Kind::Histogram([1.0, 2.0].into()));
         assert_eq!(shape.width(), 5);
@@ -426,5 +486,9 @@ mod tests {
         assert_eq!(Shape::Bucket.cell(0), Whole);
         assert_eq!(Shape::Counter.cell(1), Float);
         assert_eq!(Shape::Gauge(GaugeMode::Sum).cell(0), Free);
+        let counts: Vec<_> = (0..5).map(|at| shape.is_count(at)).collect();
+        assert_eq!(counts, [true, true, true, false, true]);
+        let others = [Shape::Counter, Shape::Gauge(GaugeMode::Sum), Shape::Info];
+        assert!(!others.iter().any(|shape| shape.is_count(0)));
     }
 }

@@ -258,6 +258,28 @@ assert jobs._value.get() == 2
     assert board.samples()['tallyboard_dropped_total{reason="amount"}'] == 7
 
 
+def test_a_counter_takes_any_amount_between_two_scrapes(board):
+    run(
+        board,
+        """
+import prometheus_client as p
+big = p.Counter("app_big", "B.")
+small = p.Counter("app_small", "S.")
+expected = 0
+for amount in (2**52, 2**53, 2**63, 2**70, 1):
+    for _ in range(3):
+        big.inc(amount)
+        expected += amount
+    small.inc()
+    assert p.REGISTRY.get_sample_value("app_big_total") == float(expected), amount
+assert p.REGISTRY.get_sample_value("app_small_total") == 5
+""",
+    )
+    samples = board.samples()
+    assert samples["app_small_total"] == 5
+    assert samples["tallyboard_quarantines_total"] == 0
+
+
 def test_exemplars_and_created_times_are_exposed(board):
     run(
         board,

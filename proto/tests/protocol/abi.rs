@@ -159,7 +159,7 @@ fn dump_numbers(out: &mut String) {
         (0..histogram.width()).map(|at| format!("{:?}", histogram.cell(at))).collect();
     line(out, "kinds of its cells", kinds.join(" "));
     hex(out, "cells.abi", &[cell::CELL_ABI]);
-    line(out, "cells.max_whole", cell::MAX_WHOLE);
+    numbers!(out, "cells", cell, [MAX_WHOLE, MIN_LARGE, MAX_COUNT]);
     numbers!(
         out,
         "exemplar",

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tallyboard_proto::cell::{add_amount, add_float, stamp};
+use tallyboard_proto::cell::{add_amount, add_float, add_whole, stamp};
 use tallyboard_proto::family::{GaugeMode, Kind};
 use thiserror::Error;
 
@@ -73,12 +73,12 @@ impl Counter {
         self.inc_by(1);
     }
 
-    /// Adds a whole amount: exact, and a single atomic addition. More than 2^53 between two scrapes is
-    /// taken for damage: the supervisor goes on with what it saw before.
+    /// Adds a whole amount: exact, and a single atomic addition. An amount of 2^53 or more is added as
+    /// a float is, and so are those from 2^32 on once the counter is that high.
     #[inline]
     pub fn inc_by(&self, amount: u64) {
         if let Some(cells) = self.series.words() {
-            cells.at(0).fetch_add(amount, Relaxed);
+            add_whole(cells.at(0), cells.at(1), amount);
         }
     }
 

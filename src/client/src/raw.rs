@@ -3,7 +3,6 @@
 //! they ask themselves.
 
 use std::io;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tallyboard_exposition::sample::FamilySamples;
@@ -22,6 +21,7 @@ use crate::definition::SeriesRef;
 use crate::family::Family;
 use crate::metric::{Gauge, Metric, mark_odd};
 use crate::registry::Registry;
+use crate::set::{add_count, is_count};
 
 /// The metrics of the whole service as families of the classic types: those that are named by their own
 /// name or that of a sample, or all. The supervisor is waited for at most that long.
@@ -73,11 +73,17 @@ impl Series {
         self.series.registry.first_use();
     }
 
-    /// Adds to an integer cell.
+    /// Adds to the integer cell of a count. What is no whole number, or would make it more than 2^53,
+    /// is counted as dropped.
     #[inline]
-    pub fn count(&self, cell: usize, amount: u64) {
-        if let Some(cells) = self.series.words() {
-            cells.at(cell).fetch_add(amount, Relaxed);
+    pub fn count(&self, cell: usize, amount: f64) {
+        if !is_count(amount) {
+            return self.series.refuse_amount();
+        }
+        if let Some(cells) = self.series.words()
+            && add_count(cells.at(cell), amount as u64).is_err()
+        {
+            self.series.refuse_amount();
         }
     }
 

@@ -9,7 +9,7 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use tallyboard_proto::cell::{MAX_WHOLE, add_float};
+use tallyboard_proto::cell::{MAX_COUNT, MAX_WHOLE, MIN_LARGE, add_float};
 use tallyboard_proto::layout::{DropReason, slot_header};
 use tallyboard_proto::log::{Action, Removal};
 use tallyboard_segment::mapping::SlotMapping;
@@ -50,6 +50,23 @@ impl Part<'_> {
     }
 }
 
+/// Whether a number is one that counts in ones.
+#[inline]
+pub(crate) fn is_count(value: f64) -> bool {
+    (0.0..MAX_WHOLE).contains(&value) && value.fract() == 0.0
+}
+
+/// Adds to a cell that counts in ones, which never holds more than such a cell can.
+#[inline]
+pub(crate) fn add_count(word: &AtomicU64, amount: u64) -> Result<(), DropReason> {
+    let has_room = || word.load(Relaxed).saturating_add(amount) <= MAX_COUNT;
+    if amount >= MIN_LARGE && !has_room() {
+        return Err(DropReason::Amount);
+    }
+    word.fetch_add(amount, Relaxed);
+    Ok(())
+}
+
 impl State {
     /// Makes a number of a series what this process has counted of it.
     pub(crate) fn set(
@@ -62,7 +79,7 @@ impl State {
         let part = self.part(mapping, series);
         let is_amount = match number {
             Number::Counter => (0.0..f64::INFINITY).contains(&value),
-            Number::Count(_) => (0.0..MAX_WHOLE).contains(&value) && value.fract() == 0.0,
+            Number::Count(_) => is_count(value),
             Number::Sum(_) => value.is_finite(),
         };
         match number {
@@ -88,7 +105,8 @@ impl State {
         let more = value - (whole as f64 + fraction);
         if more > 0.0 {
             // In ones where that comes to the value exactly, as counts of ones do.
-            let is_whole = more < MAX_WHOLE && more.fract() == 0.0;
+            let has_room = more < MIN_LARGE as f64 || part.cells[0] < MAX_WHOLE as u64;
+            let is_whole = more < MAX_WHOLE && more.fract() == 0.0 && has_room;
             if is_whole && whole.saturating_add(more as u64) as f64 + fraction == value {
                 part.word(0).fetch_add(more as u64, Relaxed);
             } else {
@@ -108,8 +126,7 @@ impl State {
     fn set_count(&mut self, part: &Part<'_>, cell: usize, value: u64) -> Result<(), DropReason> {
         let own = part.own[cell];
         if own <= value {
-            part.word(cell).fetch_add(value - own, Relaxed);
-            return Ok(());
+            return add_count(part.word(cell), value - own);
         }
         self.lower(part, &[(cell, own - value, value)])
     }

@@ -161,6 +161,31 @@ fn value_of_sum(series: &Series) -> f64 {
 }
 
 #[test]
+fn a_count_never_holds_more_than_one_can_and_a_counter_is_set_up_and_down_for_ever() {
+    const MOST: f64 = 9_007_199_254_740_991.0;
+    let registry = Registry::new();
+    let sizes = Summary::builder("sizes", "Sizes.").registry(registry).register().expect("good");
+    let (series, counter) = (Series::of(&sizes), counter(registry));
+    series.set(Number::Count(0), MOST);
+    series.count(0, 1.0);
+    for _ in 0..3 {
+        series.count(0, MOST);
+        assert_eq!(series.own(0), MOST as u64 + 1);
+    }
+    // The cell keeps what was taken off, so there is no room to set it up again.
+    series.set(Number::Count(0), 5.0);
+    series.set(Number::Count(0), MOST);
+    assert_eq!(series.own(0), 5);
+    let series = Series::of(&counter);
+    for _ in 0..3000 {
+        for value_set in [0.0, MOST] {
+            series.set(Number::Counter, value_set);
+            assert_eq!(of_counter(&series), value_set);
+        }
+    }
+}
+
+#[test]
 fn a_value_that_is_lowered_begins_a_life_and_one_that_is_as_it_was_does_not() {
     let registry = Registry::new();
     let counter = counter(registry);

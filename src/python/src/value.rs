@@ -197,7 +197,7 @@ impl Value {
             // The client has counted a refused amount as dropped.
             Number::Counter(counter) => _ = counter.add(amount),
             Number::Gauge(gauge) => gauge.add(amount),
-            Number::Count(cell, _) => self.part.series.count(*cell, amount as u64),
+            Number::Count(cell, _) => self.part.series.count(*cell, amount),
             Number::Sum(cell) => self.part.series.sum(*cell, amount),
             Number::Refused(uses) => uses.inc(),
         }

@@ -4,7 +4,7 @@
 //! What is here is the truth while the supervisor lives. It is written through to the control
 //! segment for recovery and for readers outside, and never read back from there.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
@@ -149,9 +149,9 @@ pub(crate) struct Slot {
     pub(crate) row: Vec<u64>,
     /// What its worker could not count when it was last read and found good.
     pub(crate) dropped: [u64; DROP_REASONS],
-    /// Whether `row` says how much there was before: not so until an earlier supervisor's slot has
-    /// been read once.
-    pub(crate) has_baseline: bool,
+    /// The cells that hold more than a count can. They are 0 in `row`: what they held before is in the
+    /// archive.
+    pub(crate) judged: BTreeSet<usize>,
     pub(crate) quarantine: Option<Quarantine>,
     pub(crate) exited: bool,
     /// Whether its pid is not its own alone.
@@ -218,7 +218,7 @@ impl Core {
             last_words: HashMap::new(),
             row: Vec::new(),
             dropped: [0; DROP_REASONS],
-            has_baseline: true,
+            judged: BTreeSet::new(),
             quarantine: None,
             exited: false,
             shares_pid: false,
@@ -297,7 +297,6 @@ impl Core {
                 let prefix = prefix.ok_or(RecoverError::Slot { slot })?;
                 self.slots[slot].class = Some(self.classes.of_prefix(&self.catalog, prefix));
                 self.slots[slot].tenant = tenant;
-                self.slots[slot].has_baseline = false;
                 // Whether the worker had confirmed died with the supervisor that it told.
                 if word.state == State::Assigned {
                     self.go_to(slot, State::Live);
@@ -492,7 +491,7 @@ impl Core {
         taken.log_words = 0;
         taken.row = Vec::new();
         taken.dropped = [0; DROP_REASONS];
-        taken.has_baseline = true;
+        taken.judged.clear();
         taken.quarantine = None;
         taken.exited = false;
         taken.shares_pid = false;

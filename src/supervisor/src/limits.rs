@@ -21,7 +21,7 @@ pub(crate) enum Limit {
 /// Metrics that are named for each limit; of others it is known how many there are.
 const MOST_NAMED: usize = 20;
 /// Where they stand in the metric: no metric has such a name.
-const OTHERS: &str = "(others)";
+pub(crate) const OTHERS: &str = "(others)";
 
 /// What was met since the supervisor started.
 #[derive(Debug, Default)]

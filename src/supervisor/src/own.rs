@@ -1,9 +1,11 @@
 //! The supervisor's own metrics: one table makes the code, the help texts and the manual.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tallyboard_exposition::sample::{FamilySamples, Sample, Type, Value};
 use tallyboard_proto::control::RefusedReason;
+
+use crate::limits::OTHERS;
 
 use crate::places::Ended;
 
@@ -55,6 +57,7 @@ own! {
     DROPPED_SERIES Counter "tallyboard_dropped_series" ["reason"] "Series of workers that have no place in the catalog.";
     FLOORS_APPLIED Counter "tallyboard_floors_applied" [] "Sums that were exposed as before because adding them anew gave less.";
     FOLDS Counter "tallyboard_folds" [] "Batches of dead workers that were folded into the archive.";
+    JUDGED_CELLS Counter "tallyboard_judged_cells" ["metric"] "Counts of workers that held more than a count can; each goes on with its last good value.";
     LAYOUT_CLASSES Gauge "tallyboard_layout_classes" [] "Different layouts of slots in use.";
     LIMITS_MET Gauge "tallyboard_limits_met" ["metric"] "Metrics that have met a limit: label_limit, arena or slot; 1, and for those that are not named how often.";
     LISTENER_UP Gauge "tallyboard_listener_up" ["address"] "Whether metrics are served on this address.";
@@ -100,6 +103,33 @@ own! {
     TARGET_INFO Gauge "target_info" [] "What is measured here, as its owner has labelled it; always 1.";
 }
 
+/// Counts by family: of so many families, and of all others together.
+#[derive(Debug, Default)]
+pub(crate) struct ByFamily {
+    named: BTreeMap<Box<str>, u64>,
+    others: u64,
+}
+
+impl ByFamily {
+    /// Names that workers give do not make the supervisor's own metrics grow without end.
+    const MOST: usize = 32;
+
+    pub(crate) fn count(&mut self, family: &str, amount: u64) {
+        let is_known = self.named.contains_key(family);
+        let counted = match is_known || self.named.len() < Self::MOST {
+            true => self.named.entry(family.into()).or_default(),
+            false => &mut self.others,
+        };
+        *counted = counted.saturating_add(amount);
+    }
+
+    /// The counts by name; those of all others stand behind one that no metric has.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&str, Value)> {
+        let named = self.named.iter().map(|(name, count)| (&**name, *count));
+        [(OTHERS, self.others)].into_iter().chain(named).map(|(name, n)| (name, Value::Whole(n)))
+    }
+}
+
 /// What the supervisor has counted since it started.
 #[derive(Debug, Default)]
 pub struct Figures {
@@ -110,6 +140,7 @@ pub struct Figures {
     pub(crate) reclaims: u64,
     pub(crate) folds: u64,
     pub(crate) quarantined: u64,
+    pub(crate) judged: ByFamily,
     pub(crate) floors_applied: u64,
     pub(crate) scrapes: u64,
     pub(crate) scrape_seconds: f64,
@@ -212,6 +243,18 @@ impl Own {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn families_beyond_so_many_are_counted_together() {
+        let mut counts = ByFamily::default();
+        for round in 0..3 {
+            (0..40).for_each(|family| counts.count(&format!("f{family}"), round));
+        }
+        let values: Vec<_> = counts.values().collect();
+        assert_eq!(values.len(), 1 + ByFamily::MOST);
+        assert_eq!(values[0], (OTHERS, Value::Whole(8 * 3)));
+        assert!(values[1..].iter().all(|(_, value)| *value == Value::Whole(3)));
+    }
 
     #[test]
     fn the_table_is_sorted_and_its_names_are_reserved() {

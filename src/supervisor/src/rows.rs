@@ -4,12 +4,18 @@
 //! A row is copied out of shared memory once and then checked against the row before it. What does
 //! not pass is not used: the slot keeps its last good row from then on, is folded with that row, and
 //! is exposed as quarantined. The rows of other slots are unaffected.
+//!
+//! A cell that rises by one and holds more than a count can is judged by itself: it keeps its last
+//! good value, and its slot goes on. That value goes into the archive, so that whoever reads the cell
+//! next, here or after a restart, knows by what it holds that it counts 0. What a counter holds is
+//! never too much, as it is counted up by any amount.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::atomic::{Ordering::Acquire, fence};
 
-use tallyboard_proto::cell::{CellKind, Run, Shape};
+use tallyboard_proto::cell::{CellKind, MAX_COUNT, Run, Shape};
+use tallyboard_proto::family::BUCKET_PREFIX;
 use tallyboard_proto::layout::{DROP_REASONS, DropReason};
 use tallyboard_proto::log;
 use tallyboard_proto::slot::{SlotHeader, dropped};
@@ -28,7 +34,7 @@ pub enum Quarantine {
     Log,
     /// A cell that only rises has fallen.
     Fell,
-    /// A cell rose by more than 2^53 between two reads.
+    /// A count of what could not be counted is more than a count can be.
     Jumped,
     /// An earlier supervisor quarantined it.
     Earlier,
@@ -54,8 +60,17 @@ pub(crate) fn is_selected(selected: Option<&[bool]>, family: u32) -> bool {
     selected.is_none_or(|all| all.get(family as usize).copied().unwrap_or(false))
 }
 
-/// By how much a counting cell may rise between two reads.
-const MOST_RISE: u64 = 1 << 53;
+/// A cell that holds more than a count can, while it is found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Judged {
+    /// Its index in the slot.
+    cell: usize,
+    /// Its index in the catalog.
+    place: usize,
+    /// What it held when it was last read.
+    last_good: u64,
+    found: u64,
+}
 
 impl Core {
     /// Reads every taken slot: what is new in its log, then its cells. `selected` says of each
@@ -107,10 +122,8 @@ impl Core {
         taken.row.resize(cells, 0);
         self.fold(&[slot]);
         let taken = &mut self.slots[slot];
-        for run in taken.class.iter().flat_map(|class| &class.runs) {
-            if !matches!(run.shape, Shape::Gauge(mode) if !mode.outlives_its_process()) {
-                taken.row[run.from..run.from + run.cells()].fill(0);
-            }
+        if let Some(class) = &taken.class {
+            forget_dead(class, &mut taken.row);
         }
         self.figures.quarantined += 1;
         tracing::error!(
@@ -188,26 +201,55 @@ impl Core {
                 self.figures.scrape_cells += part.len() as u64;
             }
         }
-        let before = &self.slots[slot].row;
-        let most_rise = self.most_rise(slot);
+        let taken = &self.slots[slot];
+        let mut judged = Vec::new();
         let runs = class.runs.iter().zip(&class.families);
         for (run, _) in runs.filter(|(_, family)| is_selected(selected, **family)) {
-            check_run(run, before, &row, most_rise, || {
+            let found = check_run(run, &taken.row, &mut row, &taken.judged, || {
                 // Acquire fence: a sum that fell was marked odd before it fell; see it now.
                 fence(Acquire);
                 let mut again = Vec::with_capacity(run.cells());
                 self.arena.read(cells + run.from..cells + run.from + run.cells(), &mut again);
                 again
             })?;
+            judged.extend(found);
         }
         self.slots[slot].row = row;
-        self.slots[slot].has_baseline |= selected.is_none();
+        self.judge(slot, &judged);
         Ok(())
     }
 
-    /// By how much a counting cell of `slot` may have risen since it was last read.
-    fn most_rise(&self, slot: usize) -> u64 {
-        if self.slots[slot].has_baseline { MOST_RISE } else { u64::MAX }
+    /// Goes on with the last good values of cells. They count from the next commit on, which comes
+    /// before anything of this is exposed.
+    fn judge(&mut self, slot: usize, judged: &[Judged]) {
+        for judged in judged {
+            self.archive.take_over(judged.place, judged.last_good, self.catalog.cells());
+            self.slots[slot].judged.insert(judged.cell);
+            let name = self.owner_of(judged.place).0.to_owned();
+            self.figures.judged.count(&name, 1);
+        }
+        let Some((first, others)) = judged.split_first() else { return };
+        let (metric, labels) = self.owner_of(first.place);
+        tracing::error!(
+            slot,
+            pid = self.slots[slot].tenant.pid,
+            metric,
+            ?labels,
+            cell = first.cell,
+            last_good = first.last_good,
+            found = first.found,
+            others = others.len(),
+            "a count holds more than 2^53; its last good value counts from now on, and everything else goes on: look for stray writes in the worker"
+        );
+    }
+
+    /// Name and label values of the series that owns a cell of the catalog.
+    fn owner_of(&self, cell: usize) -> (&str, &[Box<str>]) {
+        let contents = self.catalog.contents();
+        let behind = contents.series().partition_point(|series| series.cell <= cell);
+        let series = &contents.series()[behind.saturating_sub(1)];
+        let name = &contents.families()[series.family as usize].name;
+        (name.strip_prefix(BUCKET_PREFIX).unwrap_or(name), &series.values)
     }
 
     /// Names what has most of a slot that is full. What its worker could not begin it does not say.
@@ -228,9 +270,13 @@ impl Core {
     /// Reads what the worker of `slot` could not count, which only rises as other counts do.
     fn read_dropped(&mut self, slot: usize) -> Result<(), Quarantine> {
         let now = dropped(&self.arena, self.layout.slot(slot));
-        let most_rise = self.most_rise(slot);
         for (now, was) in now.iter().zip(self.slots[slot].dropped) {
-            check_whole(was, *now, most_rise)?;
+            if *now < was {
+                return Err(Quarantine::Fell);
+            }
+            if *now > MAX_COUNT {
+                return Err(Quarantine::Jumped);
+            }
         }
         if now[DropReason::Full as usize] > self.slots[slot].dropped[DropReason::Full as usize] {
             self.see_full(slot);
@@ -240,25 +286,42 @@ impl Core {
     }
 }
 
+/// Forgets in a row what the dead count too.
+fn forget_dead(class: &Class, row: &mut [u64]) {
+    class.runs.iter().filter(|run| outlives(run)).for_each(|run| row[cells_of(run)].fill(0));
+}
+
+fn outlives(run: &Run) -> bool {
+    !matches!(run.shape, Shape::Gauge(mode) if !mode.outlives_its_process())
+}
+
+fn cells_of(run: &Run) -> std::ops::Range<usize> {
+    run.from..run.from + run.cells()
+}
+
 /// Checks that the cells of a run have not done what no writer does. `before` may be shorter than
-/// the row: cells that are new were 0.
+/// the row: cells that are new were 0. Counts that hold too much are made 0 in `row`; gives those that
+/// `known` does not have.
 fn check_run(
     run: &Run,
     before: &[u64],
-    row: &[u64],
-    most_rise: u64,
+    row: &mut [u64],
+    known: &BTreeSet<usize>,
     again: impl Fn() -> Vec<u64>,
-) -> Result<(), Quarantine> {
-    let now = &row[run.from..run.from + run.cells()];
-    let known = before.len().clamp(run.from, run.from + run.cells()) - run.from;
-    let before = &before[run.from.min(before.len())..(run.from + known).min(before.len())];
-    let was = |at: usize| before.get(at).copied().unwrap_or(0);
+) -> Result<Vec<Judged>, Quarantine> {
     let width = run.shape.width().max(1);
-    for (at, &now_is) in now.iter().enumerate() {
-        let (was, in_series) = (was(at), at % width);
+    let mut judged = Vec::new();
+    for at in 0..run.cells() {
+        let (cell, in_series) = (run.from + at, at % width);
+        let (was, now) = (before.get(cell).copied().unwrap_or(0), row[cell]);
         match run.shape.cell(in_series) {
-            CellKind::Whole => check_whole(was, now_is, most_rise)?,
-            CellKind::Float if float_fell(was, now_is) => {
+            CellKind::Whole if known.contains(&cell) => row[cell] = 0,
+            CellKind::Whole if now > MAX_COUNT && run.shape.is_count(in_series) => {
+                judged.push(Judged { cell, place: run.to + at, last_good: was, found: now });
+                row[cell] = 0;
+            }
+            CellKind::Whole if now < was => return Err(Quarantine::Fell),
+            CellKind::Float if float_fell(was, now) => {
                 let odd = at - in_series + width - 1;
                 let may_fall = run.shape != Shape::Counter && again()[odd] != 0;
                 if !may_fall {
@@ -268,15 +331,7 @@ fn check_run(
             _ => {}
         }
     }
-    Ok(())
-}
-
-fn check_whole(was: u64, now: u64, most_rise: u64) -> Result<(), Quarantine> {
-    match now.checked_sub(was) {
-        None => Err(Quarantine::Fell),
-        Some(rise) if rise > most_rise => Err(Quarantine::Jumped),
-        Some(_) => Ok(()),
-    }
+    Ok(judged)
 }
 
 fn float_fell(was: u64, now: u64) -> bool {
@@ -355,7 +410,10 @@ pub(crate) mod tests {
 
     fn check(shape: Shape, before: &[u64], row: &[u64]) -> Result<(), Quarantine> {
         let run = Run { shape, series: row.len() / shape.width(), from: 0, to: 0 };
-        check_run(&run, before, row, MOST_RISE, || row.to_vec())
+        let again = || row.to_vec();
+        check_run(&run, before, &mut row.to_vec(), &BTreeSet::new(), again).map(|judged| {
+            assert_eq!(judged, [], "{row:?}");
+        })
     }
 
     #[test]
@@ -365,7 +423,7 @@ pub(crate) mod tests {
         assert_eq!(check(counter, &[], &[5, float(0.5)]), Ok(()));
         assert_eq!(check(counter, &[5, float(0.5)], &[5, float(0.5)]), Ok(()));
         assert_eq!(check(counter, &[5, 0], &[4, 0]), Err(Quarantine::Fell));
-        assert_eq!(check(counter, &[5, 0], &[u64::MAX, 0]), Err(Quarantine::Jumped));
+        assert_eq!(check(counter, &[5, 0], &[u64::MAX, 0]), Ok(()));
         assert_eq!(check(counter, &[5, 0, 7, 0], &[5, 0, 6, 0]), Err(Quarantine::Fell));
         assert_eq!(check(counter, &[5, 0], &[5, 0, 6, 0]), Ok(()));
         assert_eq!(check(counter, &[5, float(0.5)], &[5, float(0.4)]), Err(Quarantine::Fell));
@@ -374,5 +432,18 @@ pub(crate) mod tests {
         assert_eq!(check(summary, &[1, float(2.0), 0], &[2, float(1.0), 0]), Err(Quarantine::Fell));
         assert_eq!(check(summary, &[1, float(2.0), 0], &[2, float(1.0), 1]), Ok(()));
         assert_eq!(check(summary, &[], &[1, float(-1.0), 1]), Ok(()));
+    }
+
+    #[test]
+    fn counts_that_hold_too_much_are_judged_one_by_one() {
+        let (shape, most) = (Shape::Histogram { buckets: 2 }, MAX_COUNT);
+        let run = Run { shape, series: 2, from: 1, to: 11 };
+        let before = [0, 5, 6, 0, 0, 7];
+        let mut row = vec![9, 6, most + 1, 0, 1, 3, u64::MAX, most, 0, 0];
+        let known = BTreeSet::from([5]);
+        let found = check_run(&run, &before, &mut row, &known, || panic!("no sum fell"));
+        let judged = |cell, last_good, found| Judged { cell, place: cell + 10, last_good, found };
+        assert_eq!(found, Ok(vec![judged(2, 6, most + 1), judged(6, 0, u64::MAX)]));
+        assert_eq!(row, [9, 6, 0, 0, 1, 0, 0, most, 0, 0]);
     }
 }

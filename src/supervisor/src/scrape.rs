@@ -325,6 +325,7 @@ impl Core {
             own::DROPPED_SERIES.labelled(series),
             own::FLOORS_APPLIED.value(whole(figures.floors_applied)),
             own::FOLDS.value(whole(figures.folds)),
+            own::JUDGED_CELLS.labelled(figures.judged.values()),
             own::LAYOUT_CLASSES.value(whole(classes.len() as u64)),
             own::QUARANTINED_FAMILIES.value(whole(self.catalog.conflicts() as u64)),
             own::QUARANTINED_SLOTS.value(whole(quarantined as u64)),

@@ -6,12 +6,13 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use tallyboard_proto::archive::Turn;
+use tallyboard_proto::cell::MAX_COUNT;
 use tallyboard_proto::layout::{DropReason, Layout, entry, header, slot_header};
 use tallyboard_proto::log::Contents;
 use tallyboard_proto::slot::{SlotHeader, SlotWord, State, Tenant, dropped};
 use tallyboard_proto::word::Words;
 
-use super::catalog::{Catalog, LogWords, odd_of, owner, read_log, take, wrong_cell};
+use super::catalog::{Catalog, LogWords, Wrong, odd_of, owner, read_log, take, wrong_cell};
 use super::file::{FileWords, Snapshot};
 use super::kinds::{wrong_in_slot, wrong_of_kind};
 use super::{Findings, MOST_MS, MOST_PID, SlotFacts, hex};
@@ -297,6 +298,7 @@ impl Look<'_> {
                     })
                 }
             };
+            let wrong = wrong.or_else(|| too_much(contents, cell, word));
             if let Some((expected, found)) = wrong {
                 findings.add(at, || self.name(format!("cells[{cell}]")), expected, found);
             }
@@ -316,4 +318,11 @@ impl Look<'_> {
             }
         }
     }
+}
+
+/// What is wrong with a count that holds more than one can.
+fn too_much(contents: &Contents, cell: usize, word: u64) -> Option<Wrong> {
+    let (first, shape) = owner(contents, cell)?;
+    let is_wrong = word > MAX_COUNT && shape.is_count(cell - first);
+    is_wrong.then(|| (format!("a count up to {MAX_COUNT}"), word.to_string()))
 }
