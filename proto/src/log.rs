@@ -348,6 +348,26 @@ pub fn take_apart(words: &[u64], at: usize) -> Result<Parts, LogError> {
     Ok(parts)
 }
 
+/// How many of `words`, which stand at position `at` of a log, hold the first so many words of its
+/// structure, with the removals behind them up to the next record of structure.
+///
+/// # Errors
+/// [`LogError`] at the first record that is none.
+pub fn up_to(words: &[u64], at: usize, structure: usize) -> Result<usize, LogError> {
+    let (mut end, mut taken) = (0, 0);
+    while end < words.len() {
+        let length = length_of(&words[end..], at + end)?;
+        if words[end] as u8 != REMOVAL {
+            if taken + length > structure {
+                break;
+            }
+            taken += length;
+        }
+        end += length;
+    }
+    Ok(end)
+}
+
 fn put_str(bytes: &mut Vec<u8>, text: &str) {
     put_len(bytes, text.len());
     bytes.extend_from_slice(text.as_bytes());

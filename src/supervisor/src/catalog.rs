@@ -35,6 +35,8 @@ pub struct Catalog {
     pub(crate) limits: Limits,
     label_limit: usize,
     real: Real,
+    /// What the system said when it had no memory for the catalog last.
+    no_memory: Option<String>,
 }
 
 /// How far each part of the control segment has been made real, in words from its start.
@@ -54,8 +56,10 @@ const MOST_DEFINITIONS: usize = 8;
 pub enum Unplaced {
     /// The family contradicts another one.
     Conflict,
-    /// There is no room, no memory, or too many label sets.
+    /// There is no room in the arena, or too many label sets.
     Dropped(DropReason),
+    /// The system has no memory for the catalog just now: it is placed when there is some.
+    NoMemory,
 }
 
 impl Catalog {
@@ -73,6 +77,7 @@ impl Catalog {
             limits: Limits::default(),
             label_limit,
             real: Real::default(),
+            no_memory: None,
         }
     }
 
@@ -120,6 +125,11 @@ impl Catalog {
     #[must_use]
     pub fn all_gauges(&self) -> &[u32] {
         &self.all_gauges
+    }
+
+    /// What the system said when it had no memory for the catalog last; nothing when it always had.
+    pub(crate) fn no_memory(&self) -> &str {
+        self.no_memory.as_deref().unwrap_or_default()
     }
 
     /// Whether a family of it writes samples of this name.
@@ -260,7 +270,8 @@ impl Catalog {
         }
     }
 
-    /// Counts a series that has no place. What contradicts another family is counted by family.
+    /// Counts a series that has no place. What contradicts another family is counted by family, and
+    /// what waits for memory is counted when it is given up.
     pub(crate) fn count_unplaced(&mut self, unplaced: Unplaced) {
         if let Unplaced::Dropped(reason) = unplaced {
             *self.dropped_series.entry(reason).or_default() += 1;
@@ -282,8 +293,8 @@ impl Catalog {
         }
         let gauges = self.all_gauges.len() + usize::from(self.is_all_gauge(&record));
         self.make_real(arena, layout, committed, cells, gauges).map_err(|error| {
-            tracing::error!(%error, "no memory for another series in the catalog");
-            Unplaced::Dropped(DropReason::Memory)
+            self.no_memory = Some(error.to_string());
+            Unplaced::NoMemory
         })?;
         let full = |_| Unplaced::Dropped(DropReason::Full);
         self.committed =
@@ -349,7 +360,7 @@ fn meet(limits: &mut Limits, unplaced: Unplaced, family: &str) {
     match unplaced {
         Unplaced::Dropped(DropReason::LabelLimit) => limits.meet(Limit::Labels, family),
         Unplaced::Dropped(DropReason::Full) => limits.meet(Limit::Arena, family),
-        Unplaced::Dropped(_) | Unplaced::Conflict => {}
+        Unplaced::Dropped(_) | Unplaced::Conflict | Unplaced::NoMemory => {}
     }
 }
 

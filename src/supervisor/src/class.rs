@@ -55,6 +55,11 @@ pub struct Classes {
 }
 
 impl Class {
+    /// How many words of structure the slot's own log has, as far as it was read.
+    pub(crate) fn structure_words(&self) -> usize {
+        self.structure.len()
+    }
+
     fn of_prefix(catalog: &Catalog, prefix: Mark) -> Self {
         let mut class = Self {
             prefix,
@@ -114,7 +119,8 @@ impl Class {
         }
     }
 
-    /// Takes in `words`, which follow the slot's log. On an error the class is of no use.
+    /// Takes in `words`, which follow the slot's log, up to the first record for which the catalog
+    /// has no memory. On an error the class is of no use.
     fn extend(
         &mut self,
         arena: &Arena,
@@ -124,13 +130,15 @@ impl Class {
     ) -> Result<(), LogError> {
         let mut rest = words;
         while !rest.is_empty() {
-            let at = self.structure.len() + words.len() - rest.len();
+            let at = self.structure.len();
             let labels = |family| self.labels_of(catalog, family);
             let (record, length) = Record::parse(rest, at, labels)?;
-            self.take(arena, layout, catalog, record, at)?;
+            if self.take(arena, layout, catalog, record, at)? == Taken::NotNow {
+                break;
+            }
+            self.structure.extend_from_slice(&rest[..length]);
             rest = &rest[length..];
         }
-        self.structure.extend_from_slice(words);
         Ok(())
     }
 
@@ -141,12 +149,15 @@ impl Class {
         catalog: &mut Catalog,
         record: Record,
         at: usize,
-    ) -> Result<(), LogError> {
+    ) -> Result<Taken, LogError> {
         let shape = match &record {
             Record::Family(family) => {
                 let placed = catalog.place_family(arena, layout, family);
+                if placed == Err(Unplaced::NoMemory) {
+                    return Ok(Taken::NotNow);
+                }
                 self.own.push((family.clone(), placed));
-                return Ok(());
+                return Ok(Taken::In);
             }
             Record::Gap { cells } => Shape::Gap { cells: *cells },
             Record::Series { family, values, .. } => match self.family(catalog, *family) {
@@ -156,33 +167,79 @@ impl Class {
                 }
                 None => Shape::Gap { cells: 0 },
             },
-            Record::Removal(_) => return Ok(()),
+            Record::Removal(_) => return Ok(Taken::In),
         };
         let (needed, limit) = (self.cells + shape.width(), layout.geometry.cells);
         if needed > limit {
             return Err(LogError::Cells { at, needed, limit });
         }
         if let Record::Series { family, values, .. } = record {
-            let (own, from) = (self.own_series.len(), self.cells);
-            self.own_series.push(Place { series: None, from, shape });
-            let placed = self.family(catalog, family).map(|(_, placed)| placed);
-            match placed.unwrap_or(Err(Unplaced::Conflict)) {
-                Ok(family) => {
-                    if let Ok(series) = catalog.place_series(arena, layout, family, &values) {
-                        let to = catalog.contents().series()[series as usize].cell;
-                        self.place(shape, family, series, to);
-                        self.own_series[own].series = Some(series);
-                        self.own_by_series.entry(series).or_insert(own);
-                        return Ok(());
-                    }
-                }
-                Err(unplaced) => catalog.count_unplaced(unplaced),
+            let from = self.cells;
+            let (family, series) = match self.placed(arena, layout, catalog, family, &values) {
+                Err(Unplaced::NoMemory) => return Ok(Taken::NotNow),
+                placed => placed.ok().unzip(),
+            };
+            self.own_series.push(Place { series, from, shape });
+            if let (Some(family), Some(series)) = (family, series) {
+                let to = catalog.contents().series()[series as usize].cell;
+                self.place(shape, family, series, to);
+                self.own_by_series.entry(series).or_insert(self.own_series.len() - 1);
+                return Ok(Taken::In);
             }
         }
         // Cells that nobody owns, or whose series has no place in the catalog.
         self.cells += shape.width();
-        Ok(())
+        Ok(Taken::In)
     }
+
+    /// Family and series of the catalog of a series of the slot; it begins there when nobody had it.
+    fn placed(
+        &self,
+        arena: &Arena,
+        layout: &Layout,
+        catalog: &mut Catalog,
+        family: u32,
+        values: &[Box<str>],
+    ) -> Result<(u32, u32), Unplaced> {
+        let placed = self.family(catalog, family).map(|(_, placed)| placed);
+        let family = placed.unwrap_or(Err(Unplaced::Conflict)).inspect_err(|unplaced| {
+            catalog.count_unplaced(*unplaced);
+        })?;
+        Ok((family, catalog.place_series(arena, layout, family, values)?))
+    }
+
+    /// The series that `words` begin, which follow the slot's log: the name of the family of each.
+    pub(crate) fn begun_in(&self, catalog: &Catalog, words: &[u64]) -> Vec<Box<str>> {
+        let mut more: Vec<Family> = Vec::new();
+        let (mut names, mut rest) = (Vec::new(), words);
+        let known = self.prefix.families + self.own.len();
+        while !rest.is_empty() {
+            let family = |ordinal: u32, more: &[Family]| {
+                let own = self.family(catalog, ordinal).map(|(family, _)| family.clone());
+                own.or_else(|| more.get((ordinal as usize).checked_sub(known)?).cloned())
+            };
+            let values = |ordinal| family(ordinal, &more).map(|family| family.values());
+            let Ok((record, length)) = Record::parse(rest, 0, values) else { break };
+            match record {
+                Record::Series { family: ordinal, .. } => {
+                    names.extend(family(ordinal, &more).map(|family| family.name));
+                }
+                Record::Family(family) => more.push(family),
+                Record::Gap { .. } | Record::Removal(_) => {}
+            }
+            rest = &rest[length..];
+        }
+        names
+    }
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    /// It is taken in.
+    In,
+    /// The catalog has no memory for it: it is read again later.
+    NotNow,
 }
 
 impl Classes {
@@ -193,7 +250,8 @@ impl Classes {
         Rc::clone(class.or_insert_with(|| Rc::new(Class::of_prefix(catalog, prefix))))
     }
 
-    /// The class of a slot of `class` whose log goes on with the structure `words`.
+    /// The class of a slot of `class` whose log goes on with the structure `words`: with all of it, or
+    /// with as much as the catalog has memory for.
     ///
     /// # Errors
     /// [`LogError`] when the words are no log.
@@ -211,9 +269,12 @@ impl Classes {
         }
         let mut longer = Class::clone(class);
         longer.extend(arena, layout, catalog, words)?;
-        let longer = Rc::new(longer);
-        self.by_words.insert(key, Rc::clone(&longer));
-        Ok(longer)
+        if longer.structure.len() == class.structure.len() {
+            return Ok(Rc::clone(class));
+        }
+        let key = (class.prefix.words, longer.structure.clone());
+        let known = self.by_words.entry(key);
+        Ok(Rc::clone(known.or_insert_with(|| Rc::new(longer))))
     }
 
     /// How many there are.

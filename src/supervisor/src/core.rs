@@ -141,6 +141,10 @@ pub(crate) struct Slot {
     pub(crate) class: Option<Rc<Class>>,
     /// How much of its log was read, in words.
     pub(crate) log_words: usize,
+    /// Whether its log goes on with what the catalog has no memory for.
+    pub(crate) waits: bool,
+    /// Whether that was given up, because the slot is needed.
+    pub(crate) is_given_up: bool,
     /// What its worker said of series that it has, and is not applied yet.
     pub(crate) said: Vec<Said>,
     /// Its worker's last word on a series: whether it holds it.
@@ -198,6 +202,8 @@ pub struct Core {
     pub(crate) archive: Archive,
     pub(crate) pages: Pages,
     pub(crate) figures: Figures,
+    /// Whether series wait until the catalog has memory, as was said.
+    pub(crate) is_short: bool,
     /// Now, in milliseconds of Unix time.
     now_ms: u64,
     /// Words of a slot that must be real before its worker touches it, beside its cells.
@@ -214,6 +220,8 @@ impl Core {
             tenant: Tenant::default(),
             class: None,
             log_words: 0,
+            waits: false,
+            is_given_up: false,
             said: Vec::new(),
             last_words: HashMap::new(),
             row: Vec::new(),
@@ -229,6 +237,7 @@ impl Core {
             classes: Classes::default(),
             pages: Pages::default(),
             figures: Figures::default(),
+            is_short: false,
             now_ms: 0,
             slots: (0..slots).map(|_| slot()).collect(),
             free: (0..slots).collect(),
@@ -307,10 +316,10 @@ impl Core {
         Ok(())
     }
 
-    /// The slots that are taken: number, generation and who has them.
+    /// The slots whose workers may live: number, generation and who has them.
     pub fn tenants(&self) -> impl Iterator<Item = (usize, u64, &Tenant)> {
         let slot = |at: usize| (at, self.slots[at].word.generation, &self.slots[at].tenant);
-        self.taken().map(slot)
+        self.taken().filter(|&at| !self.slots[at].exited).map(slot)
     }
 
     /// Whose processes may attach.
@@ -391,6 +400,9 @@ impl Core {
             ));
         }
         let prefix = self.prefix_for(hello);
+        if self.free.is_empty() {
+            self.give_up();
+        }
         let Some(&slot) = self.free.front() else {
             let slots = self.slots.len();
             return Err(refuse(
@@ -489,6 +501,7 @@ impl Core {
         };
         taken.class = Some(self.classes.of_prefix(&self.catalog, prefix));
         taken.log_words = 0;
+        (taken.waits, taken.is_given_up) = (false, false);
         taken.row = Vec::new();
         taken.dropped = [0; DROP_REASONS];
         taken.judged.clear();
@@ -546,6 +559,7 @@ impl Core {
     pub(crate) fn vacate(&mut self, slot: usize) {
         let freed = &mut self.slots[slot];
         freed.class = None;
+        (freed.waits, freed.is_given_up) = (false, false);
         freed.said.clear();
         freed.last_words.clear();
         freed.row = Vec::new();

@@ -57,6 +57,7 @@ own! {
     DROPPED_SERIES Counter "tallyboard_dropped_series" ["reason"] "Series of workers that have no place in the catalog.";
     FLOORS_APPLIED Counter "tallyboard_floors_applied" [] "Sums that were exposed as before because adding them anew gave less.";
     FOLDS Counter "tallyboard_folds" [] "Batches of dead workers that were folded into the archive.";
+    GIVEN_UP Counter "tallyboard_given_up_series" ["metric"] "Series of dead workers that waited for memory when their slots were needed; their counts are lost.";
     JUDGED_CELLS Counter "tallyboard_judged_cells" ["metric"] "Counts of workers that held more than a count can; each goes on with its last good value.";
     LAYOUT_CLASSES Gauge "tallyboard_layout_classes" [] "Different layouts of slots in use.";
     LIMITS_MET Gauge "tallyboard_limits_met" ["metric"] "Metrics that have met a limit: label_limit, arena or slot; 1, and for those that are not named how often.";
@@ -76,6 +77,7 @@ own! {
     PROCESS_START Gauge "tallyboard_supervisor_process_start_time_seconds" [] "When the supervisor started, in seconds since 1970.";
     PROCESS_VIRTUAL Gauge "tallyboard_supervisor_process_virtual_memory_bytes" [] "Virtual memory of the supervisor, most of it reserved only.";
     SUPERVISOR_STARTS Counter "tallyboard_supervisor_starts" [] "Supervisors that the keeper has started.";
+    WAITING_SLOTS Gauge "tallyboard_waiting_slots" [] "Slots with series that are shown when the catalog has memory for them.";
     WEB_CONNECTIONS Gauge "tallyboard_web_connections" ["state"] "HTTP connections by what they do.";
     WEB_CONNECTIONS_EVICTED Counter "tallyboard_web_connections_evicted" ["reason"] "HTTP connections that were ended to make room for others, by what they did; full is one that found no room.";
     WEB_CONNECTIONS_MAX Gauge "tallyboard_web_connections_max" [] "HTTP connections that may be open at once.";
@@ -141,6 +143,7 @@ pub struct Figures {
     pub(crate) folds: u64,
     pub(crate) quarantined: u64,
     pub(crate) judged: ByFamily,
+    pub(crate) given_up: ByFamily,
     pub(crate) floors_applied: u64,
     pub(crate) scrapes: u64,
     pub(crate) scrape_seconds: f64,

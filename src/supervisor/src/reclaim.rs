@@ -2,14 +2,20 @@
 
 use tallyboard_proto::archive::{Dead, DeadRow, scrub};
 use tallyboard_proto::cell::GAUGE_CELLS;
+use tallyboard_proto::family::BUCKET_PREFIX;
+use tallyboard_proto::layout::DropReason;
+use tallyboard_proto::log;
 use tallyboard_proto::slot::State;
 
+use crate::catalog::Unplaced;
 use crate::core::Core;
 
 impl Core {
-    /// Folds every slot whose worker is dead into the archive, then frees it. Gives how many.
+    /// Folds every slot whose worker is dead into the archive, then frees it. Gives how many. A slot
+    /// of which a part waits until the catalog has memory is folded later: it drains for so long, and
+    /// what has a place counts.
     pub fn reclaim(&mut self) -> usize {
-        let batch: Vec<usize> = self.taken().filter(|&slot| self.slots[slot].exited).collect();
+        let mut batch: Vec<usize> = self.taken().filter(|&slot| self.slots[slot].exited).collect();
         if batch.is_empty() {
             return 0;
         }
@@ -19,6 +25,11 @@ impl Core {
             }
             // The dead cannot write, so this read is exact.
             self.read_row(slot, None);
+        }
+        batch.retain(|&slot| !self.waits(slot));
+        self.say_waiting();
+        if batch.is_empty() {
+            return 0;
         }
         // What was removed before this batch's slots are given away is removed before their next
         // workers count it again.
@@ -46,6 +57,34 @@ impl Core {
         self.figures.reclaims += batch.len() as u64;
         self.classes.prune();
         batch.len()
+    }
+
+    /// Folds a slot of the dead that waits for memory without what waits, because its slot is needed.
+    /// The one that has had it longest goes first. What is given up is counted by family.
+    pub(crate) fn give_up(&mut self) {
+        let dead = self.waiting().filter(|&slot| self.slots[slot].exited);
+        let Some(slot) = dead.min_by_key(|&slot| self.slots[slot].tenant.attached_at_ms) else {
+            return;
+        };
+        let (area, from) = (self.layout.slot_log(slot), self.slots[slot].log_words);
+        let mut words = Vec::new();
+        // What does not parse was found when the log was read.
+        let _ = log::read(&self.arena, area, from, &mut words);
+        let class = self.slots[slot].class.clone();
+        let names = class.map(|class| class.begun_in(&self.catalog, &words)).unwrap_or_default();
+        for name in &names {
+            let name = name.strip_prefix(BUCKET_PREFIX).unwrap_or(name);
+            self.figures.given_up.count(name, 1);
+            self.catalog.count_unplaced(Unplaced::Dropped(DropReason::Memory));
+        }
+        tracing::error!(
+            slot,
+            pid = self.slots[slot].tenant.pid,
+            series = names.len(),
+            "gave up series of a dead worker that waited for memory: all slots are taken; free memory, or start the supervisor with a larger --slots"
+        );
+        self.slots[slot].is_given_up = true;
+        self.reclaim();
     }
 
     /// Whether the archive counts the slot in its present generation.

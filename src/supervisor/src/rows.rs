@@ -85,6 +85,7 @@ impl Core {
         self.apply_removals(said, selected);
         // Every log that has grown has left a class behind that no slot is of.
         self.classes.prune();
+        self.say_waiting();
     }
 
     /// Reads what is new in every log, for whoever must know all of them before any cell.
@@ -163,9 +164,10 @@ impl Core {
         };
         let end = log::read(&self.arena, area, from, &mut words).map_err(quarantine)?;
         if words.is_empty() {
+            self.slots[slot].waits = false;
             return Ok(Some(class));
         }
-        let parts = log::take_apart(&words, from).map_err(quarantine)?;
+        let mut parts = log::take_apart(&words, from).map_err(quarantine)?;
         let longer = match parts.structure.is_empty() {
             true => Rc::clone(&class),
             false => self
@@ -173,10 +175,48 @@ impl Core {
                 .extended(&self.arena, &self.layout, &mut self.catalog, &class, &parts.structure)
                 .map_err(quarantine)?,
         };
+        // What the catalog has no memory for is read again next time, and what is behind it with it.
+        let taken = longer.structure_words() - class.structure_words();
+        self.slots[slot].waits = taken < parts.structure.len();
+        let mut end = end;
+        if taken < parts.structure.len() {
+            let read = log::up_to(&words, from, taken).map_err(quarantine)?;
+            parts = log::take_apart(&words[..read], from).map_err(quarantine)?;
+            end = from + read;
+        }
         self.slots[slot].class = Some(Rc::clone(&longer));
         self.slots[slot].log_words = end;
         self.take_in(slot, &longer, class.own_series.len(), parts).map_err(quarantine)?;
         Ok(Some(longer))
+    }
+
+    /// Says once that series wait for memory, and once that none does any more.
+    pub(crate) fn say_waiting(&mut self) {
+        let waiting = self.waiting().count();
+        if (waiting > 0) == self.is_short {
+            return;
+        }
+        self.is_short = waiting > 0;
+        match self.is_short {
+            true => tracing::error!(
+                slots = waiting,
+                error = self.catalog.no_memory(),
+                "no memory for more series in the catalog; what these slots count of them is shown when there is some: free memory, or raise the limit of the file system or container"
+            ),
+            false => {
+                tracing::warn!("there is memory for the catalog again; no series waits for it")
+            }
+        }
+    }
+
+    /// The slots of which a part of the log waits until the catalog has memory.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = usize> + '_ {
+        self.taken().filter(|&slot| self.waits(slot))
+    }
+
+    pub(crate) fn waits(&self, slot: usize) -> bool {
+        let taken = &self.slots[slot];
+        taken.waits && !taken.is_given_up && taken.quarantine.is_none()
     }
 
     fn read_cells(
@@ -213,6 +253,9 @@ impl Core {
                 again
             })?;
             judged.extend(found);
+        }
+        if self.slots[slot].exited {
+            forget_living(class, &mut row);
         }
         self.slots[slot].row = row;
         self.judge(slot, &judged);
@@ -284,6 +327,12 @@ impl Core {
         self.slots[slot].dropped = now;
         Ok(())
     }
+}
+
+/// Forgets in a row what only the living count.
+fn forget_living(class: &Class, row: &mut [u64]) {
+    let is_living = |run: &&Run| !outlives(run);
+    class.runs.iter().filter(is_living).for_each(|run| row[cells_of(run)].fill(0));
 }
 
 /// Forgets in a row what the dead count too.

@@ -325,6 +325,7 @@ impl Core {
             own::DROPPED_SERIES.labelled(series),
             own::FLOORS_APPLIED.value(whole(figures.floors_applied)),
             own::FOLDS.value(whole(figures.folds)),
+            own::GIVEN_UP.labelled(figures.given_up.values()),
             own::JUDGED_CELLS.labelled(figures.judged.values()),
             own::LAYOUT_CLASSES.value(whole(classes.len() as u64)),
             own::QUARANTINED_FAMILIES.value(whole(self.catalog.conflicts() as u64)),
@@ -334,6 +335,7 @@ impl Core {
             own::SCRAPE_CELLS.value(whole(figures.scrape_cells)),
             own::SCRAPE_SECONDS.summary(figures.scrapes, figures.scrape_seconds),
             own::SLOTS.labelled(states),
+            own::WAITING_SLOTS.value(whole(self.waiting().count() as u64)),
             own::WORKER_EXITS.value(whole(figures.worker_exits)),
         ];
         families.extend(self.catalog.limits.family());
