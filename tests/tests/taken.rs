@@ -411,6 +411,7 @@ fn the_next_start_removes_dead_arenas_that_nobody_can_go_on_with() {
             until $0 scrape --control unix:@tallyboard/$u/$$-$name >/dev/null 2>&1; do :; done; \
             kill -9 $pid; wait $pid || true; \
         done; \
+        while $0 prune --dry-run | grep -q 'has it'; do :; done; \
         : >/dev/shm/tallyboard-$u.0123456789abcdef; \
         : >/dev/shm/tallyboard-$u-empty; \
         echo mine >/dev/shm/tallyboard-$u-notes; \
@@ -473,7 +474,7 @@ fn prune_removes_what_is_dead_or_named_and_says_what_stays() {
         $0 serve --name good --control $c --backing posix --web.listen-address none 2>/dev/null & \
         until $0 scrape --control $c >/dev/null 2>&1; do :; done; \
         $0 prune good; echo $?; \
-        kill -9 $!; wait $! || true; while $0 scrape --control $c >/dev/null 2>&1; do :; done; \
+        kill -9 $!; wait $! || true; while $0 prune --dry-run | grep -q 'has it'; do :; done; \
         : >/dev/shm/tallyboard-$u-dead; \
         for words in '--dry-run good' '' good good; do \
             $0 prune $words; echo $?; ls /dev/shm; \
