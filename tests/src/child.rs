@@ -1,6 +1,6 @@
 //! Processes that do not outlive their test.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -94,7 +94,16 @@ impl Running {
     pub fn start(command: &mut Command) -> Self {
         let name = format!("{command:?}");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut child = loop {
+            match command.spawn() {
+                Ok(child) => break child,
+                // A process that another test starts just now may have it open for writing still.
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                    std::thread::yield_now();
+                }
+                Err(error) => panic!("{name}: {error}"),
+            }
+        };
         let (sender, lines) = channel();
         let stdout = child.stdout.take().map(|stream| read_lines(stream, Some(sender)));
         let stderr = child.stderr.take().map(|stream| read_lines(stream, None));

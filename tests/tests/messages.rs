@@ -67,11 +67,15 @@ fn name(test: &str) -> String {
     format!("unix:@tallyboard/test/messages-{test}-{}", std::process::id())
 }
 
-/// The same words when somebody asks with the program.
-fn scrape_says(address: &str, parts: &[&str]) {
+fn scrape(address: &str) -> Ended {
     let mut command = Command::new(tallyboard());
     command.args(["scrape", "--control", address]).env_remove("TALLYBOARD");
-    let ended = Running::start(&mut command).end();
+    Running::start(&mut command).end()
+}
+
+/// The same words when somebody asks with the program.
+fn scrape_says(address: &str, parts: &[&str]) {
+    let ended = scrape(address);
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     says(&ended, parts, address);
 }
@@ -134,7 +138,9 @@ fn a_socket_that_may_not_be_used_says_whose_it_is() {
 /// Answers each question on `address` with `answer`, or with the end of the conversation, as long as
 /// somebody asks.
 fn answered(address: &str, answer: Option<(&[u8], Option<OwnedFd>)>, parts: &[&str]) {
-    let listener = Listener::bind(&address.parse().expect("an address")).expect("a name");
+    let parsed = address.parse().expect("an address");
+    // A process that another test starts just now may have the last one open still.
+    let listener = until(|| Listener::bind(&parsed).ok());
     let (done, is_done) = std::sync::mpsc::channel();
     let is_answered = answer.is_some();
     std::thread::scope(|scope| {
@@ -290,10 +296,23 @@ fn who_has_no_descriptor_or_memory_left_says_who_and_what_the_limit_is() {
         assert!(command.status().expect("prlimit runs").success());
     };
     let is_free = |number: &u32| !Path::new(&format!("/proc/{pid}/fd/{number}")).exists();
-    limit((0..).filter(is_free).nth(1).expect("a number"));
-    let parts = &["the supervisor cannot name who is asking", "LimitNOFILE="];
-    worker_says(&mut worker(), &address, &[&parts[..], &[&format!("process {pid} has")]].concat());
-    scrape_says(&address, &["the supervisor cannot answer: process", "LimitNOFILE="]);
+    // What it closes meanwhile it may open again, and is short of nothing then.
+    let short = |ask: &dyn Fn() -> Ended, is_short: &dyn Fn(&Ended) -> bool| {
+        until(|| {
+            limit((0..).filter(is_free).nth(1).expect("a number"));
+            Some(ask()).filter(is_short)
+        })
+    };
+    let counts = || {
+        Running::start(worker().args(["1", "end"]).env("TALLYBOARD", &address).current_dir("/"))
+            .end()
+    };
+    let ended = short(&counts, &|ended| !ended.stdout.contains(" slot "));
+    let process = format!("process {pid} has");
+    let parts = ["the supervisor cannot name who is asking", "LimitNOFILE=", &process];
+    says(&ended, &[&parts[..], &["this process counts privately"]].concat(), "a worker");
+    let ended = short(&|| scrape(&address), &|ended| !ended.status.success());
+    says(&ended, &["the supervisor cannot answer: process", "LimitNOFILE="], "a scrape");
     limit(1024);
     ask::scrape(&control, &[], LONG).expect("it goes on");
     drop(serving);

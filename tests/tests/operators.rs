@@ -213,7 +213,7 @@ fn doctor_says_what_a_command_would_find_and_ends_with_an_error_where_something_
         (&[], "no-such-command", 1, &["BAD interpreter there is no program \"no-such-command\""]),
         (&["--slots", "1", "--control", &control], "sh", 0, &free),
         (&["--control", &control], "sh", 1, &taken),
-        (&["--control", "unix:@nobody/is/there"], "sh", 1, &["BAD address expected a supervisor"]),
+        (&["--control", "unix:@nobody/is/there"], "sh", 1, &["BAD address no supervisor listens"]),
     ] {
         if parts == taken {
             let mut running = named.worker(&["1"]);

@@ -58,7 +58,7 @@ impl Service {
     }
 
     fn ballast(&self) -> PathBuf {
-        format!("/proc/{}/root/dev/shm/ballast", self.running.pid()).into()
+        PathBuf::from(format!("/proc/{}/root", self.running.pid())).join("dev/shm/ballast")
     }
 
     /// Fills its /dev/shm to the last page.

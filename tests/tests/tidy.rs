@@ -54,7 +54,7 @@ const SECOND_PHRASES: &[(&str, &str)] = &[
 ];
 
 /// `epoch` numbers the banks of the archive; elsewhere the turn of something is its generation.
-const FILES_WITH_EPOCHS: &[&str] = &["archive.rs", "layout.rs", "proto/tests/"];
+const FILES_WITH_EPOCHS: &[&str] = &["archive.rs", "layout.rs", "removal.rs", "proto/tests/"];
 
 /// Text that names the machine or the place where something was written.
 const PLACES: &[&str] = &[

@@ -36,12 +36,13 @@ struct Service {
 }
 
 impl Service {
-    fn start(shift: i64) -> Self {
+    fn start(test: &str, shift: i64) -> Self {
         let metrics = free_address();
-        let control = format!("unix:@tallyboard/test/time-{}-{shift}", std::process::id());
+        let name = format!("time-{test}-{}", std::process::id());
+        let control = format!("unix:@tallyboard/test/{name}-{shift}");
         let mut serve = shifted(shift, tallyboard());
         serve.args(["serve", "--backing", "memfd", "--log.level", "warn", "--control", &control]);
-        serve.args(["--name", &format!("time-{}", std::process::id())]);
+        serve.args(["--name", &name]);
         serve.args(["--web.listen-address", &metrics.to_string()]);
         let mut running = Running::start(&mut serve);
         let address: Address = control.parse().expect("an address");
@@ -80,7 +81,7 @@ impl Service {
 fn what_was_set_last_is_shown_whatever_time_namespaces_supervisor_and_workers_are_in() {
     let _watchdog = Watchdog::new("time namespaces");
     for of_supervisor in SHIFTS {
-        let service = Service::start(of_supervisor);
+        let service = Service::start("known", of_supervisor);
         for (value, shift) in [0, 86_400, 0, -3, 86_400, -3].into_iter().enumerate() {
             let ended = service.set(shift, value, &[]);
             assert_eq!(ended.stderr, "", "nothing is unknown");
@@ -92,7 +93,7 @@ fn what_was_set_last_is_shown_whatever_time_namespaces_supervisor_and_workers_ar
 #[test]
 fn a_process_that_does_not_know_its_clock_says_so_once_and_goes_by_the_wall_clock() {
     let _watchdog = Watchdog::new("an unknown clock");
-    let service = Service::start(0);
+    let service = Service::start("unknown", 0);
     for (value, more) in [(1, &[][..]), (2, &["unshared"]), (3, &[])] {
         let ended = service.set(0, value, more);
         let said = ended.stderr.matches("gauges of mode mostrecent").count();

@@ -89,7 +89,7 @@ fn a_count_that_holds_too_much_keeps_its_last_good_value_and_its_slot_goes_on() 
         (r#"c_total{l="x"}"#, 3.0),
     ];
     let judged = |name: &str| format!(r#"tallyboard_judged_cells_total{{metric="{name}"}}"#);
-    for garbage in [(1 << 53) + 1, u64::MAX] {
+    for wild in [(1 << 53) + 1, u64::MAX] {
         let mut board = Board::new();
         let (mut good, mut bad) = (board.worker(1), board.worker_without_prefix(2));
         let mut cells = Vec::new();
@@ -110,14 +110,14 @@ fn a_count_that_holds_too_much_keeps_its_last_good_value_and_its_slot_goes_on() 
             .for_each(|&cell| board.add(&bad, cell, 1));
         let check = |page: &crate::board::Page, more: [f64; 5], step: &str| {
             for ((key, expected), more) in keys.iter().zip(more) {
-                assert_eq!(page.get(key), Some(expected + more), "{garbage} {key} {step}");
+                assert_eq!(page.get(key), Some(expected + more), "{wild} {key} {step}");
             }
             assert_eq!(page.get("tallyboard_quarantined_slots"), Some(0.0));
         };
         check(&board.page(), [0.0; 5], "before");
         // Of the histogram one bucket, of the others all that counts in ones.
         for cell in [cells[0], cells[1], cells[4]] {
-            board.set(&bad, cell, garbage);
+            board.set(&bad, cell, wild);
         }
         let page = board.page();
         check(&page, [0.0; 5], "judged");
