@@ -198,6 +198,31 @@ for turn in range(50):
     assert said == ""
 
 
+def test_more_may_come_to_be_asked_wherever_python_runs(board):
+    run(
+        board,
+        OFTEN
+        + """
+import gc
+import prometheus_client as p
+from tallyboard import _questions
+asked, grown = [], {}
+for n in range(50):
+    p.Gauge(f"pool_{n}", "P.").set_function(lambda: asked.append(1) or 1)
+known = _questions._questions
+def grow(phase, info):
+    # As other threads do that run meanwhile; what comes is asked already.
+    if len(grown) < 2000:
+        grown[len(grown)] = known[-len(known)] = next(iter(known.values()))
+gc.callbacks.append(grow)
+gc.set_threshold(1)
+until(lambda: len(grown) == 2000)
+enough = len(asked) + 200
+until(lambda: len(asked) > enough)
+""",
+    )
+
+
 def test_what_is_asked_may_fork(board):
     run(
         board,

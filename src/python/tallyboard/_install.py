@@ -76,7 +76,7 @@ def _rebind(before: dict[str, Any], after: dict[str, Any]) -> None:
         # What the module still has under a name of its own is that, unless it is called the same.
         is_other = any(value is old for value in list(after.values()))
         for bound in _namespaces(after):
-            for key in [key for key, value in list(bound.items()) if value is old]:
+            for key in [key for key in list(bound) if bound.get(key) is old]:
                 if key == name or not is_other:
                     bound[key] = new
 

@@ -136,6 +136,12 @@ def are_there() -> bool:
     return bool(_questions)
 
 
+def _all() -> list[Question]:
+    # No pairs: whatever is made for each of them may begin a collection of garbage, in which Python runs
+    # and another thread adds to them.
+    return list(_questions.values())
+
+
 def add(question: Question) -> None:
     """Has something asked."""
     if not _questions:
@@ -150,10 +156,10 @@ def end(question: Question) -> None:
 
 def remove(collector: Any) -> None:
     """Asks a collector no more, and shows nothing of its gauges."""
-    for key, question in list(_questions.items()):
+    for question in _all():
         if isinstance(question, Collector) and question.collector is collector:
             question.is_registered = False
-            _questions.pop(key, None)
+            end(question)
             if _arena.registry().is_begun():
                 question.forget()
 
@@ -161,7 +167,7 @@ def remove(collector: Any) -> None:
 def ask_new() -> None:
     """Asks what was never asked in this process, and waits for its slot where it has none yet."""
     here = this_process()
-    new = [question for question in list(_questions.values()) if question.process is not here]
+    new = [question for question in _all() if question.process is not here]
     if new:
         _arena.registry().arrive()
     for question in new:
@@ -177,16 +183,16 @@ def turn(is_told: Callable[[], bool], ends: tuple[str, ...] = ENDS) -> float:
     if pause:
         return pause
     here, now = this_process(), time.monotonic()
-    for key, question in list(_questions.items()):
+    for question in _all():
         if question.process is here and question.due > now:
             continue
         if not question.is_wanted():
-            _questions.pop(key, None)
+            end(question)
             continue
         _ask(question, now, ends)
         if is_told():
             return 0.0
-    due = [question.due for question in list(_questions.values())]
+    due = [question.due for question in _all()]
     return max(0.0, min(due, default=now + INTERVAL_S) - time.monotonic())
 
 
@@ -237,7 +243,7 @@ def _family(metric: Any) -> _Family:
     for sample in metric.samples:
         full = _text(sample.name)
         suffix = full[len(name) :] if full.startswith(name) else ""
-        labels = [(_text(key), _text(value)) for key, value in list(sample.labels.items())]
+        labels = [(_text(key), _text(value)) for key, value in dict(sample.labels).items()]
         samples.append((suffix, labels, float(sample.value)))
     return name, _text(metric.type), _text(metric.documentation), _text(metric.unit), samples
 
