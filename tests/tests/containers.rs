@@ -316,7 +316,7 @@ fn containers_with_a_user_namespace_each_know_nothing_of_each_other() {
         ("apart", [&uids[..], &gids], &[unknown, "in one user namespace"][..]),
         ("together", ["--userns=container:board", "--user=0"], &[]),
     ] {
-        let options = [&["-v", &volume, "-e", &variable][..], &options].concat();
+        let options = [&["--rm", "-v", &volume, "-e", &variable][..], &options].concat();
         let ended = podman.run(name, &options, &[WORKER, "7", "end"]).end();
         assert!(ended.status.success(), "{name}: {ended:?}");
         let expect = if parts.is_empty() { " slot " } else { " private" };
