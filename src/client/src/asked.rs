@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use tallyboard_proto::cell::stamp;
 use tallyboard_proto::layout::slot_header;
 
+use crate::collector::new_number;
 use crate::lookup::{Entry, Lookup};
 use crate::metric::{Gauge, Metric};
 use crate::registry::Registry;
@@ -137,8 +138,7 @@ impl Gauge {
 impl Registry {
     /// Has a gauge be asked from now on; gives the number of its callback.
     pub(crate) fn ask(&'static self, gauge: Gauge, function: Option<Function>) -> u64 {
-        static NUMBERS: AtomicU64 = AtomicU64::new(1);
-        let number = NUMBERS.fetch_add(1, Relaxed);
+        let number = new_number();
         self.first_use();
         // What cannot be set has nobody to ask for.
         if let Some(reason) = gauge.series().refused {

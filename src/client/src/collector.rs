@@ -83,7 +83,7 @@ impl fmt::Debug for Registered {
     }
 }
 
-/// The number of a collector: no two have the same one.
+/// The number of a collector or callback: no two have the same one.
 pub(crate) fn new_number() -> u64 {
     static NUMBERS: AtomicU64 = AtomicU64::new(1);
     NUMBERS.fetch_add(1, Relaxed)

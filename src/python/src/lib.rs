@@ -27,6 +27,7 @@ mod native {
     use crate::collector::{Asked, Collected};
     #[pymodule_export]
     use crate::family::Family;
+    use crate::registry::EXPOSITION_SECONDS;
     #[pymodule_export]
     use crate::registry::{Registry, Unavailable};
     #[pymodule_export]
@@ -40,6 +41,7 @@ mod native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("EXPOSITION_SECONDS", EXPOSITION_SECONDS)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

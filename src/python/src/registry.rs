@@ -35,7 +35,7 @@ const TEXTS: [&str; 3] = [
 ];
 
 /// How long the supervisor is waited for, unless somebody says otherwise.
-const EXPOSITION_SECONDS: f64 = EXPOSITION_TIMEOUT.as_secs() as f64;
+pub(crate) const EXPOSITION_SECONDS: f64 = EXPOSITION_TIMEOUT.as_secs() as f64;
 
 /// Name, type, unit, help text, samples.
 type Found = (String, &'static str, String, String, Vec<FoundSample>);

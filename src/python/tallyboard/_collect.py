@@ -73,23 +73,16 @@ def without_created(collected: Iterable[Any]) -> Iterator[Any]:
         yield metric
 
 
-def page(accept: str, names: Sequence[str] = ()) -> tuple[str, bytes]:
-    """The page of the whole service in the format that fits a header ``Accept``, as
-    ``prometheus_client`` writes it."""
-    return _page(accept, names, looks_like_its_own=True)
-
-
-def _page(accept: str, names: Sequence[str], looks_like_its_own: bool) -> tuple[str, bytes]:
+def exposition(
+    accept: str, names: Sequence[str] = (), looks_like_its_own: bool = False
+) -> tuple[str, bytes]:
+    """The page of the whole service in the format that fits a header ``Accept``, as the supervisor
+    writes it; or as ``prometheus_client`` does, where it is to look like its own."""
     _asker.ask_new()
     content_type, found = _arena.exposition(accept, names, looks_like_its_own)
     if content_type.startswith(_OPENMETRICS) and not _has_created():
         found = b"".join(_lines_without_created(found))
     return content_type, found
-
-
-def exposition(accept: str, names: Sequence[str] = ()) -> tuple[str, bytes]:
-    """The page of the whole service as the supervisor writes it."""
-    return _page(accept, names, looks_like_its_own=False)
 
 
 def _has_created() -> bool:

@@ -2,6 +2,9 @@ from typing import Any
 
 __version__: str
 
+#: How long the supervisor is waited for, unless somebody says otherwise.
+EXPOSITION_SECONDS: float
+
 def thread_id() -> int:
     """Number of the calling thread, as the kernel has it: that of the main thread is the pid."""
 

@@ -103,8 +103,7 @@ class _Restricted:
 def _page(registry: Any, accept: str) -> tuple[str, bytes]:
     """The page of a registry that is the arena: that of the default one as ``prometheus_client`` writes
     it, that of a ``MultiProcessCollector`` as the supervisor's port has it."""
-    expose = _collect.page if _registries.is_default(registry) else _collect.exposition
-    return expose(accept)
+    return _collect.exposition(accept, looks_like_its_own=_registries.is_default(registry))
 
 
 def patch_openmetrics(openmetrics: Any) -> None:

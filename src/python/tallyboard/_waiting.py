@@ -10,11 +10,13 @@ import contextvars
 import time
 from collections.abc import Iterator
 
+from . import _native
+
 #: Where Prometheus says how long it waits, in seconds with decimals.
 HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 
 #: How long the supervisor is waited for where nobody says.
-_OTHERWISE_S = 10.0
+_OTHERWISE_S = _native.EXPOSITION_SECONDS
 
 #: Longest time that a scraper may ask for; a longer one is none, as for the supervisor itself.
 _LONGEST_S = 24 * 3600.0

@@ -2,13 +2,12 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::rc::Rc;
 
 use bytes::Bytes;
 use tallyboard_exposition::format::Format;
 use tallyboard_segment::process::spawn_quiet;
 use tokio::sync::mpsc;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::LocalSet;
 
 use crate::config::DEFAULT_MAX_CONNECTIONS;
 use crate::http::Http;
@@ -68,9 +67,8 @@ async fn answer_all(
     page: impl Fn(&[String], Format) -> Option<Vec<u8>>,
 ) {
     let http = Http::new("/metrics", DEFAULT_MAX_CONNECTIONS, sender);
-    match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => drop(spawn_local(Rc::clone(&http).accept(listener))),
-        Err(error) => return tracing::error!(%error, "cannot serve metrics"),
+    if let Err(error) = http.listen(listener) {
+        return tracing::error!(%error, "cannot serve metrics");
     }
     while let Some(event) = events.recv().await {
         match event {

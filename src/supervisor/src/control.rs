@@ -45,10 +45,10 @@ pub(crate) async fn accept(
 ) {
     for connection in 0_u64.. {
         let Some(socket) = next(&listener).await else { return };
-        let peer = peer(socket.as_fd());
-        let uid = peer.as_ref().ok().map(|peer| peer.uid);
-        let admitted_as = match door.admit(peer, socket.as_fd()) {
-            Ok(uid) => uid,
+        let found = peer(socket.as_fd());
+        let uid = found.as_ref().ok().map(|peer| peer.uid);
+        let (peer, admitted_as) = match door.admit(found, socket.as_fd()) {
+            Ok(admitted) => admitted,
             Err(refused) => {
                 let reason = refused.reason;
                 tracing::warn!(uid, reason = reason.name(), "refused a connection: {refused}");
@@ -70,7 +70,7 @@ pub(crate) async fn accept(
                 "all conversations on the control socket are taken: the one that has said nothing for longest gave up its place; look for processes that connect and say nothing"
             );
         }
-        let visitor = Visitor { connection, admitted_as };
+        let visitor = Visitor { connection, peer, admitted_as };
         spawn_local(converse(socket, place, visitor, events.clone()));
     }
 }
@@ -92,13 +92,19 @@ pub(crate) struct Own {
 #[derive(Clone, Copy)]
 struct Visitor {
     connection: u64,
+    /// As he connected, which stays.
+    peer: Peer,
     admitted_as: u32,
 }
 
 impl Door {
-    /// Looks at who has connected; gives the uid that he is let in as, which is that of this process
-    /// for one of its own application.
-    fn admit(&self, peer: io::Result<Peer>, socket: BorrowedFd<'_>) -> Result<u32, Refused> {
+    /// Looks at who has connected; gives him with the uid that he is let in as, which is that of this
+    /// process for one of its own application.
+    fn admit(
+        &self,
+        peer: io::Result<Peer>,
+        socket: BorrowedFd<'_>,
+    ) -> Result<(Peer, u32), Refused> {
         let peer = peer.map_err(|error| unidentified(&error))?;
         let uid = geteuid().as_raw();
         let is_own = match &self.own {
@@ -108,7 +114,7 @@ impl Door {
             _ => false,
         };
         let admitted_as = if is_own { uid } else { peer.uid };
-        self.guests.check_reader(admitted_as).map(|()| admitted_as)
+        self.guests.check_reader(admitted_as).map(|()| (peer, admitted_as))
     }
 }
 
@@ -217,12 +223,12 @@ async fn turn_away(
 
 /// Who is asking, as the kernel says.
 fn identify(socket: BorrowedFd<'_>, visitor: Visitor) -> io::Result<(Caller, Pidfd)> {
-    let peer = peer(socket)?;
+    let Visitor { peer, admitted_as, .. } = visitor;
     let pidfd = Pidfd::of_peer(socket)?;
     let caller = Caller {
         pid: peer.pid,
         uid: peer.uid,
-        admitted_as: visitor.admitted_as,
+        admitted_as,
         pidfs_inode: pidfd.inode(),
         start_time: start_time(peer.pid),
     };

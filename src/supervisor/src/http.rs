@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -88,8 +89,13 @@ impl Http {
         })
     }
 
-    /// Serves connections on one socket until the server drains.
-    pub(crate) async fn accept(self: Rc<Self>, listener: TcpListener) {
+    /// Begins to serve connections on one socket, until the server drains.
+    pub(crate) fn listen(self: &Rc<Self>, listener: std::net::TcpListener) -> io::Result<()> {
+        spawn_local(Rc::clone(self).accept(TcpListener::from_std(listener)?));
+        Ok(())
+    }
+
+    async fn accept(self: Rc<Self>, listener: TcpListener) {
         let mut stop = self.stop.subscribe();
         let mut is_failing = false;
         loop {

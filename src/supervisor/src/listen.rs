@@ -172,22 +172,10 @@ impl LockFile {
     fn is_one(&self, found: u32) -> io::Result<()> {
         is_own(&self.path, found)?;
         let path = self.path.display();
-        match self.says()? {
-            Some(text) if !text.starts_with(SOCKET) => {
-                Err(io::Error::other(format!("{path} is a file, and not a lock of ours")))
-            }
-            _ => Ok(()),
+        match is_lock(&said(&self.file)?) {
+            true => Ok(()),
+            false => Err(io::Error::other(format!("{path} is a file, and not a lock of ours"))),
         }
-    }
-
-    /// What it says of the socket that was made under it: its identity; nothing in one of 0.1, or of
-    /// who died before it could be said.
-    fn says(&self) -> io::Result<Option<String>> {
-        let mut text = Vec::new();
-        (&*self.file).rewind()?;
-        (&*self.file).take(4096).read_to_end(&mut text)?;
-        let text = String::from_utf8_lossy(&text).into_owned();
-        Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
     fn say(&mut self, text: &str) -> io::Result<()> {
@@ -205,6 +193,20 @@ impl LockFile {
 
 /// What the text of a lock file begins with.
 const SOCKET: &str = "socket ";
+
+/// What a lock file says of the socket that was made under it.
+fn said(mut file: &File) -> io::Result<String> {
+    let mut text = Vec::new();
+    file.rewind()?;
+    file.take(4096).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Whether a lock file of ours says this: one of 0.1 says nothing, nor does that of who died before it
+/// could be said.
+fn is_lock(said: &str) -> bool {
+    said.is_empty() || said.starts_with(SOCKET)
+}
 
 /// What a lock file says of a socket.
 fn line(socket: Identity) -> String {
@@ -283,9 +285,7 @@ fn is_dead(aside: &Path) -> bool {
     let Ok(file) = metadata.is_file().then(|| File::open(aside)).transpose() else { return false };
     let locked = file.map(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock));
     let Some(Ok(file)) = locked else { return false };
-    let mut text = Vec::new();
-    let read = (&*file).take(4096).read_to_end(&mut text);
-    read.is_ok() && (text.is_empty() || text.starts_with(SOCKET.as_bytes()))
+    said(&file).is_ok_and(|text| is_lock(&text))
 }
 
 /// Sees to it that nothing is at `path`: a dead socket of ours is removed, all else is an error.
@@ -308,10 +308,8 @@ fn make_free(address: &Address, path: &Path, lock: &LockFile) -> Result<(), Open
         return Err(taken(format!("a socket of uid {found}")));
     }
     let socket = Identity::of(&metadata);
-    let is_shown = match lock.says().map_err(control)? {
-        Some(text) => text == line(socket),
-        None => lock.was_there,
-    };
+    let said = said(&lock.file).map_err(control)?;
+    let is_shown = if said.is_empty() { lock.was_there } else { said == line(socket) };
     if !is_shown {
         let lock = lock.path.display();
         return Err(taken(format!("a socket that {lock} does not show to be a supervisor's")));

@@ -2,7 +2,6 @@
 //! It tells whoever asks, until its keeper tells it to stop.
 
 use std::io;
-use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
@@ -46,7 +45,7 @@ async fn serve(
     let http = Http::lacking(config, LOST, events.clone());
     spawn_local(hear_keeper(Rc::clone(&link), events.clone()));
     for listener in metrics.iter().filter_map(|socket| socket.listener.as_ref()) {
-        listen(&http, listener.try_clone()?)?;
+        http.listen(listener.try_clone()?)?;
     }
     let asking = both(control.listener.try_clone()?)?;
     let door = Door { guests: Guests::of(config), own: Own::of(config) };
@@ -85,16 +84,10 @@ fn obey(
             });
         }
         (ToSupervisor::Ask, _) => link::send(link, ToKeeper::Alive, None)?,
-        (ToSupervisor::Listener { .. }, Some(descriptor)) => listen(http, descriptor.into())?,
+        (ToSupervisor::Listener { .. }, Some(descriptor)) => http.listen(descriptor.into())?,
         (ToSupervisor::Listener { .. }, None) => {
             tracing::error!("a metrics socket of the keeper did not arrive");
         }
     }
-    Ok(())
-}
-
-fn listen(http: &Rc<Http>, listener: TcpListener) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    spawn_local(Rc::clone(http).accept(listener));
     Ok(())
 }

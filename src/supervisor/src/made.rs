@@ -36,10 +36,12 @@ pub(crate) struct Made {
 /// Creates the arena, or goes on with the one that a supervisor of this name has left.
 pub(crate) fn made(config: &Config, layout: Layout) -> Result<Made, OpenError> {
     let name = ObjectName::of_arena(geteuid().as_raw(), &config.name);
-    let mut maker = Maker { config, layout, origin: origin()?, name, warnings: Vec::new() };
+    let shift_ns = clock::shift_ns();
+    let origin = origin(shift_ns)?;
+    let mut maker = Maker { config, layout, origin, name, warnings: Vec::new() };
     let mut made = maker.make()?;
     made.warnings.append(&mut maker.warnings);
-    if clock::shift_ns().is_none() {
+    if shift_ns.is_none() {
         made.warnings.push(
             "expected to know how far this time namespace is from the host's, found nothing that says \
              so; gauges of mode mostrecent are right among workers that are in it as well: mount /proc"
@@ -309,11 +311,12 @@ fn choose(config: &Config, name: &ObjectName) -> (Backing, String) {
     }
 }
 
-/// Where this process would keep an arena.
+/// Where this process would keep an arena, with its clock so far from the host's, as far as that is
+/// known.
 ///
 /// # Errors
 /// What the system says when it has no random number.
-pub(crate) fn origin() -> io::Result<Origin> {
+pub(crate) fn origin(shift_ns: Option<i64>) -> io::Result<Origin> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let digits: String = boot.chars().filter(char::is_ascii_hexdigit).collect();
     let half = |range| u64::from_str_radix(digits.get(range).unwrap_or("0"), 16).unwrap_or(0);
@@ -324,6 +327,6 @@ pub(crate) fn origin() -> io::Result<Origin> {
         pid_namespace,
         keeper_pid: std::process::id().into(),
         uid: geteuid().as_raw().into(),
-        unix_offset_ns: clock::unix_offset_ns(clock::shift_ns().unwrap_or(0)),
+        unix_offset_ns: clock::unix_offset_ns(shift_ns.unwrap_or(0)),
     })
 }

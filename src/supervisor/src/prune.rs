@@ -48,7 +48,7 @@ pub enum State {
 /// # Errors
 /// What the system says when it has no random number.
 pub fn objects() -> io::Result<Vec<Object>> {
-    let (uid, origin) = (geteuid().as_raw(), origin()?);
+    let (uid, origin) = (geteuid().as_raw(), origin(None)?);
     let names = ObjectName::of_user(uid).into_iter();
     Ok(names.filter_map(|name| look(name, uid, &origin)).collect())
 }
@@ -97,7 +97,7 @@ pub fn remove(object: &Object) -> Result<bool, ReopenError> {
     let name = &object.name;
     let system = |source| ReopenError::System { name: name.to_string(), source };
     let Some(left) = Left::take(name)? else { return Ok(false) };
-    let origin = origin().map_err(system)?;
+    let origin = origin(None).map_err(system)?;
     let is_same = state(&left, object.arena.as_deref(), &origin)? == object.state;
     Ok(is_same && left.remove().map_err(system)? == Removal::Removed)
 }

@@ -7,10 +7,10 @@
 //! living worker holds it, it is hidden, until somebody counts it again.
 //!
 //! All of it is decided when every row has been read after the logs that say so, and is committed
-//! with one commit of the archive before anything of it is exposed, however much is said. What several workers have said
-//! is applied in the order of time, and an offset never falls: what was taken off once stays so,
-//! whatever order they say. The one exception is the fraction of a counter, which gets less than 1
-//! for what its whole cell loses.
+//! with one commit of the archive before anything of it is exposed, however much is said. What
+//! several workers have said is applied in the order of time, and an offset never falls: what was
+//! taken off once stays so, whatever order they say. The one exception is the fraction of a counter,
+//! which gets less than 1 for what its whole cell loses.
 
 use std::collections::HashMap;
 

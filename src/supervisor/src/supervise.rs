@@ -656,8 +656,7 @@ impl Supervisor {
 
     fn listen(&self, index: usize, listener: TcpListener) -> io::Result<()> {
         let at = listener.local_addr()?;
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        spawn_local(Rc::clone(&self.http).accept(listener));
+        self.http.listen(listener)?;
         if let Some(place) = self.listeners.borrow_mut().get_mut(index) {
             *place = Some(at);
         }

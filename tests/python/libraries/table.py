@@ -24,6 +24,11 @@ MOUNTS = (
 )
 PATHS = {"/quick": 60, "/slow": 20, "POST /slow": 8, "/missing": 8}
 FLASK = PATHS | {"/item/quick": 12, "/item/slow": 4}
+DJANGO = Requests(
+    {"/do/quick": 60, "/do/slow": 20, "/do/missing": 8},
+    kills=("outside", "/do/die", "outside"),
+    is_amid=True,
+)
 
 
 @dataclass(frozen=True)
@@ -172,11 +177,7 @@ LIBRARIES = [
         "gunicorn, the view, with PROMETHEUS_MULTIPROC_DIR still set",
         GUNICORN + "-c upstream_conf.py django_site:application",
         "django_http_responses_total_by_status_total",
-        Requests(
-            {"/do/quick": 60, "/do/slow": 20, "/do/missing": 8},
-            kills=("outside", "/do/die", "outside"),
-            is_amid=True,
-        ),
+        DJANGO,
         keeps_variable=True,
         counts_pages=r"django_http_.*",
     ),
@@ -186,11 +187,7 @@ LIBRARIES = [
         "uWSGI, --lazy-apps, files of worker ids",
         UWSGI + "--lazy-apps --http-socket 127.0.0.1:{port} --module django_site",
         "django_http_responses_total_by_status_total",
-        Requests(
-            {"/do/quick": 60, "/do/slow": 20, "/do/missing": 8},
-            kills=("outside", "/do/die", "outside"),
-            is_amid=True,
-        ),
+        DJANGO,
         variables={"FILES_OF_WORKERS": "1"},
         expected={"share": "django_db_new_connections_total"},
         counts_pages=r"django_http_.*",
