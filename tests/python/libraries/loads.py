@@ -36,6 +36,8 @@ class Requests:
     body: str = "b" * 64
     #: How many processes answer.
     workers: int = 2
+    #: Whether an answer that says that another process has died is counted too.
+    counts_errors: bool = False
 
     def run(self, side):
         parts = cut(spread(self.paths), len(self.kills) + 1)
@@ -72,6 +74,7 @@ class Requests:
             if path.endswith("die"):
                 assert status != 200, text
                 side.killed += 1
+                side.expected += bool(status) and self.counts_errors
             else:
                 assert status == (404 if path.endswith("missing") else 200), (path, status, text)
             return int(text) if text.isdigit() else None

@@ -286,8 +286,10 @@ LIBRARIES = [
         "prometheus-fastapi-instrumentator",
         "the shape of vLLM",
         "python inference_vllm.py",
-        "engine:request_success_total",
-        Requests({"/quick": 60, "/slow": 20}, ("outside", "/die", "/engine-die")),
+        "http_request_duration_seconds_count",
+        Requests(
+            {"/quick": 60, "/slow": 20}, ("outside", "/die", "/engine-die"), counts_errors=True
+        ),
         chooses_directory=True,
         expected={"dead": "engine:num_requests_running", "one process": "http_.*"},
     ),
