@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use loom::thread;
 use tallyboard_proto::archive::{Archive, Dead, read_outside, scrub};
-use tallyboard_proto::cell::{Run, Shape};
+use tallyboard_proto::cell::{MAX_COUNT, Run, Shape};
 use tallyboard_proto::exemplar;
 use tallyboard_proto::layout::{Geometry, Layout, bank, entry, header, slot_header};
 use tallyboard_proto::life::Life;
@@ -20,7 +20,7 @@ use tallyboard_proto::slot::{SlotHeader, SlotWord, State, Tenant};
 use tallyboard_proto::word::Words;
 
 use crate::loomed::LoomWords;
-use crate::mutated::{Defect, Mutated};
+use crate::mutated::{Defect, Mutated, STRAY};
 
 /// Runs every execution of `model`; gives how many there were.
 ///
@@ -307,6 +307,33 @@ pub fn two_resets(defect: Option<Defect>) -> usize {
     })
 }
 
+/// Something writes into a count of 5, which the supervisor has seen, while it looks a second time: it
+/// takes over the 5. Outcome: what a reader outside saw, for which what holds too much counts 0 as
+/// well. It never sees the 5 twice.
+pub fn judged(defect: Option<Defect>) -> usize {
+    let layout = tiny(1);
+    let (first, modelled) = (counting(&layout, &[5]), raced(&layout));
+    let cell = layout.slot_cells(0);
+    explore([None, Some(0), Some(5)], move || {
+        let words = memory(&first, &modelled);
+        let worker = party(&words, layout, None, move |words| words.store(cell, STRAY, Relaxed));
+        let reader = party(&words, layout, defect, move |words| {
+            read_outside(words, &layout, 1, |view| {
+                let count = view.cell(0, 0);
+                view.archived(0) + if count > MAX_COUNT { 0 } else { count }
+            })
+        });
+        let supervisor = Mutated::new(&*words, layout, defect);
+        let mut archive = Archive::new(&layout);
+        if supervisor.load(cell, Relaxed) > MAX_COUNT {
+            archive.take_over(0, 5, 2);
+        }
+        archive.commit(&supervisor, &layout, 2);
+        worker.join().expect("a worker that does not panic");
+        reader.join().expect("a reader that does not panic")
+    })
+}
+
 /// A thread of a worker counts 5; another one of its threads takes back what it sees, and says so in
 /// the log; the supervisor hears of it. Outcome: what the worker has taken back, and what the
 /// supervisor takes off for it: no more than it sees that the worker has counted.
@@ -489,6 +516,11 @@ fn the_language_alone_does_not_order_a_plain_count_of_a_thread_that_made_no_fenc
 #[test]
 fn a_reader_outside_takes_off_what_belongs_to_the_life_that_it_sees_and_never_more_than_there_is() {
     check("two resets", two_resets(None), 1000);
+}
+
+#[test]
+fn a_count_that_is_taken_over_is_never_seen_twice() {
+    check("judged", judged(None), 20);
 }
 
 #[test]

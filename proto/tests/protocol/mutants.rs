@@ -23,6 +23,7 @@ const TWO_FOLDS: Proof = ("two folds", |defect| _ = models::two_folds(defect));
 const REUSED: Proof = ("reused slot", |defect| _ = models::reused_slot(defect, Plainly, None));
 const RESETS: Proof = ("two resets", |defect| _ = models::two_resets(defect));
 const LOWERED: Proof = ("lowered", |defect| _ = models::lowered(defect));
+const JUDGED: Proof = ("judged", |defect| _ = models::judged(defect));
 const EXEMPLARS: Proof = ("exemplars", |defect| _ = models::exemplars(defect));
 const HEADER: Proof = ("slot header", |defect| _ = models::slot_header_begun(defect));
 const ENTRY: Proof = ("slot entry", |defect| _ = models::slot_entry(defect));
@@ -36,12 +37,12 @@ const DEFECTS: &[(Defect, &[Proof])] = &[
     (ReuseWithoutFence, &[TWO_FOLDS, RESETS]),
     (BeginWithoutFence, &[REUSED]),
     (ReaderWithoutFence, &[REUSED, FOLD, TWO_FOLDS, RESETS]),
-    (NoSecondLook, &[REUSED, FOLD, TWO_FOLDS, RESETS]),
-    (FoldIntoLiveBank, &[CUTS, REUSED, FOLD, TWO_FOLDS, RESETS]),
+    (NoSecondLook, &[REUSED, FOLD, TWO_FOLDS, RESETS, JUDGED]),
+    (FoldIntoLiveBank, &[CUTS, REUSED, FOLD, TWO_FOLDS, RESETS, JUDGED]),
     (CommitBeforeBank, &[CUTS, REUSED, FOLD, TWO_FOLDS, RESETS]),
     (CommitWithoutEpoch, &[CUTS, TWO_FOLDS, RESETS]),
     (CommitRelaxed, &[REUSED, FOLD, TWO_FOLDS, RESETS]),
-    (CommitLoadRelaxed, &[REUSED, FOLD, TWO_FOLDS, RESETS]),
+    (CommitLoadRelaxed, &[REUSED, FOLD, TWO_FOLDS, RESETS, JUDGED]),
     (FoldedNotWritten, &[CUTS, REUSED, FOLD, TWO_FOLDS]),
     (FoldedNotRead, &[CUTS, REUSED, FOLD, TWO_FOLDS]),
     (FoldedOutsideBanks, &[CUTS, REUSED, FOLD, TWO_FOLDS]),
@@ -53,6 +54,7 @@ const DEFECTS: &[(Defect, &[Proof])] = &[
     (OffsetsOutsideBanks, &[CUTS, RESETS]),
     (LoweredIsReset, &[CUTS]),
     (LivesOutsideBanks, &[CUTS, RESETS]),
+    (LastGoodNotCommitted, &[CUTS]),
     (OnlyChangedCells, &[CUTS]),
     (RingOutsideBanks, &[CUTS]),
     (LogCommitBeforeRecord, &[CUTS, LOG, LOWERED]),

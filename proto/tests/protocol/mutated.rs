@@ -2,15 +2,19 @@
 //! The product's code runs unchanged and has no place where a defect could be switched on.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
 
+use tallyboard_proto::cell::MAX_COUNT;
 use tallyboard_proto::exemplar::BUFFER_WORDS;
 use tallyboard_proto::layout::{Layout, bank, entry, header, slot_header};
 use tallyboard_proto::log::Action;
 use tallyboard_proto::slot::{STATE_BITS, State};
 use tallyboard_proto::word::Words;
 
+/// More than a count can hold.
+pub const STRAY: u64 = MAX_COUNT + 1;
 /// The kind of a removal, in the first byte of its record.
 const REMOVAL: u8 = 4;
 
@@ -61,6 +65,8 @@ pub enum Defect {
     OffsetsOutsideBanks,
     /// The lives of the series are kept once, not in each bank.
     LivesOutsideBanks,
+    /// What a cell held before something wrote into it is kept in the supervisor's heap alone.
+    LastGoodNotCommitted,
     /// A fold writes only the cells that differ from those of the other bank.
     OnlyChangedCells,
     /// The ring is kept once, not in each bank.
@@ -108,6 +114,8 @@ pub struct Mutated<'a, W: ?Sized> {
     held_scrub: RefCell<Option<Range<usize>>>,
     /// A fence whose purpose the next operation tells.
     fence: Cell<Option<Ordering>>,
+    /// What cells held when they were last good.
+    last_good: RefCell<BTreeMap<usize, u64>>,
     /// The commit word at the reader's first look.
     first_look: Cell<u64>,
     /// An exemplar's turn at its reader's first look.
@@ -153,6 +161,7 @@ impl<'a, W: Words + ?Sized> Mutated<'a, W> {
             held: RefCell::default(),
             held_scrub: RefCell::default(),
             fence: Cell::default(),
+            last_good: RefCell::default(),
             first_look: Cell::default(),
             first_turn: Cell::default(),
         }
@@ -367,6 +376,13 @@ impl<W: Words + ?Sized> Words for Mutated<'_, W> {
             _ => order,
         };
         let value = self.words.load(at, order);
+        if self.is(Defect::LastGoodNotCommitted) && zone == Zone::Cell {
+            let mut last_good = self.last_good.borrow_mut();
+            if value != STRAY {
+                last_good.insert(at, value);
+            }
+            return last_good.get(&at).copied().unwrap_or(value);
+        }
         match zone {
             Zone::ArchiveCommit => self.first_look.set(value),
             Zone::Turn => self.first_turn.set(value),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tallyboard_proto::archive::{Archive, Dead, DeadRow, Turn, scrub};
-use tallyboard_proto::cell::{Run, Shape};
+use tallyboard_proto::cell::{MAX_COUNT, Run, Shape};
 use tallyboard_proto::family::GaugeMode;
 use tallyboard_proto::layout::Layout;
 use tallyboard_proto::life::Life;
@@ -34,6 +34,8 @@ pub struct Supervisor<'a, W: ?Sized> {
     catalog_words: Vec<u64>,
     pub archive: Archive,
     pub table: Vec<(SlotWord, Tenant)>,
+    /// What the cells of a slot and generation held at the last look: gone when it dies.
+    last_good: BTreeMap<(usize, u64), Vec<u64>>,
 }
 
 /// A slot, copied out.
@@ -41,6 +43,8 @@ struct Copied {
     slot: usize,
     contents: Contents,
     row: Vec<u64>,
+    /// The cells that hold more than a count can. They count 0.
+    strays: Vec<usize>,
     /// How many of the series it took over.
     taken_over: usize,
     /// When each of its own series began.
@@ -119,7 +123,8 @@ impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
             Ok::<_, String>((word, Tenant::read(words, &layout, slot)))
         };
         let table = (0..layout.geometry.slots).map(entry).collect::<Result<_, _>>()?;
-        let mut started = Self { words, layout, catalog, catalog_words, archive, table };
+        let last_good = BTreeMap::new();
+        let mut started = Self { words, layout, catalog, catalog_words, archive, table, last_good };
         (0..layout.geometry.slots).for_each(|slot| started.finish(slot));
         started.hear()?;
         Ok(started)
@@ -167,8 +172,8 @@ impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
 
     fn copy(&self, slot: usize) -> Result<Copied, String> {
         let contents = Contents::new(self.layout.geometry.cells);
-        let (row, begun_ms, said) = (Vec::new(), Vec::new(), Vec::new());
-        let mut copied = Copied { slot, contents, row, taken_over: 0, begun_ms, said };
+        let (row, strays, begun_ms, said) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut copied = Copied { slot, contents, row, strays, taken_over: 0, begun_ms, said };
         let base = self.layout.slot(slot);
         let (word, tenant) = self.table[slot];
         let begun = SlotHeader::read(self.words, base);
@@ -188,6 +193,15 @@ impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
         (copied.begun_ms, copied.said) = (parts.begun_ms, parts.removals);
         let cells = self.layout.slot_cells(slot);
         self.words.read(cells..cells + copied.contents.end().cells, &mut copied.row);
+        for series in copied.contents.series() {
+            let shape = copied.contents.shape(series);
+            for (at, cell) in copied.row[series.cell..][..shape.width()].iter_mut().enumerate() {
+                if shape.is_count(at) && *cell > MAX_COUNT {
+                    *cell = 0;
+                    copied.strays.push(series.cell + at);
+                }
+            }
+        }
         Ok(copied)
     }
 
@@ -360,9 +374,25 @@ impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
         self.archive.set_life(series, life);
     }
 
-    /// Applies what workers have said of their series, and commits it.
+    /// Takes over what a cell held at the last look that holds more than a count can now.
+    fn judge(&mut self, copied: &Copied) {
+        let turn = (copied.slot, self.table[copied.slot].0.generation);
+        let before = self.last_good.insert(turn, copied.row.clone()).unwrap_or_default();
+        let runs = self.runs(&copied.contents);
+        for &stray in &copied.strays {
+            let run = runs.iter().rfind(|run| run.from <= stray).expect("a cell of a series");
+            let last_good = before.get(stray).copied().unwrap_or(0);
+            if last_good != 0 {
+                let place = run.to + stray - run.from;
+                self.archive.take_over(place, last_good, self.catalog.end().cells);
+            }
+        }
+    }
+
+    /// Judges cells, applies what workers have said of their series, and commits it.
     pub fn hear(&mut self) -> Result<(), String> {
         let slots = self.copy_all(&self.counting())?;
+        slots.iter().for_each(|copied| self.judge(copied));
         for (by, copied) in slots.iter().enumerate() {
             let applied = self.archive.applied(copied.slot);
             for (end, removal) in copied.said.iter().filter(|(end, _)| *end > applied) {

@@ -11,7 +11,7 @@ use tallyboard_proto::native::{Native, cells};
 use tallyboard_proto::word::Words;
 
 use crate::memory::{Sweep, Trace, VecWords};
-use crate::mutated::{Defect, Mutated};
+use crate::mutated::{Defect, Mutated, STRAY};
 use crate::party::{Supervisor, Totals};
 use crate::truth::{Event, Truth, Turn};
 use crate::worker::Worker;
@@ -141,6 +141,14 @@ impl<W: Words + ?Sized> Counter<'_, '_, W> {
         self.change(&took, 2, |old| (f64::from_bits(old) + value).to_bits());
     }
 
+    /// Something writes into a bucket.
+    fn stray(&mut self, cell: usize) {
+        let took = self.took();
+        self.worker.change(&took, cell, |_| STRAY);
+        let (series, _) = self.worker.key(&took);
+        self.note(Event::Strayed { series, cell });
+    }
+
     /// A bit of everything, different for each turn.
     fn work(&mut self, routes: &[&str]) {
         let turn = self.turn.1 as f64 * 4.0 + self.turn.0 as f64;
@@ -178,6 +186,18 @@ impl<'a, 'l, W: Words + ?Sized> Arena<'a, 'l, W> {
         self.supervisor.hear()
     }
 
+    /// Finds a bucket that something wrote into: what it held is taken over with the commit.
+    fn judge(&mut self, strayed: &mut Counter<'a, 'l, W>) -> Result<(), String> {
+        let before = self.trace.stores();
+        self.hear()?;
+        let committed = self.trace.first_store_to(header::ARCHIVE_COMMIT, before);
+        let took = strayed.took();
+        let (series, _) = strayed.worker.key(&took);
+        let event = (committed.unwrap_or(before), strayed.turn, Event::Judged { series });
+        self.diary.borrow_mut().push(event);
+        Ok(())
+    }
+
     /// Folds workers that are dead, which they are from the store of the commit word on, and hides
     /// what nobody holds any more before the next worker comes.
     fn reclaim<const N: usize>(&mut self, dead: [Counter<'a, 'l, W>; N]) -> Result<(), String> {
@@ -206,6 +226,7 @@ fn live(sweep: Sweep, defect: Option<Defect>) -> Result<Life, String> {
         Arena { supervisor, words: &words, layout, trace: trace_of, diary: diary_of, pid };
     resets_and_removals(&mut arena)?;
     parts_taken_back(&mut arena)?;
+    stray_writes(&mut arena)?;
     let third = arena.attach(1, &["d", "a"]);
     arena.reclaim([third])?;
     let mut fourth = arena.attach(1, &["a"]);
@@ -299,6 +320,26 @@ fn parts_taken_back<W: Words + ?Sized>(arena: &mut Arena<'_, '_, W>) -> Result<(
     arena.reclaim([one])?;
     other.lower_hits("a", 2, 0.25, 59);
     arena.reclaim([other])
+}
+
+/// Something writes into a bucket of a worker that goes on, and into one of a worker that dies: all
+/// else that both count is counted.
+fn stray_writes<W: Words + ?Sized>(arena: &mut Arena<'_, '_, W>) -> Result<(), String> {
+    let mut one = arena.attach(0, &["a"]);
+    let mut other = arena.attach(1, &["a"]);
+    (0..3).for_each(|_| one.observe(0.5));
+    other.observe(3.0);
+    arena.hear()?;
+    one.stray(0);
+    arena.judge(&mut one)?;
+    one.observe(2.0);
+    one.count("a", 1, 0.25);
+    arena.hear()?;
+    other.stray(1);
+    arena.judge(&mut other)?;
+    arena.reclaim([other])?;
+    one.observe(4.0);
+    arena.reclaim([one])
 }
 
 /// Whether the supervisor's totals are the true ones. A series that shows nothing may be there or

@@ -19,6 +19,10 @@ pub enum Event {
     Said { series: String, action: Action, at_ms: u64 },
     /// The worker took back a part of what it had counted of a series.
     Lowered { series: String, amounts: Vec<u64>, at_ms: u64 },
+    /// Something wrote into a cell that rises by one, and it holds more than a count can.
+    Strayed { series: String, cell: usize },
+    /// The supervisor has taken over what that cell held before.
+    Judged { series: String },
     /// A bucket ended with the life of its histogram: the worker said so of that.
     Ended { series: String },
     /// The worker is dead and folded.
@@ -40,6 +44,8 @@ struct Series {
 #[derive(Default)]
 struct Row {
     cells: Vec<u64>,
+    /// The cell that something wrote into, and what it held before.
+    strayed: Option<(usize, u64)>,
     /// Its cells when it removed the series, unless it holds it again.
     removed: Option<Vec<u64>>,
     is_dead: bool,
@@ -151,6 +157,17 @@ impl Truth {
             Event::Lowered { series, amounts, at_ms } => {
                 let series = self.0.get_mut(&series).expect("a series that was counted");
                 series.lower(turn, &amounts, at_ms);
+            }
+            Event::Strayed { series, cell } => {
+                let series = self.0.get_mut(&series).expect("a series that was counted");
+                let row = series.rows.get_mut(&turn).expect("a row that was counted");
+                row.strayed = Some((cell, std::mem::take(&mut row.cells[cell])));
+            }
+            Event::Judged { series } => {
+                let series = self.0.get_mut(&series).expect("a series that was counted");
+                let row = series.rows.get_mut(&turn).expect("a row that was counted");
+                let (cell, last_good) = row.strayed.expect("a cell that something wrote into");
+                row.cells[cell] = last_good;
             }
             Event::Ended { series } => {
                 let series = self.0.get_mut(&series).expect("a series that was counted");
