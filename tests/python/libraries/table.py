@@ -90,6 +90,7 @@ LIBRARIES = [
         UWSGI + "--threads 2 --http 127.0.0.1:{port} --module flask_uwsgi_lazy:app --lazy-apps",
         "flask_http_request_total",
         Requests(FLASK),
+        expected={"share": "shop_busy"},
         stop_signal=signal.SIGINT,
     ),
     Library(
@@ -116,6 +117,7 @@ LIBRARIES = [
         "flask_http_request_total",
         Requests(FLASK, is_amid=True),
         page="metrics/metrics",
+        expected={"share": "shop_busy"},
     ),
     Library(
         "flask-internal",
@@ -124,6 +126,7 @@ LIBRARIES = [
         GUNICORN + "-c flask_internal_conf.py -k gevent flask_internal:app",
         "flask_http_request_total",
         Requests(FLASK),
+        expected={"share": "shop_busy"},
     ),
     Library(
         "flask-multiprocess",
