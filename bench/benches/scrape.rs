@@ -10,9 +10,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tallyboard_bench::{Outcome, Race, finish};
 use tallyboard_exposition::format::Format;
+use tallyboard_proto::abi::FINGERPRINT;
 use tallyboard_proto::control::{Attached, Hello};
 use tallyboard_proto::family::{Family, Kind};
-use tallyboard_proto::layout::{FINGERPRINT, Geometry, LAYOUT_VERSION, Layout};
+use tallyboard_proto::layout::{Geometry, LAYOUT_VERSION, Layout};
 use tallyboard_proto::log::{Record, append};
 use tallyboard_proto::slot::SlotHeader;
 use tallyboard_proto::word::Words;

@@ -10,9 +10,12 @@
 //! The cells of a slot come before its log and begin at the same distance from its start in every
 //! geometry, so a cell's index stays valid when a worker moves to an arena of another geometry.
 //! All positions are in words. Constants are ABI: `abi.golden` holds every one of them, and a
-//! change of any changes [`FINGERPRINT`].
+//! change of any changes the fingerprint.
 
 use thiserror::Error;
+
+use crate::cell::GAUGE_CELLS;
+pub use crate::word::fnv;
 
 /// First word of an arena: the bytes `TALLYBRD`.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"TALLYBRD");
@@ -31,7 +34,7 @@ pub mod header {
     pub const MAGIC: usize = 0;
     /// [`super::LAYOUT_VERSION`].
     pub const VERSION: usize = 1;
-    /// [`super::FINGERPRINT`].
+    /// The fingerprint of the layout.
     pub const FINGERPRINT: usize = 2;
     /// First of the [`super::Geometry`] words.
     pub const GEOMETRY: usize = 3;
@@ -187,55 +190,6 @@ const _: () = {
     assert!(EXTENT_WORDS.is_multiple_of(PAGE_WORDS));
 };
 
-/// Hash of every constant above and of the record and cell encodings. Two programs with the same
-/// version and another fingerprint were built from different layouts.
-pub const FINGERPRINT: u64 = {
-    let words = [
-        LAYOUT_VERSION,
-        PAGE_WORDS as u64,
-        EXTENT_WORDS as u64,
-        header::ARENA_ID as u64,
-        header::ARCHIVE_COMMIT as u64,
-        header::CATALOG_COMMIT as u64,
-        header::WORDS as u64,
-        entry::PREFIX as u64,
-        entry::ATTACHED_AT as u64,
-        entry::WORDS as u64,
-        header::UNIX_OFFSET as u64,
-        bank::ROWS_DROPPED as u64,
-        bank::OFFSETS as u64,
-        bank::LIVES as u64,
-        bank::DROPPED as u64,
-        bank::WORDS as u64,
-        row::WORDS as u64,
-        slot_header::DROPPED as u64,
-        slot_header::LOG_COMMIT as u64,
-        slot_header::WORDS as u64,
-        DROP_REASONS as u64,
-        crate::slot::STATE_BITS as u64,
-        crate::log::RECORD_ABI,
-        crate::cell::CELL_ABI,
-    ];
-    fnv(&words)
-};
-
-/// FNV-1a over the little-endian bytes of `words`.
-#[must_use]
-pub const fn fnv(words: &[u64]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut at = 0;
-    while at < words.len() {
-        let bytes = words[at].to_le_bytes();
-        let mut byte = 0;
-        while byte < bytes.len() {
-            hash = (hash ^ bytes[byte] as u64).wrapping_mul(0x0100_0000_01b3);
-            byte += 1;
-        }
-        at += 1;
-    }
-    hash
-}
-
 /// The sizes that an arena is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
@@ -292,7 +246,7 @@ impl Geometry {
             cells: (max_series * Self::CELLS_PER_SERIES).max(PAGE_WORDS),
             log_words: (max_series * Self::LOG_WORDS_PER_SERIES).max(PAGE_WORDS),
             ring_rows: Self::RING_ROWS,
-            row_cells: max_series * crate::cell::GAUGE_CELLS,
+            row_cells: max_series * GAUGE_CELLS,
             unit: EXTENT_WORDS,
         }
         .checked()

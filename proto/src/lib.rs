@@ -15,7 +15,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`word`] | `Words`, the memory that the protocol runs on |
-//! | [`layout`] | geometry, offsets, layout version and fingerprint |
+//! | [`layout`] | geometry, offsets, layout version |
 //! | [`family`] | what a family is, and which names and labels it may have |
 //! | [`log`] | records, append and read of a series log, and the parsed [`log::Contents`] |
 //! | [`slot`] | the slot table's words, the states of a slot, the slot header |
@@ -27,12 +27,14 @@
 //! | [`life`] | when a series began, and whether it is hidden |
 //! | [`archive`] | banks, commit word, fold, recovery, the reader outside |
 //! | [`control`] | the messages between worker and supervisor |
+//! | [`abi`] | the fingerprint: one number that changes with all others |
 
 #![forbid(unsafe_code)]
 
 #[cfg(not(target_has_atomic = "64"))]
 compile_error!("Tallyboard needs a target with 64-bit atomics");
 
+pub mod abi;
 pub mod archive;
 pub mod cell;
 pub mod control;

@@ -63,3 +63,20 @@ impl Words for [AtomicU64] {
         fence(order);
     }
 }
+
+/// FNV-1a over the little-endian bytes of `words`.
+#[must_use]
+pub const fn fnv(words: &[u64]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut at = 0;
+    while at < words.len() {
+        let bytes = words[at].to_le_bytes();
+        let mut byte = 0;
+        while byte < bytes.len() {
+            hash = (hash ^ bytes[byte] as u64).wrapping_mul(0x0100_0000_01b3);
+            byte += 1;
+        }
+        at += 1;
+    }
+    hash
+}

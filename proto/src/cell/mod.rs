@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::exemplar::{self, EXEMPLAR_CELLS};
 use crate::family::{GaugeMode, Kind};
 use crate::native;
+use crate::word::fnv;
 
 /// Cells of a counter.
 pub const COUNTER_CELLS: usize = 2;
@@ -45,7 +46,7 @@ pub const BUCKET_CELLS: usize = 1;
 pub const HISTOGRAM_EXTRA_CELLS: usize = 3;
 
 /// Number that changes with the meaning of cells, part of the layout fingerprint.
-pub const CELL_ABI: u64 = crate::layout::fnv(&[
+pub const CELL_ABI: u64 = fnv(&[
     4,
     COUNTER_CELLS as u64,
     GAUGE_CELLS as u64,

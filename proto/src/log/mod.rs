@@ -25,8 +25,9 @@ use crate::family::{
     MAX_VALUE_BYTES,
 };
 use crate::layout::LogArea;
+use crate::life::LIFE_BITS;
 use crate::native::Native;
-use crate::word::Words;
+use crate::word::{Words, fnv};
 
 mod contents;
 
@@ -41,14 +42,14 @@ const REMOVAL: u8 = 4;
 pub const MAX_RECORD_WORDS: usize = 1 << 16;
 
 /// Number that changes with the encoding of records, part of the layout fingerprint.
-pub const RECORD_ABI: u64 = crate::layout::fnv(&[
+pub const RECORD_ABI: u64 = fnv(&[
     4,
     FAMILY as u64,
     SERIES as u64,
     GAP as u64,
     REMOVAL as u64,
     MAX_RECORD_WORDS as u64,
-    crate::life::LIFE_BITS as u64,
+    LIFE_BITS as u64,
 ]);
 
 /// One record of a log.

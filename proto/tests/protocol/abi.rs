@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use tallyboard_proto::abi;
 use tallyboard_proto::cell::{self, Shape};
 use tallyboard_proto::control::{self, Attached, Description, Hello, Refused, RefusedReason};
 use tallyboard_proto::control::{Rejoin, Reply, Request, SlotRow};
@@ -49,7 +50,7 @@ fn dump_layout(out: &mut String) {
     out.push_str("# Positions are in words of 8 bytes. Words are little-endian, in hex.\n\n");
     hex(out, "magic", &[layout::MAGIC]);
     line(out, "layout_version", layout::LAYOUT_VERSION);
-    hex(out, "fingerprint", &[layout::FINGERPRINT]);
+    hex(out, "fingerprint", &[abi::FINGERPRINT]);
     numbers!(out, "layout", layout, [PAGE_WORDS, EXTENT_WORDS, DROP_REASONS]);
     numbers!(
         out,

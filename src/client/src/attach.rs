@@ -5,12 +5,12 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use tallyboard_proto::abi::FINGERPRINT;
 use tallyboard_proto::control::{
     Attached, Hello, MessageError, Refused, Rejoin, Reply, Request, decode, encode,
 };
 use tallyboard_proto::layout::{
-    DropReason, FINGERPRINT, Geometry, GeometryError, LAYOUT_VERSION, Layout, PAGE_WORDS,
-    slot_header,
+    DropReason, Geometry, GeometryError, LAYOUT_VERSION, Layout, PAGE_WORDS, slot_header,
 };
 use tallyboard_segment::mapping::{SlotMapping, Unmapped, pread};
 use tallyboard_segment::pass::{Address, AddressError, Socket};

@@ -10,13 +10,13 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use tallyboard_exposition::format::Choices;
+use tallyboard_proto::abi::FINGERPRINT;
 use tallyboard_proto::archive::{Archive, ArchiveError, Turn, scrub};
 use tallyboard_proto::control::{
     Attached, Hello, MAX_SLOTS_PER_PROCESS, Refused, RefusedReason, SlotRow,
 };
 use tallyboard_proto::layout::{
-    DROP_REASONS, EXTENT_WORDS, FINGERPRINT, Geometry, LAYOUT_VERSION, Layout, MAGIC, entry,
-    header, slot_header,
+    DROP_REASONS, EXTENT_WORDS, Geometry, LAYOUT_VERSION, Layout, MAGIC, entry, header, slot_header,
 };
 use tallyboard_proto::log::{LogError, Mark};
 use tallyboard_proto::slot::{SlotHeader, SlotWord, State, Tenant};

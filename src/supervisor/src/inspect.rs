@@ -33,9 +33,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tallyboard_proto::abi::FINGERPRINT;
 use tallyboard_proto::layout::{
-    DROP_REASONS, FINGERPRINT, Geometry, GeometryError, LAYOUT_VERSION, Layout, MAGIC, entry,
-    header,
+    DROP_REASONS, Geometry, GeometryError, LAYOUT_VERSION, Layout, MAGIC, entry, header,
 };
 use thiserror::Error;
 

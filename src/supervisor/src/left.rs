@@ -1,9 +1,8 @@
 //! What can be done with an object that was left: gone on with by this supervisor, perhaps by another
 //! one, or by nobody.
 
-use tallyboard_proto::layout::{
-    EXTENT_WORDS, FINGERPRINT, Geometry, LAYOUT_VERSION, Layout, MAGIC, header,
-};
+use tallyboard_proto::abi::FINGERPRINT;
+use tallyboard_proto::layout::{EXTENT_WORDS, Geometry, LAYOUT_VERSION, Layout, MAGIC, header};
 use tallyboard_segment::posix::{Left, ReopenError};
 
 use crate::core::Origin;

@@ -392,9 +392,10 @@ fn float_fell(was: u64, now: u64) -> bool {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use tallyboard_proto::abi::FINGERPRINT;
     use tallyboard_proto::control::Hello;
     use tallyboard_proto::family::{Family, Kind};
-    use tallyboard_proto::layout::{FINGERPRINT, Geometry, LAYOUT_VERSION, Layout};
+    use tallyboard_proto::layout::{Geometry, LAYOUT_VERSION, Layout};
     use tallyboard_proto::log::Record;
 
     use super::*;

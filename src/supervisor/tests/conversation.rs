@@ -3,10 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use tallyboard_proto::abi::FINGERPRINT;
 use tallyboard_proto::control::{
     Attached, Hello, MAX_MESSAGE_BYTES, Reply, Request, decode, encode,
 };
-use tallyboard_proto::layout::{FINGERPRINT, LAYOUT_VERSION};
+use tallyboard_proto::layout::LAYOUT_VERSION;
 use tallyboard_segment::pass::{Address, Socket};
 use tallyboard_supervisor::{Builder, ask};
 

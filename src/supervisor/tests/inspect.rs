@@ -9,11 +9,12 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
+use tallyboard_proto::abi::FINGERPRINT;
 use tallyboard_proto::control::Hello;
 use tallyboard_proto::exemplar::{self, BUFFER_WORDS, EXEMPLAR_CELLS};
 use tallyboard_proto::family::{Family, GaugeMode, Kind};
 use tallyboard_proto::layout::{
-    FINGERPRINT, Geometry, LAYOUT_VERSION, Layout, bank, entry, header, row, slot_header,
+    Geometry, LAYOUT_VERSION, Layout, bank, entry, header, row, slot_header,
 };
 use tallyboard_proto::log::{self, Action, Record, Removal};
 use tallyboard_proto::slot::SlotHeader;

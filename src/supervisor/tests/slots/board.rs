@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
+use tallyboard_proto::abi::FINGERPRINT;
 use tallyboard_proto::archive::Archive;
 use tallyboard_proto::control::{Attached, Hello, Refused, Rejoin};
 use tallyboard_proto::family::{BUCKET_PREFIX, Family, GaugeMode, Kind};
-use tallyboard_proto::layout::{FINGERPRINT, Geometry, LAYOUT_VERSION, Layout, slot_header};
+use tallyboard_proto::layout::{Geometry, LAYOUT_VERSION, Layout, slot_header};
 use tallyboard_proto::life::Life;
 use tallyboard_proto::log::{self, Action, Begun, Contents, Record, Removal};
 use tallyboard_proto::native::Native;

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tallyboard::{Counter, Registry};
+use tallyboard_proto::abi::FINGERPRINT;
 use tallyboard_proto::control::{
     Attached, Hello, MAX_MESSAGE_BYTES, Reply, Request, decode, encode,
 };
-use tallyboard_proto::layout::{FINGERPRINT, Geometry, LAYOUT_VERSION, Layout, slot_header};
+use tallyboard_proto::layout::{Geometry, LAYOUT_VERSION, Layout, slot_header};
 use tallyboard_proto::log::Contents;
 use tallyboard_proto::slot::SlotHeader;
 use tallyboard_segment::mapping::{SlotMapping, pread};
