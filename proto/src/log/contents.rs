@@ -4,7 +4,8 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
-use super::{LogError, Record, Removal};
+use super::error::LogError;
+use super::record::{Record, Removal};
 use crate::cell::Shape;
 use crate::family::{BUCKET_PREFIX, Family, Kind};
 use crate::native::Bucket;
