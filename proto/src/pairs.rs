@@ -4,7 +4,7 @@
 //! The pairs are sorted by name, and `\\`, `"` and line feeds in values are escaped as in the text
 //! formats, so equal sets of pairs are equal texts.
 
-use crate::family::is_label_name;
+use crate::names::is_label_name;
 
 /// Writes `pairs`, sorted; `None` when a name is no label name or comes twice.
 #[must_use]

@@ -17,7 +17,7 @@
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-use crate::family::MAX_BOUNDS;
+use crate::limits::MAX_BOUNDS;
 
 /// The cells of a series of a native histogram, by position.
 pub mod cells {
