@@ -12,19 +12,23 @@
 //!    as [`word::Words`], time and identity as arguments, so that a test owns all three.
 //! 5. Indices come from [`layout::Layout`] (private geometry), never from shared memory.
 //!
-//! | module | owns |
+//! A room is a file or a folder here. They stand in this order: a room uses only rooms above it in
+//! this table, and no two files use each other in a ring.
+//!
+//! | room | owns |
 //! |---|---|
 //! | [`word`] | `Words`, the memory that the protocol runs on |
-//! | [`layout`] | geometry, offsets, layout version |
-//! | [`family`] | what a family is, and which names and labels it may have |
-//! | [`log`] | records, append and read of a series log, and the parsed [`log::Contents`] |
-//! | [`slot`] | the slot table's words, the states of a slot, the slot header |
-//! | [`cell`] | the cells of each kind, how they are written and merged |
-//! | [`offset`] | what is taken off when a process takes back what it has counted |
+//! | [`life`] | when a series began, and whether it is hidden |
+//! | `limits`, `names` | how much a family may have of anything, and what it may be called; public in [`family`] |
+//! | [`pairs`] | label pairs as one text |
 //! | [`native`] | which buckets a native histogram has, and what a number is counted in |
 //! | [`exemplar`] | the cells of an exemplar, and how they are written and read |
-//! | [`pairs`] | label pairs as one text |
-//! | [`life`] | when a series began, and whether it is hidden |
+//! | [`cell`] | shapes: the cells of a series, how they are written and merged |
+//! | [`offset`] | what is taken off when a process takes back what it has counted |
+//! | [`family`] | kinds, what a family is, and which there may be |
+//! | [`layout`] | geometry, offsets, layout version |
+//! | [`slot`] | the slot table's words, the states of a slot, the slot header |
+//! | [`log`] | records, append and read of a series log, and the parsed [`log::Contents`] |
 //! | [`archive`] | banks, commit word, fold, recovery, the reader outside |
 //! | [`control`] | the messages between worker and supervisor |
 //! | [`abi`] | the fingerprint: one number that changes with all others |
