@@ -6,7 +6,7 @@ use tallyboard::raw::{Series, retire};
 use tallyboard::{Counter, Gauge, GaugeMode, Histogram, Info, StateSet, Summary};
 
 use crate::collector::Asked;
-use crate::registry::refused;
+use crate::error::refused;
 use crate::value::{Part, Value};
 
 /// What a family is registered with; what its kind does not have is not looked at.

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod collector;
+mod error;
 mod family;
 mod numbers;
 mod own;
@@ -26,10 +27,12 @@ mod native {
     #[pymodule_export]
     use crate::collector::{Asked, Collected};
     #[pymodule_export]
+    use crate::error::Unavailable;
+    #[pymodule_export]
     use crate::family::Family;
     use crate::registry::EXPOSITION_SECONDS;
     #[pymodule_export]
-    use crate::registry::{Registry, Unavailable};
+    use crate::registry::Registry;
     #[pymodule_export]
     use crate::value::Value;
 

@@ -1,25 +1,18 @@
 //! Registries: where a process counts, and what is exposed of it.
 
-use std::fmt::Display;
 use std::time::Duration;
 
-use pyo3::exceptions::{PyConnectionError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tallyboard::raw::{self, classic_families};
 use tallyboard::sample::{Exemplar, FamilySamples, Sample, Timestamp};
-use tallyboard::{AttachError, Attachment, EXPOSITION_TIMEOUT};
+use tallyboard::{Attachment, EXPOSITION_TIMEOUT};
 
 use crate::collector::Collected;
+use crate::error::{not_exposed, refused, unavailable};
 use crate::family::{Definition, Family};
 use crate::numbers::rewritten;
-
-pyo3::create_exception!(
-    tallyboard,
-    Unavailable,
-    PyConnectionError,
-    "The supervisor does not answer, or refuses."
-);
 
 /// Where metrics are counted: the shared registry, or another one at the same or another supervisor.
 #[pyclass(frozen, module = "tallyboard._native")]
@@ -184,19 +177,4 @@ fn found(family: FamilySamples) -> Found {
 
 fn place(attachment: Attachment) -> Place {
     (attachment.slot, attachment.generation, attachment.arena_id)
-}
-
-fn unavailable(error: AttachError) -> PyErr {
-    Unavailable::new_err(error.to_string())
-}
-
-/// A page of one process, where that of the service is expected, is worse than none.
-fn not_exposed(error: AttachError) -> PyErr {
-    let instead = "TALLYBOARD_LOCAL=1 has the default registry expose its process alone";
-    Unavailable::new_err(format!("{error}; {instead}"))
-}
-
-/// What the client refuses, in its words.
-pub(crate) fn refused(error: impl Display) -> PyErr {
-    PyValueError::new_err(error.to_string())
 }
