@@ -9,7 +9,6 @@ dictionaries, of which ``setdefault`` says who came first.
 from __future__ import annotations
 
 import functools
-import importlib
 import logging
 import os
 import threading
@@ -100,11 +99,29 @@ def is_by_itself(metric: Any) -> bool:
     return bool(getattr(metric, "_tallyboard_by_itself", False))
 
 
+def children(metric: Any) -> list[Any]:
+    """The children of a metric with labels."""
+    # Not `vars`: an object that was asked for its dictionary is slower from then on.
+    if getattr(metric, "_metrics", None) is None:
+        return []
+    # A child that another thread has begun to make is among them when that is done; one that is
+    # begun later asks the metric where it counts.
+    with metric._lock:
+        return list(metric._metrics.values())
+
+
 def refuse(metric: Any) -> None:
-    """Has a metric count alone, as another one has taken its name."""
-    # It is what moves metrics that knows their values.
-    moves: Any = importlib.import_module("tallyboard._moves")
-    moves.refuse(metric)
+    """Has a metric and its children count alone, as another one has taken their name."""
+    for each in [metric, *children(metric)]:
+        for name in ("_value", "_count", "_sum"):
+            value = getattr(each, name, None)
+            if isinstance(value, _native.Value):
+                setattr(each, name, refused_value(each._name, value))
+        if getattr(each, "_buckets", None):
+            each._buckets = [refused_value(each._name, value) for value in each._buckets]
+    _definitions.leave(metric)
+    reason = "a metric of the default registry has the name with another definition"
+    warn_once(metric._name, ValueError(reason))
 
 
 def refused_value(name: str, before: _native.Value | None = None) -> _native.Value:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from . import _arena, _asker, _hook, _native
+from . import _arena, _asker, _native, _replaced
 
 #: In which order the samples of a histogram stand in what ``MultiProcessCollector`` collects.
 _ORDER = {"_sum": 0, "_bucket": 1, "_count": 2, "_created": 3}
@@ -107,7 +107,7 @@ def _lines_without_created(found: bytes) -> Iterator[bytes]:
 
 def shows_arena() -> bool:
     """Whether the default registry is the arena."""
-    return not _arena.is_local() and not _hook.has_failed()
+    return not _arena.is_local() and not _replaced.has_failed()
 
 
 def collects_arena(collector: Any) -> bool:
@@ -119,7 +119,7 @@ def collects_arena(collector: Any) -> bool:
 def set_target(labels: dict[str, str] | None) -> None:
     """Says what is measured, in ``target_info``; an info without labels says that nobody does."""
     pairs = [(str(name), str(value)) for name, value in (labels or {}).items()]
-    if not _hook.has_failed():
+    if not _replaced.has_failed():
         _arena.quietly("target_info", lambda: _target().info([], pairs))
 
 
@@ -129,7 +129,7 @@ def _target() -> _native.Family:
 
 def bridge(collector: Any) -> None:
     """Has what a collector of the default registry says counted in the arena."""
-    if collects_arena(collector) or _hook.has_failed():
+    if collects_arena(collector) or _replaced.has_failed():
         return
     kind = type(collector).__name__
     # The supervisor looks after the processes that it knows, all of them at once.

@@ -19,44 +19,12 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from ._replaced import ESSENTIAL, EXPORTER, MODULES, PACKAGE, give_up, has_failed, is_disabled
+
 _log = logging.getLogger("tallyboard")
-
-#: The modules that are patched; each has a function of its name in ``_patches``. Where all exist
-#: already this is their order: metrics say what they are before a value of them is made anew.
-MODULES = (
-    "prometheus_client.metrics",
-    "prometheus_client.values",
-    "prometheus_client.registry",
-    "prometheus_client.openmetrics.exposition",
-    "prometheus_client.exposition",
-    "prometheus_client.multiprocess",
-    "prometheus_client.multiprocess_exporter",
-    "prometheus_client",
-)
-
-_PACKAGE = "prometheus_client"
-
-#: The module that the Postmates fork has, and upstream has not.
-_EXPORTER = "prometheus_client.multiprocess_exporter"
-
-#: Without these all others stay as they are: what some of them counted nobody would show.
-_ESSENTIAL = frozenset(MODULES) - {"prometheus_client.multiprocess", _EXPORTER}
 
 #: Modules that make greenlets of threads, which is noticed if something has to be asked.
 _GREENLETS = ("gevent.monkey", "eventlet.patcher")
-
-#: The modules whose patches failed.
-_failed: set[str] = set()
-
-
-def is_disabled() -> bool:
-    """Whether ``TALLYBOARD_DISABLE`` turns everything off."""
-    return os.environ.get("TALLYBOARD_DISABLE", "") not in ("", "0")
-
-
-def has_failed() -> bool:
-    """Whether ``prometheus_client`` counts as it always did, because it could not be patched."""
-    return not _failed.isdisjoint(_ESSENTIAL)
 
 
 def patch(module: ModuleType) -> None:
@@ -64,13 +32,13 @@ def patch(module: ModuleType) -> None:
     if has_failed():
         return
     try:
-        if module.__name__ == _PACKAGE:
+        if module.__name__ == PACKAGE:
             _resolve()
         patches: Any = importlib.import_module("tallyboard._patches")
         patches.PATCHES[module.__name__](module)
         vars(module)["_tallyboard"] = True
     except Exception as error:
-        _failed.add(module.__name__)
+        give_up(module.__name__)
         _say_why("prometheus_client" if has_failed() else module.__name__, error)
 
 
@@ -94,7 +62,7 @@ def _say_why(name: str, error: Exception) -> None:
 def _resolve() -> None:
     """Imports what the package has imported lazily (PEP 810), which is patched as it runs."""
     for name in MODULES:
-        if name in _ESSENTIAL - {_PACKAGE}:
+        if name in ESSENTIAL - {PACKAGE}:
             # Older versions have fewer of them; whether enough is there the patches say.
             with contextlib.suppress(ModuleNotFoundError):
                 importlib.import_module(name)
@@ -164,7 +132,7 @@ class _Finder:
         if spec is not None and hasattr(spec.loader, "exec_module"):
             loader = _Watched if name in _GREENLETS else _Loader
             spec.loader = loader(spec.loader)  # type: ignore[assignment]
-        if spec is None and name == _EXPORTER and not has_failed():
+        if spec is None and name == EXPORTER and not has_failed():
             return ModuleSpec(name, _Exporter())  # type: ignore[arg-type]
         return spec
 

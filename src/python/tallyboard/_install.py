@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from . import _arena, _collect, _hook, _moves
+from . import _arena, _collect, _hook, _moves, _replaced
 
 #: Who comes second finds everything replaced.
 _installing = threading.Lock()
@@ -26,7 +26,7 @@ os.register_at_fork(after_in_child=_forked)
 
 def install(address: str | None = None) -> list[str]:
     """See :func:`tallyboard.install`."""
-    if _hook.is_disabled():
+    if _replaced.is_disabled():
         return ["everything: TALLYBOARD_DISABLE is set"]
     if address is not None:
         os.environ["TALLYBOARD"] = address
@@ -38,7 +38,7 @@ def install(address: str | None = None) -> list[str]:
 
 
 def _replace() -> Iterator[str]:
-    fresh = [sys.modules[name] for name in _hook.MODULES if name in sys.modules]
+    fresh = [sys.modules[name] for name in _replaced.MODULES if name in sys.modules]
     fresh = [module for module in fresh if not hasattr(module, "_tallyboard")]
     if not fresh:
         return
@@ -48,7 +48,7 @@ def _replace() -> Iterator[str]:
             # What threads make from here on of a metric counts where the metric does.
             _mark_own()
         _hook.patch(module)
-    if _hook.has_failed():
+    if _replaced.has_failed():
         yield "everything: prometheus_client could not be replaced; the log says why"
         return
     for module in fresh:

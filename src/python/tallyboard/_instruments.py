@@ -12,7 +12,8 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import _arena, _callbacks, _definitions, _directory, _hook, _native
+from . import _arena, _callbacks, _definitions, _directory, _native, _replaced
+from ._replaced import wrap
 
 #: Positions behind `self` in the constructors of metrics, and in that of gauges.
 _REGISTRY, _LABELVALUES, _MODE = 6, 7, 8
@@ -86,19 +87,8 @@ class _Warnings:
         return getattr(warnings, name)
 
 
-def wrap(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
-    """Replaces a function by one that gets it as its first argument."""
-    original = getattr(owner, name)
-
-    @functools.wraps(original)
-    def replacement(*arguments: Any, **keywords: Any) -> Any:
-        return wrapper(original, *arguments, **keywords)
-
-    setattr(owner, name, replacement)
-
-
 def _shared(metric: Any, act: Callable[[_native.Family], object]) -> None:
-    if not _arena.counts_alone(metric) and not _hook.has_failed():
+    if not _arena.counts_alone(metric) and not _replaced.has_failed():
         _arena.quietly(metric._name, lambda: act(_arena.family_of(metric)))
 
 
@@ -123,7 +113,7 @@ def _patch_construction(base: Any, default: Any) -> None:
             original(self, *arguments, **keywords)
         finally:
             _arena.making.metric = before
-        if not is_child and not _arena.counts_alone(self) and not _hook.has_failed():
+        if not is_child and not _arena.counts_alone(self) and not _replaced.has_failed():
             _definitions.use(self)
             _warn_of_own_samples(type(self), base.__module__)
 

@@ -18,14 +18,14 @@ def mark(metric: Any, alone: bool, by_itself: bool) -> None:
     """Says of a metric, and of all children that it has and will have, whether it counts in this
     process alone, and whether it also keeps what is counted by it alone."""
     metric._tallyboard_alone, metric._tallyboard_by_itself = alone, by_itself
-    for child in _children(metric):
+    for child in _arena.children(metric):
         child._tallyboard_alone, child._tallyboard_by_itself = alone, by_itself
 
 
 def share(metric: Any, by_itself: bool) -> Iterator[str]:
     """Gives a metric and its children values in the arena. Says what could not be moved."""
     metric._tallyboard_alone, metric._tallyboard_by_itself = False, by_itself
-    for each in [metric, *_children(metric)]:
+    for each in [metric, *_arena.children(metric)]:
         each._tallyboard_alone, each._tallyboard_by_itself = False, by_itself
         try:
             if each._is_observable():
@@ -35,20 +35,6 @@ def share(metric: Any, by_itself: bool) -> Iterator[str]:
     _definitions.use(metric)
 
 
-def refuse(metric: Any) -> None:
-    """Has a metric and its children count alone, as another one has taken their name."""
-    for each in [metric, *_children(metric)]:
-        for name in ("_value", "_count", "_sum"):
-            value = getattr(each, name, None)
-            if isinstance(value, _native.Value):
-                setattr(each, name, _arena.refused_value(each._name, value))
-        if getattr(each, "_buckets", None):
-            each._buckets = [_arena.refused_value(each._name, value) for value in each._buckets]
-    _definitions.leave(metric)
-    reason = "a metric of the default registry has the name with another definition"
-    _arena.warn_once(metric._name, ValueError(reason))
-
-
 def part(metric: Any) -> None:
     """Gives a metric and its children values of this process, and takes its series out of the arena,
     unless others count in them too."""
@@ -56,7 +42,7 @@ def part(metric: Any) -> None:
         return
     _definitions.leave(metric)
     mark(metric, alone=True, by_itself=_arena.is_by_itself(metric))
-    for each in [metric, *_children(metric)]:
+    for each in [metric, *_arena.children(metric)]:
         if each._is_observable() and each._type not in ("info", "stateset"):
             _renew(each)
     _arena.family_of(metric).clear()
@@ -80,16 +66,6 @@ def begin_anew(metric: Any) -> None:
     function = _function_of(getattr(metric, "_child_samples", None))
     if function is not None:
         _callbacks.set_function(_arena.family_of(metric), metric, function)
-
-
-def _children(metric: Any) -> list[Any]:
-    # Not `vars`: an object that was asked for its dictionary is slower from then on.
-    if getattr(metric, "_metrics", None) is None:
-        return []
-    # A child that another thread has begun to make is among them when that is done; one that is
-    # begun later asks the metric where it counts.
-    with metric._lock:
-        return list(metric._metrics.values())
 
 
 def _share_one(metric: Any) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from . import _arena, _collect, _directory
-from ._instruments import wrap
+from ._replaced import wrap
 
 
 def patch(multiprocess: Any) -> None:

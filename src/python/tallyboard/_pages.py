@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import _arena, _collect, _hook, _moves, _native, _registries, _waiting
-from ._instruments import wrap
+from . import _arena, _collect, _moves, _native, _registries, _replaced, _waiting
+from ._replaced import wrap
 
 
 def patch_registry(registry: Any) -> None:
@@ -49,7 +49,7 @@ def _patch_registration(base: Any, default: Any) -> None:
 
     def register(original: Any, self: Any, collector: Any) -> None:
         original(self, collector)
-        if _hook.has_failed():
+        if _replaced.has_failed():
             return
         if _arena.is_metric(collector):
             by_itself = self is not default or _arena.is_by_itself(collector)
@@ -70,7 +70,7 @@ def _patch_registration(base: Any, default: Any) -> None:
             return
         if not _arena.is_metric(collector):
             _collect.unbridge(collector)
-        elif not is_counting_still(collector) and not _hook.has_failed():
+        elif not is_counting_still(collector) and not _replaced.has_failed():
             _arena.quietly(collector._name, lambda: _moves.part(collector))
 
     def is_counting_still(metric: Any) -> bool:

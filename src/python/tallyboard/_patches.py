@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import _arena, _directory, _fork, _hook, _instruments, _native, _pages
+from . import _arena, _directory, _fork, _instruments, _native, _pages, _replaced
 
 #: The names of the variable for files that are set: later versions warn of the second.
 _known: tuple[str, ...] = _directory.VARIABLES[:1]
@@ -43,7 +43,7 @@ def patch_values(values: Any) -> None:
             **keywords: Any,
         ) -> Any:
             metric = getattr(_arena.making, "metric", None)
-            if not _arena.counts_alone(metric) and not _hook.has_failed():
+            if not _arena.counts_alone(metric) and not _replaced.has_failed():
                 try:
                     return _counting_value(metric, typ, metric_name, name, tuple(labelvalues))
                 except Exception as error:

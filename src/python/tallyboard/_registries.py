@@ -3,10 +3,10 @@ beside metrics and collectors of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
-from . import _arena, _collect, _hook
+from . import _arena, _collect, _replaced
 
 
 def shows_arena(registry: Any) -> bool:
@@ -104,7 +104,7 @@ def _is_whole(collector: Any) -> bool:
 def _is_in_arena(collector: Any) -> bool:
     """Whether a collector is a metric that counts in the arena."""
     is_metric = _arena.is_metric(collector)
-    if not is_metric or _arena.counts_alone(collector) or _hook.has_failed():
+    if not is_metric or _arena.counts_alone(collector) or _replaced.has_failed():
         return False
     try:
         _arena.family_of(collector)

@@ -27,8 +27,8 @@ import os
 import sys
 from typing import Any
 
-from . import _hook, _install
-from ._instruments import wrap
+from . import _install, _replaced
+from ._replaced import wrap
 from ._supervisor import Supervisor
 
 __all__: list[str] = []
@@ -106,5 +106,5 @@ def _pass_on(arbiter: Any, held: int) -> None:
     wrap(arbiter, "reexec", reexec)
 
 
-if not _hook.is_disabled():
+if not _replaced.is_disabled():
     _begin()

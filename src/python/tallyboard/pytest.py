@@ -27,8 +27,8 @@ from typing import Any
 
 import pytest
 
-from . import _arena, _collect, _hook, _install, _moves, _native
-from ._instruments import wrap
+from . import _arena, _collect, _install, _moves, _native, _replaced
+from ._replaced import wrap
 from ._supervisor import Supervisor
 
 #: The supervisor of this process.
@@ -89,7 +89,7 @@ def tallyboard_arena(monkeypatch: pytest.MonkeyPatch) -> Iterator[Arena]:
 
 
 def _begin() -> list[str]:
-    if _hook.is_disabled():
+    if _replaced.is_disabled():
         return []
     try:
         supervisor = Supervisor(f"pytest-{os.getpid()}")
