@@ -1,10 +1,5 @@
-//! The formats, by name.
-
-use crate::clash::settled;
-#[cfg(feature = "protobuf")]
-use crate::protobuf;
-use crate::sample::FamilySamples;
-use crate::{openmetrics, openmetrics2, text};
+//! The formats, by name, and what may be chosen of a page. How a page is written in each stands in
+//! `encode.rs`, above those who write.
 
 /// A format that a page may be written in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -62,9 +57,9 @@ impl Format {
 
     /// Its content type.
     #[must_use]
-    pub fn content_type(self) -> &'static str {
+    pub const fn content_type(self) -> &'static str {
         match self {
-            Self::Text004 => text::CONTENT_TYPE,
+            Self::Text004 => "text/plain; version=0.0.4; charset=utf-8",
             Self::Text100 => "text/plain; version=1.0.0; charset=utf-8",
             Self::OpenMetrics001 => "application/openmetrics-text; version=0.0.1; charset=utf-8",
             Self::OpenMetrics100 => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -74,51 +69,6 @@ impl Format {
                 "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; \
                  encoding=delimited"
             }
-        }
-    }
-
-    /// A page of these families, with the usual [`Choices`]. Their names are written as they are: see
-    /// [`Escaping`](crate::escaping::Escaping). What this format has no place for is left out: values
-    /// that it forbids, and a family that has the name of another one in it.
-    #[must_use]
-    pub fn encode(self, families: &[FamilySamples]) -> Vec<u8> {
-        self.encode_with(families, &Choices::default())
-    }
-
-    /// The same, with what may be chosen.
-    #[must_use]
-    pub fn encode_with(self, families: &[FamilySamples], choices: &Choices) -> Vec<u8> {
-        let mut page = Vec::new();
-        for family in &*settled(self, families).families {
-            self.write_family(&mut page, family, choices);
-        }
-        page.extend_from_slice(self.end());
-        page
-    }
-
-    /// Writes a family; nothing of one whose samples all have no place in this format.
-    pub fn write_family(self, page: &mut Vec<u8>, family: &FamilySamples, choices: &Choices) {
-        let start = page.len();
-        let samples = match self {
-            Self::Text004 | Self::Text100 => text::write_family(page, family),
-            Self::OpenMetrics001 | Self::OpenMetrics100 => {
-                openmetrics::write_family(page, family, choices)
-            }
-            Self::OpenMetrics200 => openmetrics2::write_family(page, family, choices),
-            #[cfg(feature = "protobuf")]
-            Self::Protobuf => protobuf::write_family(page, family, choices),
-        };
-        if samples == 0 && !family.samples.is_empty() {
-            page.truncate(start);
-        }
-    }
-
-    /// What stands behind the last family of a page.
-    #[must_use]
-    pub fn end(self) -> &'static [u8] {
-        match self {
-            Self::OpenMetrics001 | Self::OpenMetrics100 | Self::OpenMetrics200 => openmetrics::END,
-            _ => b"",
         }
     }
 }

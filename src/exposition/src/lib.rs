@@ -9,11 +9,13 @@
 
 pub mod cells;
 pub mod clash;
+mod encode;
 pub mod escaping;
 pub mod format;
 pub mod lint;
 pub mod native;
 pub mod negotiation;
+mod number;
 pub mod openmetrics;
 pub mod openmetrics2;
 pub mod parse;

@@ -1,7 +1,7 @@
 //! What the formats forbid. Readers refuse a document for it, and writers leave it out, in that format
 //! alone: so what is written can be read. Each rule is here once, for both.
 
-use crate::parse::number;
+use crate::number;
 use crate::sample::{Labels, NativeBuckets, NativeHistogram, Sample, Type, Value};
 
 /// Characters of an exemplar's label names and values together, in OpenMetrics 1.0.

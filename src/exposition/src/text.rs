@@ -8,13 +8,14 @@ use std::borrow::Cow;
 
 use crate::clash::own_suffix;
 use crate::escaping::{is_legacy_label, is_legacy_name};
-use crate::parse::number;
+use crate::format::Format;
+use crate::number;
 use crate::rules::label;
 use crate::sample::{FamilySamples, Sample, Timestamp, Type, Value};
 use crate::series::{is_classic, points};
 
 /// The content type of format 0.0.4.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub const CONTENT_TYPE: &str = Format::Text004.content_type();
 
 /// Samples of OpenMetrics that a histogram of this format does not have, in their order.
 const GAUGES_OF_HISTOGRAMS: [&str; 2] = ["_gcount", "_gsum"];

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::ParseError;
 use super::cursor::Line;
+use super::error::ParseError;
 use super::number;
+use crate::number::{float, real};
 use crate::rules;
 use crate::sample::{
     Exemplar, Labels, NativeBuckets, NativeHistogram, Sample, Span, Timestamp, Type, Value,
@@ -267,7 +268,7 @@ impl<'a> Fields<'a> {
         let schema =
             schema.ok_or_else(|| number::unexpected(&at, "a schema from -4 to 8", text))?;
         let (text, at) = self.field("zero_threshold")?;
-        let threshold = number::real(text).filter(|threshold| *threshold >= 0.0);
+        let threshold = real(text).filter(|threshold| *threshold >= 0.0);
         let zero_threshold = threshold
             .ok_or_else(|| number::unexpected(&at, "a threshold that is not negative", text))?;
         Ok(NativeHistogram {
@@ -323,7 +324,7 @@ impl<'a> Fields<'a> {
         let part = |text: &str| {
             let (part, value) = text.split_once(':')?;
             let is_infinite = part == "+Inf" || part == "-Inf";
-            let part = if is_infinite { number::float(part) } else { number::real(part) };
+            let part = if is_infinite { float(part) } else { real(part) };
             Some((part?, number::value(value)?))
         };
         let parts = list(text, part)

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::ParseError;
+use super::error::ParseError;
 
 /// The lines of a document that is UTF-8.
 pub(super) struct Lines<'a> {

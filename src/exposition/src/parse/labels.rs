@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::ParseError;
 use super::cursor::{Escapes, Line};
+use super::error::ParseError;
 use crate::escaping::{is_legacy_label, is_legacy_name};
 use crate::sample::Labels;
 

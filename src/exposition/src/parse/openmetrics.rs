@@ -8,13 +8,14 @@ use std::collections::HashSet;
 
 use super::composite::{Composite, Dialect};
 use super::cursor::{Escapes, Line, Lines};
+use super::error::ParseError;
 use super::groups::{Admission, Groups, Keys};
 use super::labels::{Blanks, Rules};
 use super::number;
 use super::openmetrics_lines::{
     Keyword, descriptor, end, exemplar, head, kind, label_rules, next_line, timestamp,
 };
-use super::{Options, ParseError};
+use super::options::Options;
 use crate::clash::openmetrics_suffixes;
 use crate::rules::{self, MOST_EXEMPLAR_CHARACTERS, Seen};
 use crate::sample::{Exemplar, FamilySamples, Labels, Sample, Type};

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 
 use super::composite::{Composite, Dialect};
 use super::cursor::{Escapes, Line, Lines};
+use super::error::ParseError;
 use super::groups::{Admission, Groups, Keys};
 use super::labels::{Blanks, Rules};
 use super::number;
@@ -16,7 +17,7 @@ use super::openmetrics_lines::{
     Keyword, descriptor, end, exemplar, head, kind, label_rules, next_line, take_timestamp,
     timestamp,
 };
-use super::{Options, ParseError};
+use super::options::Options;
 use crate::rules::{self, label};
 use crate::sample::{Exemplar, FamilySamples, Labels, Sample, Timestamp, Type, Value};
 

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 
 use super::cursor::{Escapes, Line, Lines};
+use super::error::ParseError;
 use super::labels::{Blanks, LabelSet, Rules, metric_name};
 use super::number;
-use super::{Options, ParseError};
+use super::options::Options;
+use crate::number::real;
 use crate::sample::{Exemplar, Labels, Timestamp, Type};
 
 /// What a line of metadata says.
@@ -113,7 +115,7 @@ pub(super) fn timestamp(line: &mut Line<'_>) -> Result<Option<Timestamp>, ParseE
 pub(super) fn take_timestamp(line: &mut Line<'_>, what: &str) -> Result<Timestamp, ParseError> {
     let start = *line;
     let text = line.take_while(|byte| byte != b' ');
-    let what = match number::real(text) {
+    let what = match real(text) {
         Some(_) => format!("{what} that fit 64 bits"),
         None => what.to_owned(),
     };

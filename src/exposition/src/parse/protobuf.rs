@@ -3,7 +3,8 @@
 
 use prost::Message;
 
-use super::{Options, ParseError};
+use super::error::ParseError;
+use super::options::Options;
 use crate::protobuf::message::{self, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use crate::sample::{
     Exemplar, FamilySamples, Labels, NativeBuckets, NativeHistogram, Sample, Span, Timestamp, Type,

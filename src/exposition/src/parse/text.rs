@@ -6,10 +6,12 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::cursor::{Escapes, Line, Lines, is_blank};
+use super::error::ParseError;
 use super::labels::{Blanks, LabelSet, Rules, metric_name};
 use super::number;
-use super::{Options, ParseError};
+use super::options::Options;
 use crate::format::Format;
+use crate::number::float;
 use crate::rules::label;
 use crate::sample::{FamilySamples, Sample, Timestamp, Type};
 
@@ -214,7 +216,7 @@ impl Parser {
             Type::Histogram | Type::GaugeHistogram => label(&labels, "le"),
             _ => None,
         };
-        if special.is_some_and(|text| number::float(text).is_none()) {
+        if special.is_some_and(|text| float(text).is_none()) {
             return Err(start.error("expected a number in the label \"quantile\" or \"le\""));
         }
         let at_value = *line;
