@@ -16,7 +16,7 @@ use tallyboard_segment::trust::Trust;
 use tallyboard_supervisor::ask;
 use tallyboard_supervisor::prune::{self, Object, State};
 
-use crate::flags::WhichFlags;
+use crate::line::WhichFlags;
 use crate::proc;
 
 /// How long each supervisor may take to say who it is.

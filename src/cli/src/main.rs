@@ -2,63 +2,43 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`flags`] | the command line and its environment variables |
-//! | [`logging`] | where log lines go, and in what form |
-//! | [`repeats`] | lines of the log that repeat |
-//! | [`serve`] | a supervisor of its own, for workers that are started elsewhere |
-//! | [`exec`] | a supervisor around one application |
-//! | [`passed`] | what a service manager has passed for that application |
-//! | [`export`] | where metrics are sent from a supervisor |
-//! | [`doctor`], [`python`] | what a command would find: its interpreter, the wheel, an arena |
+//! | [`line`] | the command line and its environment variables |
+//! | [`log`] | where log lines go, in what form, and those that repeat |
+//! | [`run`] | a supervisor of its own, or one around an application |
+//! | [`look`] | what a supervisor answers, and what stands in an arena |
+//! | [`documents`] | expositions that are read, for which nothing has to run |
+//! | [`send`] | snapshots on their way to others |
+//! | [`demo`] | a prefork application that checks its own counts |
 //! | [`find`] | which arena a question is about |
-//! | [`show`] | `scrape`, `slots`, `ls` |
-//! | [`prune`] | dead arenas that are removed |
-//! | [`inspect`] | an arena's bytes, and what is wrong with them |
-//! | [`documents`] | `parse` and `check`, for which nothing has to run |
-//! | [`push`] | a snapshot for a Pushgateway |
-//! | [`graphite`] | snapshots for Graphite, once or at intervals |
-//! | [`textfile`] | a snapshot for the node exporter |
-//! | [`repeat`] | sending once, or again and again |
-//! | [`source`] | a snapshot of families, from an arena or a document |
-//! | [`swept`] | what killed processes of Python leave |
 //! | [`fetch`] | a document from a file or over HTTP |
 //! | [`proc`] | what the kernel says of processes and sockets |
-//! | [`demo`] | a prefork application that checks its own counts |
 
 #![forbid(unsafe_code)]
 
 mod demo;
-mod doctor;
 mod documents;
-mod exec;
-mod export;
 mod fetch;
 mod find;
-mod flags;
-mod graphite;
-mod inspect;
-mod logging;
-mod passed;
+mod line;
+mod log;
+mod look;
 mod proc;
-mod prune;
-mod push;
-mod python;
-mod repeat;
-mod repeats;
-mod serve;
-mod show;
-mod source;
-mod swept;
-mod textfile;
+mod run;
+mod send;
 
 use std::process::ExitCode;
 
-use flags::{Command, Flags};
+use documents::parse;
+use line::{Command, Flags};
+use log::repeats;
+use look::{doctor, inspect, prune, show};
+use run::{exec, serve};
+use send::{graphite, push, textfile};
 
 fn main() -> ExitCode {
     let flags = Flags::read();
     // Before anything forks: the supervisor writes its lines through the same subscriber.
-    logging::start(&flags);
+    log::start(&flags);
     let outcome = match flags.command {
         Command::Serve(flags) => serve::run(&flags),
         Command::Exec(flags) => Ok(exec::run(&flags)),
@@ -68,8 +48,8 @@ fn main() -> ExitCode {
         Command::Ls(flags) => show::ls(&flags),
         Command::Prune(flags) => prune::run(&flags),
         Command::Inspect(flags) => inspect::run(&flags),
-        Command::Parse(flags) => documents::parse(&flags),
-        Command::Check(flags) => documents::check(&flags),
+        Command::Parse(flags) => parse::parse(&flags),
+        Command::Check(flags) => parse::check(&flags),
         Command::Push(flags) => push::run(&flags),
         Command::Graphite(flags) => graphite::run(&flags),
         Command::Textfile(flags) => textfile::run(&flags),

@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use tallyboard_supervisor::{Builder, ListenAddress};
 
-use crate::flags::DemoFlags;
+use crate::line::DemoFlags;
 
 /// Path of the metrics.
 const METRICS: &str = "/metrics";

@@ -26,7 +26,7 @@ use crate::demo::load::{self, Loaded};
 use crate::demo::verdict::Numbers;
 use crate::demo::watch::{self, Watched};
 use crate::demo::{METRICS, page};
-use crate::flags::DemoFlags;
+use crate::line::DemoFlags;
 
 /// How long the first use in a process may wait for the supervisor. What a process counts without
 /// one is lost to the check, so this is long.

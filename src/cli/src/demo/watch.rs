@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::demo::METRICS;
 use crate::demo::children::{Bell, Reporter};
 use crate::demo::page::{self, Page};
-use crate::flags::Inject;
+use crate::line::Inject;
 
 /// Pause between two scrapes.
 const PAUSE_MS: u16 = 100;

@@ -1,14 +1,16 @@
 //! Where log lines go: standard error, one line each, as `key=value` pairs or as JSON. Those that
 //! repeat are few.
 
+pub mod repeats;
+
 use std::io;
 
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::flags::{Command, Flags, LogFormat, LogLevel};
-use crate::repeats::Limited;
+use crate::line::{Command, Flags, LogFormat, LogLevel};
+use crate::log::repeats::Limited;
 
 /// Starts logging for this process and for all that it forks.
 pub fn start(flags: &Flags) {

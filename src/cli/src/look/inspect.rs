@@ -13,8 +13,8 @@ use tallyboard_segment::posix::ObjectName;
 use tallyboard_supervisor::inspect::{ArchiveFacts, Inspection, SlotFacts, inspect};
 
 use crate::find;
-use crate::flags::InspectFlags;
-use crate::show::{table, write};
+use crate::line::InspectFlags;
+use crate::look::show::{table, write};
 
 /// Inspects an arena and reports.
 ///

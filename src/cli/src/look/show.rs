@@ -10,7 +10,7 @@ use tallyboard_proto::control::SlotRow;
 use tallyboard_supervisor::ask;
 
 use crate::find::{self, Found};
-use crate::flags::{ANSWER_TIMEOUT, LsFlags, ScrapeFlags, SlotsFlags};
+use crate::line::{ANSWER_TIMEOUT, LsFlags, ScrapeFlags, SlotsFlags};
 
 /// Writes the exposition of an arena.
 ///

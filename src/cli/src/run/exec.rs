@@ -39,11 +39,11 @@ use tallyboard_segment::trust;
 use tallyboard_supervisor::{Config, Happening, Keeper, random_address};
 use tracing::{info, warn};
 
-use crate::export::Service;
-use crate::flags::ExecFlags;
-use crate::passed::Passed;
+use crate::line::ExecFlags;
 use crate::proc::{self, Executable};
-use crate::swept;
+use crate::run::passed::Passed;
+use crate::run::swept;
+use crate::send::export::Service;
 
 /// The supervisor could not be started: as env(1) and timeout(1) say that they failed themselves.
 const FAILED: u8 = 125;

@@ -13,8 +13,8 @@ use tallyboard_bridges::neighbours::Differing;
 use tallyboard_exposition::sample::FamilySamples;
 use tracing::warn;
 
-use crate::repeat;
-use crate::source::{SourceFlags, duration};
+use crate::send::repeat;
+use crate::send::source::{SourceFlags, duration};
 
 /// How many differences are said; the others are of the same kind.
 const MOST_SAID: usize = 20;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use tallyboard_supervisor::prune::{Object, State, objects, remove};
 
-use crate::flags::PruneFlags;
-use crate::show::{table, write};
+use crate::line::PruneFlags;
+use crate::look::show::{table, write};
 
 /// Removes them, and those that are named, and says what became of each.
 ///

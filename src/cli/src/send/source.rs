@@ -14,7 +14,7 @@ use tracing::warn;
 
 use crate::fetch;
 use crate::find;
-use crate::flags::{ANSWER_TIMEOUT, WhichFlags};
+use crate::line::{ANSWER_TIMEOUT, WhichFlags};
 
 /// Where snapshots are from: an arena, unless there is a document.
 #[derive(Args, Clone, Debug, Default)]

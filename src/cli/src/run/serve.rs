@@ -15,9 +15,9 @@ use tallyboard_segment::trust;
 use tallyboard_supervisor::{Happening, Keeper, control_address};
 use tracing::{info, warn};
 
-use crate::export::Service;
-use crate::flags::{DEFAULT_NAME, ServeFlags};
-use crate::swept;
+use crate::line::{DEFAULT_NAME, ServeFlags};
+use crate::run::swept;
+use crate::send::export::Service;
 
 /// Serves until SIGTERM, SIGINT or SIGQUIT, or until standard input ends where that was asked for.
 ///

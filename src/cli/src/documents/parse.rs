@@ -15,7 +15,7 @@ use tallyboard_exposition::sample::{
 use tallyboard_exposition::text::float_text;
 
 use crate::fetch;
-use crate::show::write;
+use crate::look::show::write;
 
 /// Exit status when the document cannot be read, as when the command line is none.
 const UNREADABLE: u8 = 2;

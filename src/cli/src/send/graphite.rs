@@ -12,7 +12,7 @@ use tallyboard_bridges::graphite::Status;
 use tallyboard_exposition::sample::add_families;
 use tracing::{info, warn};
 
-use crate::source::{self, SourceFlags};
+use crate::send::source::{self, SourceFlags};
 
 /// Flags of `graphite`.
 #[derive(Args, Clone, Debug)]

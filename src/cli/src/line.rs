@@ -14,12 +14,12 @@ use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::config::DEFAULT_MAX_CONNECTIONS;
 use tallyboard_supervisor::{Backing, Config, Label, Labels, ListenAddress, WorkerLabel};
 
-use crate::documents::{CheckFlags, FormatFlag, ParseFlags};
-use crate::export::ExportFlags;
-use crate::graphite::GraphiteFlags;
-use crate::push::PushFlags;
-use crate::repeats;
-use crate::textfile::TextfileFlags;
+use crate::documents::parse::{CheckFlags, FormatFlag, ParseFlags};
+use crate::log::repeats;
+use crate::send::export::ExportFlags;
+use crate::send::graphite::GraphiteFlags;
+use crate::send::push::PushFlags;
+use crate::send::textfile::TextfileFlags;
 
 /// Metrics of prefork servers in shared memory: workers count, a supervisor adds them up, keeps
 /// what the dead have counted, and serves the whole application as one.

@@ -8,9 +8,9 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use tallyboard_bridges::{Pushgateway, Receiver, Secret};
 
-use crate::export::tls;
-use crate::repeat;
-use crate::source::{SourceFlags, duration};
+use crate::send::export::tls;
+use crate::send::repeat;
+use crate::send::source::{SourceFlags, duration};
 
 /// Flags of `push`.
 #[derive(Args, Clone, Debug)]

@@ -19,8 +19,8 @@ use tallyboard_exposition::sample::FamilySamples;
 use tallyboard_supervisor::outlet::LAST_EXPORT;
 use tallyboard_supervisor::{Label, Labels, Outlet, Snapshots};
 
-use crate::flags::Switch;
-use crate::source::duration;
+use crate::line::Switch;
+use crate::send::source::duration;
 
 /// How often to export when neither flag nor variable says it.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);

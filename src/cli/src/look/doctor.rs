@@ -12,9 +12,9 @@ use tallyboard_segment::pass::Address;
 use tallyboard_segment::trust::Trust;
 use tallyboard_supervisor::{Backing, Foreseen, ListenAddress, ask};
 
-use crate::flags::{ANSWER_TIMEOUT, ExecFlags};
-use crate::python::{Python, Said};
-use crate::show::{table, write};
+use crate::line::{ANSWER_TIMEOUT, ExecFlags};
+use crate::look::python::{Python, Said};
+use crate::look::show::{table, write};
 
 /// What a line comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +200,7 @@ fn living(address: &Address) -> Vec<Line> {
 
 /// What `exec` would make.
 fn foreseen(flags: &ExecFlags) -> Result<Vec<Line>> {
-    let config = crate::exec::config(flags)?;
+    let config = crate::run::exec::config(flags)?;
     let uid = geteuid();
     let Foreseen { backing, reason, first_bytes, room } = Foreseen::of(&config);
     let others = match (config.admits_own, &config.worker_uids[..]) {

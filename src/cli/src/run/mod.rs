@@ -1,0 +1,4 @@
+pub mod exec;
+pub mod passed;
+pub mod serve;
+pub mod swept;
