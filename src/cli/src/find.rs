@@ -16,9 +16,11 @@ use tallyboard_segment::trust::Trust;
 use tallyboard_supervisor::ask;
 use tallyboard_supervisor::prune::{self, Object, State};
 
-use crate::line::WhichFlags;
+use crate::flags::WhichFlags;
 use crate::proc;
 
+/// How long the supervisor of the arena that is meant may take for an answer.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long each supervisor may take to say who it is.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_millis(500);
 

@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
 use crate::demo::children::Bell;
-use crate::line::Inject;
+use crate::demo::flags::Inject;
 
 /// Status of a worker that left because it has answered its share.
 pub const RECYCLED: i32 = 3;

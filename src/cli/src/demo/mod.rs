@@ -3,6 +3,7 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | [`flags`] | what it can be told |
 //! | `parent` | the single-threaded parent: forks, reaps, kills, and the order of a run |
 //! | [`children`] | what passes between the parent and its children: pipes, signals, endings |
 //! | [`application`] | a worker: an HTTP server that counts |
@@ -17,6 +18,7 @@
 
 mod application;
 mod children;
+pub mod flags;
 mod load;
 mod page;
 mod parent;
@@ -29,10 +31,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use tallyboard_supervisor::{Builder, ListenAddress};
 
-use crate::line::DemoFlags;
-
-/// Path of the metrics.
-const METRICS: &str = "/metrics";
+use crate::demo::flags::DemoFlags;
 
 /// Runs the demo.
 ///

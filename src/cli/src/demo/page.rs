@@ -11,6 +11,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::demo::application::{CLIENT, LOAD, REQUESTS};
 
+/// Path of the metrics.
+pub const METRICS: &str = "/metrics";
 /// Longest answer that is read.
 const MOST_BYTES: usize = 64 << 20;
 

@@ -22,11 +22,11 @@ use tallyboard_segment::process::random_u64;
 
 use crate::demo::application::{self, RECYCLED};
 use crate::demo::children::{self, Bell, Reports};
+use crate::demo::flags::DemoFlags;
 use crate::demo::load::{self, Loaded};
+use crate::demo::page::{self, METRICS};
 use crate::demo::verdict::Numbers;
 use crate::demo::watch::{self, Watched};
-use crate::demo::{METRICS, page};
-use crate::line::DemoFlags;
 
 /// How long the first use in a process may wait for the supervisor. What a process counts without
 /// one is lost to the check, so this is long.

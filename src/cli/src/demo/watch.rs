@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::demo::METRICS;
 use crate::demo::children::{Bell, Reporter};
-use crate::demo::page::{self, Page};
-use crate::line::Inject;
+use crate::demo::flags::Inject;
+use crate::demo::page::{self, METRICS, Page};
 
 /// Pause between two scrapes.
 const PAUSE_MS: u16 = 100;

@@ -1,1 +1,6 @@
+//! Expositions that are read, for which nothing has to run.
+
+pub mod check;
+mod document;
+mod object;
 pub mod parse;

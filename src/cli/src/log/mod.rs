@@ -9,13 +9,12 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::line::{Command, Flags, LogFormat, LogLevel};
+use crate::flags::{LogFormat, LogLevel};
 use crate::log::repeats::Limited;
 
 /// Starts logging for this process and for all that it forks.
-pub fn start(flags: &Flags) {
-    let registry = tracing_subscriber::registry().with(level_of(flags));
-    let format = flags.log_format;
+pub fn start(level: LogLevel, format: LogFormat) {
+    let registry = tracing_subscriber::registry().with(filter_of(level));
     let started = match format {
         LogFormat::Logfmt => {
             let layer = tracing_logfmt::builder().layer().with_writer(io::stderr);
@@ -32,14 +31,11 @@ pub fn start(flags: &Flags) {
     debug_assert!(started.is_ok());
 }
 
-fn level_of(flags: &Flags) -> LevelFilter {
-    match (flags.log_level, &flags.command) {
-        (Some(LogLevel::Debug), _) => LevelFilter::DEBUG,
-        (Some(LogLevel::Info), _) => LevelFilter::INFO,
-        (Some(LogLevel::Warn), _) => LevelFilter::WARN,
-        (Some(LogLevel::Error), _) => LevelFilter::ERROR,
-        // The demo has a progress line of its own on standard error.
-        (None, Command::Demo(_)) => LevelFilter::WARN,
-        (None, _) => LevelFilter::INFO,
+fn filter_of(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Error => LevelFilter::ERROR,
     }
 }

@@ -17,7 +17,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::line::LogFormat;
+use crate::flags::LogFormat;
 
 /// How many of the same lines are written as they come.
 const FIRST: u64 = 5;

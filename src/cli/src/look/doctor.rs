@@ -12,9 +12,11 @@ use tallyboard_segment::pass::Address;
 use tallyboard_segment::trust::Trust;
 use tallyboard_supervisor::{Backing, Foreseen, ListenAddress, ask};
 
-use crate::line::{ANSWER_TIMEOUT, ExecFlags};
+use crate::find::ANSWER_TIMEOUT;
 use crate::look::python::{Python, Said};
-use crate::look::show::{table, write};
+use crate::output::{table, write};
+use crate::proc::in_search_path;
+use crate::run::exec::{self, ExecFlags};
 
 /// What a line comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +88,7 @@ fn interpreter(flags: &ExecFlags) -> Vec<Line> {
     let name = flags.command.first().map(|name| name.to_string_lossy().into_owned());
     let name = name.unwrap_or_default();
     let Some(python) = Python::of(&flags.command, &search) else {
-        return vec![match crate::proc::in_search_path(name.as_ref(), &search) {
+        return vec![match in_search_path(name.as_ref(), &search) {
             None => Line::bad(
                 "interpreter",
                 format!("there is no program {name:?}; check its name and PATH"),
@@ -200,7 +202,7 @@ fn living(address: &Address) -> Vec<Line> {
 
 /// What `exec` would make.
 fn foreseen(flags: &ExecFlags) -> Result<Vec<Line>> {
-    let config = crate::run::exec::config(flags)?;
+    let config = exec::config(flags)?;
     let uid = geteuid();
     let Foreseen { backing, reason, first_bytes, room } = Foreseen::of(&config);
     let others = match (config.admits_own, &config.worker_uids[..]) {

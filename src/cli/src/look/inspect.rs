@@ -1,11 +1,12 @@
 //! `inspect`: what an arena's bytes say, and which of them nobody wrote.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use clap::Args;
 use nix::unistd::geteuid;
 use serde_json::{Value, json};
 use tallyboard_proto::layout::{DROP_REASONS, DropReason, Geometry};
@@ -13,8 +14,19 @@ use tallyboard_segment::posix::ObjectName;
 use tallyboard_supervisor::inspect::{ArchiveFacts, Inspection, SlotFacts, inspect};
 
 use crate::find;
-use crate::line::InspectFlags;
-use crate::look::show::{table, write};
+use crate::output::{table, write};
+
+/// Flags of `inspect`.
+#[derive(Args, Clone, Debug)]
+pub struct InspectFlags {
+    /// Name of an arena of this user, or the path of an arena's object or of a copy of one
+    /// (anything with a slash); /proc/PID/fd/NUMBER for an arena in anonymous memory.
+    #[arg(value_name = "NAME|PATH")]
+    pub arena: OsString,
+    /// Write a JSON object instead of a report.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Inspects an arena and reports.
 ///

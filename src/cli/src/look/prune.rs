@@ -3,10 +3,22 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use clap::Args;
 use tallyboard_supervisor::prune::{Object, State, objects, remove};
 
-use crate::line::PruneFlags;
-use crate::look::show::{table, write};
+use crate::flags::arena_name;
+use crate::output::{table, write};
+
+/// Flags of `prune`.
+#[derive(Args, Clone, Debug)]
+pub struct PruneFlags {
+    /// An arena to remove although `tallyboard serve` could go on with it, with what it has counted.
+    #[arg(value_name = "NAME", value_parser = arena_name)]
+    pub names: Vec<String>,
+    /// Say what would be removed, and remove nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
 
 /// Removes them, and those that are named, and says what became of each.
 ///

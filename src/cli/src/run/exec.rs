@@ -29,18 +29,22 @@ use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
 
 use anyhow::{Context, Result};
+use clap::Args;
 use nix::fcntl::OFlag;
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{SigSet, Signal, kill, killpg, raise};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, geteuid, getpgrp, getpid, pipe2, setpgid, tcgetpgrp, tcsetpgrp};
+use tallyboard_segment::pass::Address;
 use tallyboard_segment::process::{close_passed, foreground_terminal, fork_child};
 use tallyboard_segment::trust;
 use tallyboard_supervisor::{Config, Happening, Keeper, random_address};
 use tracing::{info, warn};
 
-use crate::line::ExecFlags;
+use crate::errors::text_of;
+use crate::flags::arena_name;
 use crate::proc::{self, Executable};
+use crate::run::arena::ArenaFlags;
 use crate::run::passed::Passed;
 use crate::run::swept;
 use crate::send::export::Service;
@@ -52,6 +56,23 @@ const NOT_EXECUTABLE: u8 = 126;
 /// The command is not found (the same).
 const NOT_FOUND: u8 = 127;
 
+/// Flags of `exec`.
+#[derive(Args, Clone, Debug)]
+pub struct ExecFlags {
+    /// Name of the arena [default: exec-PID].
+    #[arg(long, value_name = "NAME", value_parser = arena_name)]
+    pub name: Option<String>,
+    /// Where workers attach, unix:/path or unix:@name [default: a random abstract name].
+    #[arg(long, value_name = "ADDRESS")]
+    pub control: Option<Address>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub arena: ArenaFlags,
+    /// The command and its arguments.
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
+    pub command: Vec<OsString>,
+}
+
 /// Runs a command to its end, and says what it came to.
 pub fn run(flags: &ExecFlags) -> ExitCode {
     let passed = Passed::to_this_process();
@@ -62,7 +83,7 @@ pub fn run(flags: &ExecFlags) -> ExitCode {
     let (keeper, mask) = match outcome {
         Ok(opened) => opened,
         Err(error) => {
-            eprintln!("tallyboard: {}", crate::text_of(&error));
+            eprintln!("tallyboard: {}", text_of(&error));
             return ExitCode::from(FAILED);
         }
     };

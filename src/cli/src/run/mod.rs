@@ -1,4 +1,7 @@
+//! A supervisor that runs, and what it passes on.
+
+pub mod arena;
 pub mod exec;
-pub mod passed;
+mod passed;
 pub mod serve;
-pub mod swept;
+mod swept;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use nix::libc::{SIGINT, SIGQUIT, SIGTERM};
 use nix::unistd::{AccessFlags, access, geteuid};
 use tallyboard_segment::pass::Address;
@@ -15,9 +16,34 @@ use tallyboard_segment::trust;
 use tallyboard_supervisor::{Happening, Keeper, control_address};
 use tracing::{info, warn};
 
-use crate::line::{DEFAULT_NAME, ServeFlags};
+use crate::flags::arena_name;
+use crate::run::arena::ArenaFlags;
 use crate::run::swept;
 use crate::send::export::Service;
+
+/// Name of the arena unless a flag says otherwise.
+const DEFAULT_NAME: &str = "default";
+
+/// Flags of `serve`.
+#[derive(Args, Clone, Debug)]
+pub struct ServeFlags {
+    /// Name of the arena.
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME, value_parser = arena_name)]
+    pub name: String,
+    /// Where workers attach, unix:/path or unix:@name [default: unix:/run/tallyboard/NAME.sock,
+    /// else the same under $XDG_RUNTIME_DIR].
+    #[arg(long, value_name = "ADDRESS")]
+    pub control: Option<Address>,
+    /// Try again every 5 s where an address for metrics is taken, as `exec` does, and do not fail.
+    #[arg(long = "web.listen-retry")]
+    pub listen_retry: bool,
+    /// Stop when standard input ends: with the last process that holds the other end of a pipe.
+    #[arg(long)]
+    pub until_eof: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub arena: ArenaFlags,
+}
 
 /// Serves until SIGTERM, SIGINT or SIGQUIT, or until standard input ends where that was asked for.
 ///

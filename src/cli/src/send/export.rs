@@ -14,13 +14,12 @@ use tallyboard_bridges::export::figures::Figures;
 use tallyboard_bridges::export::{self, Source, Target};
 use tallyboard_bridges::otlp::environment::Environment;
 use tallyboard_bridges::remote_write::Version;
-use tallyboard_bridges::{Otlp, Receiver, RemoteWrite, Secret, Tls};
+use tallyboard_bridges::{Otlp, Receiver, RemoteWrite, Secret};
 use tallyboard_exposition::sample::FamilySamples;
 use tallyboard_supervisor::outlet::LAST_EXPORT;
 use tallyboard_supervisor::{Label, Labels, Outlet, Snapshots};
 
-use crate::line::Switch;
-use crate::send::source::duration;
+use crate::flags::{Switch, duration, tls};
 
 /// How often to export when neither flag nor variable says it.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
@@ -319,14 +318,6 @@ impl ExportFlags {
     }
 }
 
-/// Whom to trust, and the certificate to show with its key. The one without the other is refused with
-/// the flags.
-pub fn tls(ca: Option<PathBuf>, identity: Option<(PathBuf, PathBuf)>) -> Tls {
-    let tls = Tls::default();
-    let tls = ca.into_iter().fold(tls, Tls::trust);
-    identity.into_iter().fold(tls, |tls, (certificate, key)| tls.identity(certificate, key))
-}
-
 /// An outlet of the supervisor that is an export of the bridges.
 #[derive(Debug)]
 struct Export<T> {
@@ -396,7 +387,7 @@ mod tests {
             "a=secret\u{7}",
             "Authorization: Basic secret==",
         ] {
-            let error = crate::text_of(&add(bad).expect_err("no header"));
+            let error = crate::errors::text_of(&add(bad).expect_err("no header"));
             assert!(!error.contains("secret"), "{error}");
         }
     }

@@ -12,7 +12,9 @@ use tallyboard_bridges::graphite::Status;
 use tallyboard_exposition::sample::add_families;
 use tracing::{info, warn};
 
-use crate::send::source::{self, SourceFlags};
+use crate::errors::text_of;
+use crate::flags::duration;
+use crate::send::source::SourceFlags;
 
 /// Flags of `graphite`.
 #[derive(Args, Clone, Debug)]
@@ -31,10 +33,10 @@ pub struct GraphiteFlags {
     #[arg(long)]
     pub tags: bool,
     /// Send again at each interval, for example 15s, until SIGTERM or SIGINT, and a last time then.
-    #[arg(long, value_name = "DURATION", value_parser = source::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub interval: Option<Duration>,
     /// How long a snapshot may take to be sent.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = source::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub timeout: Duration,
 }
 
@@ -70,7 +72,7 @@ fn regularly(graphite: &Graphite, interval: Duration, flags: &GraphiteFlags) -> 
     let status = Arc::new(OnceLock::<Status>::new());
     let known = Arc::clone(&status);
     let families = move || {
-        let mut families = source.families().map_err(|error| crate::text_of(&error))?;
+        let mut families = source.families().map_err(|error| text_of(&error))?;
         // Who names metrics wants no others. A supervisor has some of the same names.
         let own = known.get().filter(|_| source.metrics.is_empty()).map(Status::families);
         add_families(&mut families, own.into_iter().flatten());

@@ -1,6 +1,8 @@
+//! Snapshots on their way to others, from a command or from a supervisor.
+
 pub mod export;
 pub mod graphite;
 pub mod push;
-pub mod repeat;
-pub mod source;
+mod repeat;
+mod source;
 pub mod textfile;

@@ -8,9 +8,9 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use tallyboard_bridges::{Pushgateway, Receiver, Secret};
 
-use crate::send::export::tls;
+use crate::flags::{duration, tls};
 use crate::send::repeat;
-use crate::send::source::{SourceFlags, duration};
+use crate::send::source::SourceFlags;
 
 /// Flags of `push`.
 #[derive(Args, Clone, Debug)]

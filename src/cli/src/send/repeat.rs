@@ -13,6 +13,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
+use crate::errors::text_of;
+
 /// Pause after a first failure, unless the interval is shorter.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// Pause after many failures, unless the interval is longer.
@@ -87,7 +89,7 @@ where
             }
             Err(ref error) => {
                 let pause = backoff.failed(retry_after(error));
-                let error = crate::text_of(error);
+                let error = text_of(error);
                 warn!(failures = backoff.failures(), %error, "not sent; tries again in {pause:?}");
                 pause
             }

@@ -1,7 +1,6 @@
 //! Where a snapshot is from: an arena, or a document that somebody else wrote.
 
 use std::fs;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -13,8 +12,8 @@ use tallyboard_supervisor::ask;
 use tracing::warn;
 
 use crate::fetch;
-use crate::find;
-use crate::line::{ANSWER_TIMEOUT, WhichFlags};
+use crate::find::{self, ANSWER_TIMEOUT};
+use crate::flags::WhichFlags;
 
 /// Where snapshots are from: an arena, unless there is a document.
 #[derive(Args, Clone, Debug, Default)]
@@ -83,60 +82,9 @@ impl SourceFlags {
     }
 }
 
-/// Reads a duration that is longer than nothing: `15s`, `500ms`, `1m30s`, `2h`.
-///
-/// # Errors
-/// What was expected instead.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-    let (mut rest, mut millis) = (text, 0_u64);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        let (number, behind) = rest.split_at(digits);
-        let letters = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
-        let (unit, behind) = behind.split_at(letters);
-        let unit = units.iter().find(|(name, _)| *name == unit);
-        let part = number.parse().ok().zip(unit);
-        let part = part.and_then(|(number, (_, millis)): (u64, _)| number.checked_mul(*millis));
-        millis = part.and_then(|part| millis.checked_add(part)).ok_or_else(wanted)?;
-        rest = behind;
-    }
-    if millis == 0 { Err(wanted()) } else { Ok(Duration::from_millis(millis)) }
-}
-
-fn wanted() -> String {
-    "expected a number above 0 with a unit of ms, s, m, h or d, for example 15s".to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_have_units() {
-        for (text, expect) in [
-            ("15s", Some(15_000)),
-            ("500ms", Some(500)),
-            ("1m30s", Some(90_000)),
-            ("2h", Some(7_200_000)),
-            ("1d", Some(86_400_000)),
-            ("", None),
-            ("0s", None),
-            ("15", None),
-            ("s", None),
-            ("-1s", None),
-            ("1.5s", None),
-            ("1 s", None),
-            ("15x", None),
-            ("1sä", None),
-            ("99999999999999999999s", None),
-            ("18446744073709551615d", None),
-        ] {
-            let found = duration(text).ok();
-            assert_eq!(found, expect.map(Duration::from_millis), "{text}");
-        }
-        assert!(duration("15").unwrap_err().contains("for example 15s"));
-    }
 
     fn flags(from: &str, metrics: &[&str]) -> SourceFlags {
         let metrics = metrics.iter().map(ToString::to_string).collect();

@@ -13,8 +13,9 @@ use tallyboard_bridges::neighbours::Differing;
 use tallyboard_exposition::sample::FamilySamples;
 use tracing::warn;
 
+use crate::flags::duration;
 use crate::send::repeat;
-use crate::send::source::{SourceFlags, duration};
+use crate::send::source::SourceFlags;
 
 /// How many differences are said; the others are of the same kind.
 const MOST_SAID: usize = 20;
