@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::Batch;
+use super::target::Batch;
 
 /// Most bytes that wait, unless they are all of one snapshot.
 const MOST_BYTES: usize = 64 << 20;

@@ -3,8 +3,8 @@
 
 use tallyboard_exposition::sample::{NativeBuckets, NativeHistogram, Sample};
 
+use super::counts::whole;
 use super::messages::{Buckets, ExponentialHistogramDataPoint};
-use super::points::whole;
 
 /// Most buckets on one side: where there would be more, with the empty ones in between, they become
 /// twice as wide.

@@ -5,9 +5,11 @@
 //! | [`messages`] | what goes over the wire |
 //! | `points` | families as metrics with their points |
 //! | `exponential` | native histograms as those of OTLP |
+//! | `counts` | counts as whole numbers |
 //! | `units` | units as OTLP writes them |
 //! | [`environment`] | the variables that OpenTelemetry has specified |
 
+mod counts;
 pub mod environment;
 mod exponential;
 pub mod messages;
@@ -29,7 +31,7 @@ use self::messages::{
 };
 use self::points::{Point, Starts, attribute, each_point};
 use crate::export::{Batch, FULL_BYTES, MOST_SAMPLES, Outcome, Target};
-use crate::{Answer, Receiver, SendError};
+use crate::receiver::{Answer, Receiver, SendError};
 
 /// What is sent, and what is answered.
 const CONTENT_TYPE: &str = "application/x-protobuf";

@@ -12,6 +12,7 @@ use tallyboard_exposition::sample::{
 };
 use tallyboard_exposition::series::{bound, points, series_labels, start};
 
+use super::counts::whole;
 use super::exponential;
 use super::messages::{
     self, AnyValue, ExponentialHistogramDataPoint, HistogramDataPoint, KeyValue, Metric, Number,
@@ -230,15 +231,6 @@ impl<'a> Reader<'a, '_> {
             Some(start) => start,
             None => self.starts.of(self.family, sample, value, self.time()),
         }
-    }
-}
-
-/// A count that is a whole number.
-pub(super) fn whole(value: Value) -> Option<u64> {
-    match value {
-        Value::Whole(value) => Some(value),
-        Value::Float(value) if value >= 0.0 && value as u64 as f64 == value => Some(value as u64),
-        Value::Float(_) => None,
     }
 }
 

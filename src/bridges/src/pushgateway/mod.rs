@@ -3,37 +3,41 @@
 //!
 //! What is pushed together is a group, under the name of a job and the labels of a grouping key. The
 //! gateway puts these on every sample of the group.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `error` | what came of something that was to be pushed |
+//! | `group` | where a group is in a gateway |
+//! | `request` | what is sent, for a handler of one's own |
+
+mod error;
+mod group;
+mod request;
 
 use std::collections::BTreeMap;
-use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tallyboard_exposition::escaping::is_legacy_label;
 use tallyboard_exposition::sample::FamilySamples;
-use thiserror::Error;
 use tokio::time::timeout;
 
-use crate::blocking::{self, BlockingError};
+use self::group::path;
+use self::request::Handler;
+use crate::blocking;
 use crate::page::{CONTENT_TYPE, page};
-use crate::receiver::{Receiver, ReceiverError, SendError, shown};
+use crate::receiver::{Receiver, SendError};
 
-/// What stands in a path as it is.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'~');
+pub use self::error::{HandlerError, PushError};
+pub use self::group::instance_ip_grouping_key;
+pub use self::request::PushRequest;
+
 /// Level of gzip, by the measurements of the supervisor's pages.
 const GZIP_LEVEL: u32 = 2;
-/// Addresses of documentation, RFC 5737 and RFC 3849: a route to them is the one to anywhere.
-const ANYWHERE: [(&str, &str); 2] = [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")];
 
 /// A group of metrics in a Pushgateway.
 ///
@@ -72,73 +76,6 @@ pub struct Pushgateway {
     grouping: BTreeMap<String, String>,
     is_gzipped: bool,
     handler: Option<Arc<Handler>>,
-}
-
-/// What a handler of one's own failed with.
-pub type HandlerError = Box<dyn StdError + Send + Sync>;
-
-type Handled = Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Send>>;
-type Handler = dyn Fn(PushRequest) -> Handled + Send + Sync;
-
-/// What is sent to a gateway, for a handler of one's own.
-#[derive(Clone)]
-pub struct PushRequest {
-    /// `PUT`, `POST` or `DELETE`.
-    pub method: &'static str,
-    /// The URL of the group, without credentials.
-    pub url: String,
-    /// Names in lower case, and values: those of the receiver, its credentials included, and those
-    /// that say what the body is.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: Vec<u8>,
-    /// How long it may take. A handler that takes longer is dropped where it waits.
-    pub timeout: Duration,
-}
-
-/// What came of something that was to be pushed.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum PushError {
-    /// The URL or a header is none.
-    #[error(transparent)]
-    Receiver(#[from] ReceiverError),
-    /// The job has no name.
-    #[error("expected the name of a job, found an empty text, which a gateway refuses; name it")]
-    NoJob,
-    /// A grouping key has a label that cannot be in one.
-    #[error("expected a label of a grouping key, found {found:?}, {why}; use another name")]
-    Grouping {
-        /// The name of the label.
-        found: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// The gateway did not take it.
-    #[error(transparent)]
-    Send(#[from] SendError),
-    /// The handler failed.
-    #[error("the handler that sends to {gateway} failed: {source}")]
-    Handler {
-        /// The gateway.
-        gateway: String,
-        /// With what.
-        source: HandlerError,
-    },
-    /// It cannot be waited for here.
-    #[error(transparent)]
-    Blocking(#[from] BlockingError),
-}
-
-impl PushError {
-    /// How long the gateway wants not to be asked, if it said.
-    #[must_use]
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Send(error) => error.retry_after(),
-            _ => None,
-        }
-    }
 }
 
 impl Pushgateway {
@@ -274,7 +211,7 @@ impl Pushgateway {
     }
 
     async fn send(&self, method: &'static str, page: Option<Vec<u8>>) -> Result<(), PushError> {
-        let receiver = self.receiver.at(&self.path());
+        let receiver = self.receiver.at(&path(&self.job, &self.grouping));
         let mut headers = Vec::new();
         if page.is_some() {
             headers.push(("content-type", CONTENT_TYPE));
@@ -301,24 +238,12 @@ impl Pushgateway {
             }
         }
     }
-
-    /// Where the group is below the gateway.
-    fn path(&self) -> String {
-        let mut path = "/metrics".to_owned();
-        write_pair(&mut path, "job", &self.job);
-        // A gateway gives every group without an instance an empty one, and then takes a group that
-        // has said so itself for another one with the same labels, which breaks its page.
-        let is_said = |(name, value): &(&String, &String)| *name != "instance" || !value.is_empty();
-        let said = self.grouping.iter().filter(is_said);
-        said.for_each(|(name, value)| write_pair(&mut path, name, value));
-        path
-    }
 }
 
 impl fmt::Display for Pushgateway {
     /// The URL of the group, without credentials and query.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.receiver.at(&self.path()).fmt(out)
+        self.receiver.at(&path(&self.job, &self.grouping)).fmt(out)
     }
 }
 
@@ -331,68 +256,19 @@ impl fmt::Debug for Pushgateway {
     }
 }
 
-impl fmt::Debug for PushRequest {
-    /// Without the query of the URL and the values of headers, some of which are secrets, and without
-    /// the body.
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.headers.iter().map(|(name, _)| &**name).collect();
-        let mut out = out.debug_struct("PushRequest");
-        out.field("method", &self.method).field("url", &shown(&self.url)).field("headers", &names);
-        out.field("body_bytes", &self.body.len()).field("timeout", &self.timeout).finish()
-    }
-}
-
-/// Writes a label as two components of a path. A value that a component cannot be, because it is
-/// empty, has a slash, or is one of those that every HTTP server removes, is written in base64.
-fn write_pair(path: &mut String, name: &str, value: &str) {
-    path.push('/');
-    path.push_str(name);
-    if value.is_empty() {
-        // The gateway takes what is no base64 but padding for nothing.
-        path.push_str("@base64/=");
-    } else if value.contains('/') || value == "." || value == ".." {
-        path.push_str("@base64/");
-        URL_SAFE_NO_PAD.encode_string(value, path);
-    } else {
-        path.push('/');
-        path.extend(utf8_percent_encode(value, PLAIN));
-    }
-}
-
 fn gzip(body: &[u8]) -> Option<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL));
     encoder.write_all(body).ok()?;
     encoder.finish().ok()
 }
 
-/// A label `instance` with the address of this machine, for a grouping key: the one by which it
-/// reaches others, or that of the loopback where it reaches nobody. Nothing is sent to find out.
-///
-/// ```
-/// use tallyboard_bridges::{Pushgateway, instance_ip_grouping_key};
-///
-/// let (name, value) = instance_ip_grouping_key();
-/// let gateway = Pushgateway::new("gateway:9091", "backup")?.grouping(name, &value)?;
-/// assert!(gateway.to_string().contains("/metrics/job/backup/instance/"));
-/// # Ok::<(), tallyboard_bridges::PushError>(())
-/// ```
-#[must_use]
-pub fn instance_ip_grouping_key() -> (&'static str, String) {
-    let own = ANYWHERE.iter().find_map(|(from, to)| {
-        let socket = UdpSocket::bind(from).ok()?;
-        // A datagram socket that is connected has a route, and has sent nothing.
-        socket.connect(to).ok()?;
-        let own = socket.local_addr().ok()?.ip();
-        (!own.is_unspecified()).then_some(own)
-    });
-    ("instance", own.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)).to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::time::Duration;
 
     use super::*;
+    use crate::blocking::BlockingError;
 
     fn gateway(job: &str, grouping: &[(&str, &str)]) -> Result<Pushgateway, PushError> {
         let gateway = Pushgateway::new("gateway:9091/base/", job)?;
@@ -483,14 +359,6 @@ mod tests {
         let gateway = gateway.handler(|_| std::future::pending());
         let error = gateway.blocking_delete().expect_err("no end").to_string();
         assert!(error.contains("http://gateway/metrics/job/j gave no end"), "{error}");
-    }
-
-    #[test]
-    fn an_instance_is_an_address_of_this_machine() {
-        let (name, value) = instance_ip_grouping_key();
-        assert_eq!(name, "instance");
-        let address: IpAddr = value.parse().expect("an address");
-        UdpSocket::bind((address, 0)).expect("only an address of one's own can be bound");
     }
 
     #[test]

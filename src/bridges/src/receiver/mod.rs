@@ -1,9 +1,20 @@
 //! An HTTP receiver: where it is, how it is spoken to, and what it answered.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `secret` | a text that nothing prints |
+//! | `error` | what is no receiver |
+//! | `address` | URLs: where a receiver is, and what of that may be written down |
+//! | `answer` | what came of something that was sent |
+//! | `said` | what a receiver said, as it may be shown |
+
+mod address;
+mod answer;
+mod error;
+mod said;
+mod secret;
 
 use std::fmt;
-use std::fs;
-use std::io;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -11,20 +22,24 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue, LOCATION, USER_AGENT};
-use hyper::{Method, StatusCode, Uri};
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
-use thiserror::Error;
+use hyper::{Method, StatusCode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use tokio_rustls::rustls::ClientConfig;
 
+use self::address::{Address, has_scheme, resolved, url_of, without_query};
 use crate::http::{self, Failure, Limits, Target};
 use crate::tls::{Tls, TlsError};
+
+pub use self::address::shown;
+pub use self::answer::{Answer, SendError};
+pub use self::error::ReceiverError;
+pub(crate) use self::said::one_line;
+pub use self::secret::Secret;
 
 /// How long a receiver may take for all of an exchange, unless something else is said.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an answer may be, unless something else is said.
 const MOST_BYTES: usize = 20 << 20;
-/// How much of what a receiver answered is in an error.
-const MOST_SAID: usize = 500;
 /// What a URL cannot have, and many a header `Location` has all the same.
 const NOT_IN_URLS: &AsciiSet = &CONTROLS
     .add(b' ')
@@ -37,53 +52,8 @@ const NOT_IN_URLS: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'|')
     .add(b'}');
-/// How much of what a receiver answered is searched for what it repeats.
-const MOST_SEARCHED: usize = 1 << 16;
-/// Letters of the shortest password, and of the shortest other value, that is taken for a secret where
-/// a receiver repeats it: what is shorter is in many a word.
-const SHORTEST_PASSWORD: usize = 4;
-const SHORTEST_VALUE: usize = 8;
 /// How often a redirect is followed.
 const MOST_REDIRECTS: usize = 10;
-
-/// A text that nothing prints: a password, a token.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides a text.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// Hides the text of a file; a line end behind it is none of it.
-    ///
-    /// # Errors
-    /// When it cannot be read, or is no text.
-    pub fn from_file(path: &Path) -> io::Result<Self> {
-        let text = fs::read_to_string(path)?;
-        Ok(Self::new(text.trim_end_matches(['\r', '\n'])))
-    }
-
-    /// The text, for whoever sends it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("***")
-    }
-}
-
-impl<S: Into<String>> From<S> for Secret {
-    fn from(text: S) -> Self {
-        Self::new(text)
-    }
-}
 
 /// An HTTP receiver, and how it is spoken to.
 ///
@@ -110,139 +80,6 @@ pub struct Receiver {
     loaded: Arc<OnceLock<Arc<ClientConfig>>>,
 }
 
-/// What is no receiver.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ReceiverError {
-    /// The URL is none that can be used.
-    #[error("expected a URL like http://HOST:PORT/PATH, found {found}: {why}; correct it")]
-    Url {
-        /// The URL, without credentials and query.
-        found: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A header is none.
-    #[error("expected a header NAME with a value of visible ASCII, found {found}; correct it")]
-    Header {
-        /// Its name, if that is one: what is none may be a secret.
-        found: String,
-    },
-}
-
-/// What a receiver answered: with a status from 200 to 299.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// The status.
-    pub status: u16,
-    /// Names in lower case, and values.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
-impl Answer {
-    /// The value of a header, by its name in lower case.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| &**value)
-    }
-}
-
-/// What came of something that was sent.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum SendError {
-    /// Nobody is there.
-    #[error("cannot connect to {receiver}: {why}; see whether it runs and is reachable")]
-    Connect {
-        /// The receiver.
-        receiver: String,
-        /// What the system said.
-        why: String,
-    },
-    /// It and this side do not agree on TLS.
-    #[error(
-        "cannot speak TLS with {receiver}: {why}; see whether its certificate is trusted here and is one for this host, and whether it trusts the one shown"
-    )]
-    Handshake {
-        /// The receiver.
-        receiver: String,
-        /// What TLS said.
-        why: String,
-    },
-    /// It takes too long.
-    #[error(
-        "{receiver} gave no {what} within {limit:?}; see whether it is overloaded, or allow more time"
-    )]
-    Timeout {
-        /// The receiver.
-        receiver: String,
-        /// What was waited for.
-        what: &'static str,
-        /// The limit.
-        limit: Duration,
-    },
-    /// What it says is no HTTP, or it hung up.
-    #[error(
-        "{receiver} gave no HTTP answer: {why}; see whether the URL leads to the right port, and whether it wants TLS"
-    )]
-    Exchange {
-        /// The receiver.
-        receiver: String,
-        /// What came instead.
-        why: String,
-    },
-    /// It refused.
-    #[error("{receiver} answered {status}: {said}")]
-    Refused {
-        /// The receiver.
-        receiver: String,
-        /// The status.
-        status: u16,
-        /// What it said, cut, in one line.
-        said: String,
-        /// How long it wants not to be asked.
-        retry_after: Option<Duration>,
-    },
-    /// It took what was sent for something else.
-    #[error("{receiver} did not take what was sent: {why}")]
-    Misread {
-        /// The receiver.
-        receiver: String,
-        /// What shows that.
-        why: String,
-    },
-    /// The files for TLS are no good.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-}
-
-impl SendError {
-    /// Whether the same may be taken when it is sent again: nobody answered, or the receiver is
-    /// overloaded or broken.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Connect { .. }
-            | Self::Handshake { .. }
-            | Self::Timeout { .. }
-            | Self::Exchange { .. } => true,
-            Self::Refused { status, .. } => *status == 429 || *status >= 500,
-            Self::Misread { .. } | Self::Tls(_) => false,
-        }
-    }
-
-    /// How long the receiver wants not to be asked, if it said.
-    #[must_use]
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Refused { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-}
-
 impl Receiver {
     /// A receiver at a URL, `http` or `https`. A name and a password before the `@` are sent as basic
     /// authentication.
@@ -250,34 +87,9 @@ impl Receiver {
     /// # Errors
     /// [`ReceiverError::Url`] says what is wrong with it.
     pub fn new(url: &str) -> Result<Self, ReceiverError> {
-        let wrong = |why: &str| ReceiverError::Url { found: bare(url), why: why.to_owned() };
-        let uri: Uri = url.parse().map_err(|error| wrong(&format!("{error}")))?;
-        let is_secure = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            Some(_) => return Err(wrong("only http and https are spoken")),
-            None => return Err(wrong("it begins with http:// or https://")),
-        };
-        let authority = uri.authority().ok_or_else(|| wrong("it has no host"))?;
-        let (credentials, address) = match authority.as_str().rsplit_once('@') {
-            Some((credentials, address)) => (Some(credentials), address),
-            None => (None, authority.as_str()),
-        };
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        if host.is_empty() {
-            return Err(wrong("it has no host"));
-        }
-        let port = match address.rsplit_once(':') {
-            Some((_, port)) if !port.ends_with(']') => {
-                port.parse().map_err(|_| wrong("its port is none"))?
-            }
-            _ if is_secure => 443,
-            _ => 80,
-        };
-        let authority = address.to_owned();
-        let path = uri.path_and_query().map_or("", |path| path.as_str()).to_owned();
+        let Address { target, credentials } = address::parse(url)?;
         let receiver = Self {
-            target: Target { is_secure, host, port, authority, path },
+            target,
             headers: vec![(USER_AGENT, HeaderValue::from_static(AGENT))],
             authorization: None,
             limits: Limits { whole: DEFAULT_TIMEOUT, bytes: MOST_BYTES },
@@ -287,11 +99,7 @@ impl Receiver {
         };
         Ok(match credentials {
             None => receiver,
-            Some(credentials) => {
-                let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-                let (name, password) = credentials.split_once(':').unwrap_or((credentials, ""));
-                receiver.basic_auth(&decode(name), &decode(password).into())
-            }
+            Some((name, password)) => receiver.basic_auth(&name, &password),
         })
     }
 
@@ -476,49 +284,15 @@ impl Receiver {
         self.own_headers().map(move |(name, value)| (name.to_string(), text(value)))
     }
 
-    /// What a receiver said, in one line, without what nobody is to see: some repeat all that they
-    /// were sent.
+    /// What a receiver said, in one line, without what nobody is to see.
     pub(crate) fn said(&self, body: &[u8]) -> String {
-        // More than is shown, so that no secret is cut in two before it is found.
-        let body = &body[..body.len().min(MOST_SEARCHED)];
-        let mut said = String::from_utf8_lossy(body).into_owned();
-        for secret in self.secrets() {
-            said = said.replace(&secret, "***");
-        }
-        one_line(said.as_bytes())
-    }
-
-    /// What nobody is to see: credentials, and values of headers and of the query that are too long for
-    /// words.
-    fn secrets(&self) -> Vec<String> {
-        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let mut secrets = Vec::new();
-        if let Some(value) = self.authorization.as_ref().map(text) {
-            let token = value.split_once(' ').map_or(&*value, |(_, token)| token);
-            let pair = STANDARD.decode(token).ok().and_then(|pair| String::from_utf8(pair).ok());
-            let password = pair.as_deref().and_then(|pair| pair.split_once(':'));
-            secrets.extend(password.map(|(_, password)| password.to_owned()));
-            secrets.push(token.to_owned());
-            secrets.push(value);
-        }
-        secrets.retain(|secret| secret.len() >= SHORTEST_PASSWORD);
-        let query = self.target.path.split_once('?').map_or("", |(_, query)| query);
-        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let values = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1));
-        let values = values.flat_map(|value| [value.to_owned(), decoded(value)]);
-        let own = self.headers.iter().filter(|(name, _)| *name != USER_AGENT);
-        let own = own.map(|(_, value)| text(value));
-        secrets.extend(values.chain(own).filter(|value| value.len() >= SHORTEST_VALUE));
-        // The longest first: a shorter one may be a part of it.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets
+        let authorization = self.authorization.as_ref();
+        said::without(&said::secrets(authorization, &self.headers, &self.target.path), body)
     }
 
     /// Its URL, without credentials.
     pub(crate) fn url(&self) -> String {
-        let Target { is_secure, authority, path, .. } = &self.target;
-        let path = if path == "/" { "" } else { path };
-        format!("http{}://{authority}{path}", if *is_secure { "s" } else { "" })
+        url_of(&self.target)
     }
 
     /// How long an exchange may take.
@@ -542,18 +316,7 @@ impl Receiver {
 
     /// Where a redirect leads: to another URL, or to another path.
     fn redirected(&self, location: &str) -> Result<Self, SendError> {
-        let Target { is_secure, authority, path, .. } = &self.target;
-        let scheme = if *is_secure { "https" } else { "http" };
-        let url = match location {
-            _ if has_scheme(location) => location.to_owned(),
-            _ if location.starts_with("//") => format!("{scheme}:{location}"),
-            _ if location.starts_with('/') => format!("{scheme}://{authority}{location}"),
-            _ => {
-                let parent = path.split('?').next().and_then(|path| path.rsplit_once('/'));
-                let parent = parent.map_or("", |(parent, _)| parent);
-                format!("{scheme}://{authority}{parent}/{location}")
-            }
-        };
+        let url = resolved(&self.target, location);
         let to = Self::new(&url).map_err(|error| {
             let why = match error {
                 ReceiverError::Url { found, why } => format!("a redirect to {found}: {why}"),
@@ -616,53 +379,6 @@ fn answer_of(answered: &http::Answered) -> Answer {
         status: answered.status.as_u16(),
         headers: answered.headers.iter().map(|(name, v)| (name.to_string(), text(v))).collect(),
         body: answered.body.to_vec(),
-    }
-}
-
-/// What a receiver said, cut, in one line of characters that can be printed.
-pub(crate) fn one_line(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(4 * MOST_SAID)]);
-    let words: Vec<&str> = text.split_whitespace().collect();
-    words.join(" ").chars().filter(|c| !c.is_control()).take(MOST_SAID).collect()
-}
-
-/// A URL as it may be written down: without credentials, and without its query, which often has a
-/// token in it.
-#[must_use]
-pub fn shown(url: &str) -> String {
-    match Receiver::new(url) {
-        Ok(receiver) => receiver.to_string(),
-        Err(_) => bare(url),
-    }
-}
-
-/// What may be shown of what is no URL, which may have an @ anywhere in its password.
-fn bare(url: &str) -> String {
-    let url = &url.replace("%40", "@");
-    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
-    let Some((before, address)) = url.rsplit_once('@') else { return without_query(url) };
-    // Of a query that goes on behind the last @ nothing else is shown.
-    let address = match before.contains(['?', '#']) {
-        true => address.split(['/', '?', '#', '&']).next().unwrap_or_default(),
-        false => address,
-    };
-    match !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphabetic()) {
-        true => without_query(&format!("{scheme}://{address}")),
-        false => without_query(address),
-    }
-}
-
-/// Whether a reference is a URL of its own, rather than a path that may have one in its query.
-fn has_scheme(reference: &str) -> bool {
-    let scheme = reference.split_once("://").map(|(scheme, _)| scheme);
-    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-    scheme.is_some_and(|scheme| !scheme.is_empty() && scheme.bytes().all(is_letter))
-}
-
-fn without_query(url: &str) -> String {
-    match url.find(['?', '#']) {
-        Some(end) => format!("{}?…", &url[..end]),
-        None => url.to_owned(),
     }
 }
 
@@ -769,12 +485,5 @@ mod tests {
         );
         let bearer = Receiver::new("http://a").expect("a URL").bearer(&"abcdef".into());
         assert_eq!(bearer.expect("a token").said(b"not abcdef"), "not ***");
-    }
-
-    #[test]
-    fn what_a_receiver_said_is_one_line_that_is_not_long() {
-        assert_eq!(one_line(b" a\r\n  b\tc\x1b[0m\n"), "a b c[0m");
-        assert_eq!(one_line(&[b'x'; 10_000]).len(), MOST_SAID);
-        assert_eq!(one_line(b"\xff"), "\u{fffd}");
     }
 }

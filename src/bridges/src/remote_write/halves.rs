@@ -16,7 +16,7 @@ use prost::Message;
 use super::messages::{Label, Metadata1, Request1, Series1};
 use super::requests::batch_of;
 use crate::export::{Batch, Parted};
-use crate::{Answer, Receiver, SendError};
+use crate::receiver::{Answer, Receiver, SendError};
 
 /// Requests that are made of one, with the first one.
 pub const MOST_REQUESTS: u64 = 20;

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use prost::Message;
 use tallyboard_exposition::sample::{Exemplar, FamilySamples, Timestamp, Type};
 
-use super::Version;
 use super::entries::{Entry, Pairs, Recorded};
 use super::messages::{
     Exemplar1, Exemplar2, Histogram, Label, Metadata1, Metadata2, MetricType, Request1, Request2,
     Sample1, Sample2, Series1, Series2,
 };
+use super::version::Version;
 use crate::export::{Batch, FULL_BYTES, MOST_SAMPLES};
 
 /// Requests that are being filled.
