@@ -9,11 +9,9 @@
 //! The heap survives a fork as a copy. So that the copy is never half-changed, the lock is taken
 //! around every fork by `pthread_atfork`.
 
-use std::cell::UnsafeCell;
 use std::io;
 use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
-use std::ptr::{NonNull, null, null_mut};
+use std::ptr::{NonNull, null_mut};
 use std::sync::Once;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
@@ -21,6 +19,8 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize
 use crossbeam_utils::CachePadded;
 use tallyboard_proto::layout::{DROP_REASONS, DropReason, slot_header};
 
+use super::cells::Cells;
+use super::lock::{acquire, release, wait, wake};
 use crate::mapping::{Inherit, SlotMapping, advise, map_with};
 
 /// What lies on the wiped page. All zero is its first state.
@@ -174,7 +174,7 @@ impl ForkPage {
                 Ok(_) => return FirstUse::Run(FirstUseTurn { page: self }),
                 Err(DONE) => return FirstUse::Done,
                 Err(runner) if runner == me => return FirstUse::Reentered,
-                Err(runner) => futex_wait(&wiped.phase, runner),
+                Err(runner) => wait(&wiped.phase, runner),
             }
         }
     }
@@ -205,7 +205,7 @@ impl ForkGuard {
             assert!(mapping.is_open(0..end), "cells up to {end} are not open");
         }
         self.page.minted.fetch_max(end, Relaxed);
-        Cells { base: &self.page.wiped().base, first: first as u32, count: count as u32 }
+        Cells::new(&self.page.wiped().base, first, count)
     }
 
     /// The mapping that is published in this process.
@@ -243,62 +243,6 @@ impl ForkGuard {
     }
 }
 
-/// A value behind the lock of a page: whole in every forked child, because no fork happens while
-/// the lock is held.
-#[derive(Debug)]
-pub struct ForkMutex<T> {
-    page: &'static ForkPage,
-    value: UnsafeCell<T>,
-}
-
-// SAFETY: the lock lets one thread at a time reach the value, as a mutex does.
-unsafe impl<T: Send> Sync for ForkMutex<T> {}
-
-impl<T> ForkMutex<T> {
-    /// Puts `value` behind the lock of `page`. A page guards one value.
-    #[must_use]
-    pub fn new(page: &'static ForkPage, value: T) -> Self {
-        Self { page, value: UnsafeCell::new(value) }
-    }
-
-    /// Takes the lock.
-    pub fn lock(&self) -> ForkMutexGuard<'_, T> {
-        let page = self.page.lock();
-        ForkMutexGuard { page, value: &self.value }
-    }
-}
-
-/// The value of a [`ForkMutex`], with the lock held.
-#[derive(Debug)]
-pub struct ForkMutexGuard<'a, T> {
-    page: ForkGuard,
-    value: &'a UnsafeCell<T>,
-}
-
-impl<T> ForkMutexGuard<'_, T> {
-    /// The lock.
-    #[must_use]
-    pub fn page(&self) -> &ForkGuard {
-        &self.page
-    }
-}
-
-impl<T> Deref for ForkMutexGuard<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: the lock is held, and only its holder reaches the value.
-        unsafe { &*self.value.get() }
-    }
-}
-
-impl<T> DerefMut for ForkMutexGuard<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as above; the guard is borrowed exclusively.
-        unsafe { &mut *self.value.get() }
-    }
-}
-
 impl Drop for ForkGuard {
     fn drop(&mut self) {
         release(&self.page.wiped().lock);
@@ -327,66 +271,7 @@ impl Drop for FirstUseTurn {
     fn drop(&mut self) {
         let phase = &self.page.wiped().phase;
         phase.store(DONE, Release);
-        futex_wake(phase, i32::MAX);
-    }
-}
-
-/// Consecutive cells of one series. `Copy`, usable from any thread, valid for ever: in a process
-/// without a base, and in a forked child, it reads as not there.
-#[derive(Clone, Copy, Debug)]
-pub struct Cells {
-    base: &'static AtomicPtr<u64>,
-    first: u32,
-    count: u32,
-}
-
-impl Cells {
-    /// Cells that are not there in any process.
-    #[must_use]
-    pub fn nowhere() -> Self {
-        static NULL: AtomicPtr<u64> = AtomicPtr::new(null_mut());
-        Self { base: &NULL, first: 0, count: 0 }
-    }
-
-    /// Word of the slot at which they begin.
-    #[must_use]
-    pub fn first(&self) -> usize {
-        self.first as usize
-    }
-
-    /// The cells in this process; `None` while it has no base.
-    #[inline]
-    #[must_use]
-    pub fn words(&self) -> Option<CellWords<'_>> {
-        // Acquire: CELL-BASE, pairs with `ForkGuard::publish`.
-        let base = NonNull::new(self.base.load(Acquire))?;
-        // SAFETY: every base that is published covers every cell handed out (rule 4).
-        let first = unsafe { base.add(self.first as usize) };
-        Some(CellWords { first, count: self.count as usize, _cells: PhantomData })
-    }
-}
-
-/// The cells of one series, in this process.
-#[derive(Clone, Copy, Debug)]
-pub struct CellWords<'a> {
-    first: NonNull<u64>,
-    count: usize,
-    _cells: PhantomData<&'a AtomicU64>,
-}
-
-impl<'a> CellWords<'a> {
-    /// Cell `at` of the series.
-    ///
-    /// # Panics
-    /// When the series has no such cell.
-    #[inline]
-    #[must_use]
-    pub fn at(&self, at: usize) -> &'a AtomicU64 {
-        assert!(at < self.count, "cell {at} of {}", self.count);
-        // SAFETY: below `count` by the assertion above, and so inside the mapping (rule 4).
-        let cell = unsafe { self.first.add(at) };
-        // SAFETY: aligned because bases are pages, alive by rule 2, atomic by rule 1.
-        unsafe { AtomicU64::from_ptr(cell.as_ptr()) }
+        wake(phase, i32::MAX);
     }
 }
 
@@ -437,47 +322,6 @@ extern "C" fn after_fork_child() {
             wiped.phase.store(IDLE, Relaxed);
         }
         wiped.lock.store(0, Release);
-    }
-}
-
-fn acquire(lock: &AtomicU32) {
-    if lock.compare_exchange(0, 1, Acquire, Relaxed).is_ok() {
-        return;
-    }
-    while lock.swap(2, Acquire) != 0 {
-        futex_wait(lock, 2);
-    }
-}
-
-fn release(lock: &AtomicU32) {
-    if lock.swap(0, Release) == 2 {
-        futex_wake(lock, 1);
-    }
-}
-
-fn futex_wait(word: &AtomicU32, expected: u32) {
-    // SAFETY: the word is alive for the call; the kernel only reads it. Every error means "look
-    // again", which all callers do.
-    unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            word.as_ptr(),
-            libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
-            expected,
-            null::<libc::timespec>(),
-        );
-    }
-}
-
-fn futex_wake(word: &AtomicU32, threads: i32) {
-    // SAFETY: the word is only an address here.
-    unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            word.as_ptr(),
-            libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
-            threads,
-        );
     }
 }
 
