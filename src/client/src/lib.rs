@@ -34,54 +34,35 @@
 
 #![forbid(unsafe_code)]
 
-mod asked;
-mod attach;
-mod background;
-mod children;
-mod collector;
-mod definition;
-mod detached;
+mod collect;
 mod error;
-mod exemplar;
-mod family;
-mod gather;
-mod info;
-mod labels;
-mod lookup;
-mod metric;
-mod native;
-mod outcome;
-mod process;
-mod progress;
+mod instrument;
 #[cfg(feature = "push")]
 pub mod push;
 #[doc(hidden)]
 pub mod raw;
-mod refresh;
 mod registry;
 #[cfg(feature = "serve")]
 mod serve;
-mod set;
-mod state;
-mod timer;
 
-pub use attach::AttachError;
-pub use collector::Collector;
+pub use collect::collector::Collector;
+pub use collect::gather::{EXPOSITION_TIMEOUT, Exposition, exposition};
+pub use collect::process::{PlatformCollector, ProcessCollector};
 pub use error::{LabelError, RegisterError};
-pub use exemplar::ExemplarError;
-pub use family::{Builder, Family};
-pub use gather::{EXPOSITION_TIMEOUT, Exposition, exposition};
-pub use info::{Info, InfoError, StateError, StateSet};
+pub use instrument::exemplars::ExemplarError;
+pub use instrument::family::{Builder, Family};
+pub use instrument::info::{Info, InfoError, StateError, StateSet};
 #[doc(hidden)]
-pub use labels::label_name;
-pub use labels::{LabelBuffer, LabelSet, LabelValue};
-pub use metric::{
+pub use instrument::labels::label_name;
+pub use instrument::labels::{LabelBuffer, LabelSet, LabelValue};
+pub use instrument::metric::{
     AmountError, Counter, DEFAULT_BUCKETS, Gauge, Histogram, Summary, TimestampError,
 };
-pub use native::NativeHistogram;
-pub use process::{PlatformCollector, ProcessCollector};
-pub use progress::InProgress;
-pub use registry::{
+pub use instrument::native::NativeHistogram;
+pub use instrument::progress::InProgress;
+pub use instrument::timers::{Timed, Timer};
+pub use registry::attach::AttachError;
+pub use registry::registry::{
     AlreadyInUse, Attachment, DEFAULT_ATTACH_TIMEOUT, DEFAULT_LABEL_LIMIT,
     DEFAULT_REFRESH_INTERVAL, Registry, RegistryBuilder,
 };
@@ -90,4 +71,3 @@ pub use serve::{Server, serve};
 pub use tallyboard_exposition::sample;
 pub use tallyboard_proto::control::{Refused, RefusedReason};
 pub use tallyboard_proto::family::{FamilyError, GaugeMode};
-pub use timer::{Timed, Timer};

@@ -12,16 +12,16 @@ use tallyboard_proto::family::GaugeMode;
 use tallyboard_proto::layout::slot_header;
 use tallyboard_segment::process;
 
-pub use crate::set::Number;
+pub use crate::registry::set::Number;
 
-use crate::attach::AttachError;
-use crate::background::Task;
-use crate::collector::new_number;
-use crate::definition::SeriesRef;
-use crate::family::Family;
-use crate::metric::{Gauge, Metric, mark_odd};
-use crate::registry::Registry;
-use crate::set::{add_count, is_count};
+use crate::registry::attach::AttachError;
+use crate::registry::background::Task;
+use crate::collect::collector::new_number;
+use crate::registry::definition::SeriesRef;
+use crate::instrument::family::Family;
+use crate::instrument::metric::{Gauge, Metric, mark_odd};
+use crate::registry::registry::Registry;
+use crate::registry::set::{add_count, is_count};
 
 /// The metrics of the whole service as families of the classic types: those that are named by their own
 /// name or that of a sample, or all. The supervisor is waited for at most that long.

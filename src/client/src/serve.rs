@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 pub use tallyboard_supervisor::alone::Server;
 
-use crate::registry::Registry;
+use crate::registry::registry::Registry;
 
 /// Serves the metrics of the shared registry on `address`, under `/metrics`, in a thread of its own:
 /// all there is to do in a program with one process.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::children::Values;
+use crate::registry::children::Values;
 
 /// A set of labels as a type of its own, which the macro [`labels!`](crate::labels!) makes of a
 /// struct. [`Builder::labels_of`](crate::Builder::labels_of) registers a family with its names, and

@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use foldhash::fast::RandomState;
 
-use crate::definition::SeriesRef;
-use crate::lookup::{Entry, Lookup};
+use super::definition::SeriesRef;
+use super::lookup::{Entry, Lookup};
 
 /// Label values in the order of their family's label names.
 pub(crate) trait Values {

@@ -3,8 +3,8 @@
 use tallyboard_proto::exemplar::{self, MAX_CHARACTERS, MAX_PAIR_BYTES};
 use thiserror::Error;
 
-use crate::metric::{AmountError, Counter, Histogram, Metric};
-use crate::native::NativeHistogram;
+use super::metric::{AmountError, Counter, Histogram, Metric};
+use super::native::NativeHistogram;
 
 /// Labels that an exemplar cannot have. What it was an example of has been counted.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

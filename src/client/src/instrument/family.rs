@@ -4,12 +4,12 @@ use std::marker::PhantomData;
 
 use tallyboard_proto::family::{Family as Description, Kind};
 
-use crate::children::Values;
-use crate::definition::FamilyRef;
+use crate::registry::children::Values;
+use crate::registry::definition::FamilyRef;
 use crate::error::{LabelError, RegisterError};
-use crate::labels::{LabelSet, Typed};
-use crate::metric::Metric;
-use crate::registry::Registry;
+use super::labels::{LabelSet, Typed};
+use super::metric::Metric;
+use crate::registry::registry::Registry;
 
 /// A metric with labels: one series per set of label values.
 #[derive(Clone, Copy, Debug)]

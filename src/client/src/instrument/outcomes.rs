@@ -5,8 +5,8 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 
-use crate::metric::Counter;
-use crate::registry::Registry;
+use super::metric::Counter;
+use crate::registry::registry::Registry;
 
 impl Counter {
     /// Counts a call that gives an error.
@@ -207,7 +207,7 @@ mod tests {
     use std::task::{Context, Waker};
 
     use super::*;
-    use crate::metric::Metric;
+    use crate::instrument::metric::Metric;
 
     /// Holds what `run` adds to a counter against `expect`.
     #[track_caller]

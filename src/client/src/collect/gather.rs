@@ -21,9 +21,9 @@ use tallyboard_segment::mapping::{SlotMapping, read_bytes};
 use tallyboard_segment::pass::Address;
 use tallyboard_segment::reach;
 
-use crate::attach::{AttachError, unexpected};
-use crate::registry::Registry;
-use crate::state::State;
+use crate::registry::attach::{AttachError, unexpected};
+use crate::registry::registry::Registry;
+use crate::registry::state::State;
 
 /// How long an exposition of the whole service may take, unless somebody says otherwise.
 pub const EXPOSITION_TIMEOUT: Duration = Duration::from_secs(10);

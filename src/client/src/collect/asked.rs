@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tallyboard_proto::cell::stamp;
 use tallyboard_proto::layout::slot_header;
 
-use crate::collector::new_number;
-use crate::lookup::{Entry, Lookup};
-use crate::metric::{Gauge, Metric};
-use crate::registry::Registry;
+use super::collector::new_number;
+use crate::registry::lookup::{Entry, Lookup};
+use crate::instrument::metric::{Gauge, Metric};
+use crate::registry::registry::Registry;
 
 /// A callback of the program's own.
 type Function = Arc<dyn Fn() -> f64 + Send + Sync>;

@@ -10,11 +10,11 @@ use tallyboard_proto::layout::{DropReason, slot_header};
 use tallyboard_proto::native::{Bucket, DEFAULT_ZERO_THRESHOLD, Native, cells};
 use tallyboard_segment::fork::Cells;
 
-use crate::definition::{FamilyRef, SeriesRef};
+use crate::registry::definition::{FamilyRef, SeriesRef};
 use crate::error::RegisterError;
-use crate::family::Builder;
-use crate::lookup::{Entry, Lookup};
-use crate::metric::{Metric, mark_odd, sealed};
+use super::family::Builder;
+use crate::registry::lookup::{Entry, Lookup};
+use super::metric::{Metric, mark_odd, sealed};
 
 /// Buckets per power of two unless a histogram is given another schema: 2^3, each 9 % wide.
 const DEFAULT_SCHEMA: i8 = 3;

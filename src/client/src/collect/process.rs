@@ -9,7 +9,7 @@ use tallyboard_exposition::sample::{FamilySamples, Sample, Type, Value};
 use tallyboard_proto::family::GaugeMode;
 use tallyboard_segment::stat::{Stat, Units, max_fds, open_fds, platform};
 
-use crate::collector::Collector;
+use super::collector::Collector;
 
 /// What /proc says of a process, under the names that all clients use:
 /// `process_cpu_seconds_total`, `process_max_fds`, `process_open_fds`,

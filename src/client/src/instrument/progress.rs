@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::metric::{Gauge, Metric};
+use super::metric::{Gauge, Metric};
 
 impl Gauge {
     /// Adds one now, and takes it away when the guard is dropped, however that comes about. The

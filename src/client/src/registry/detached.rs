@@ -18,9 +18,9 @@ use tallyboard_proto::layout::{DROP_REASONS, slot_header};
 use tallyboard_proto::log::Contents;
 use tallyboard_segment::mapping::SlotMapping;
 
-use crate::background::Task;
-use crate::registry::{About, Registry};
-use crate::state::Ended;
+use super::background::Task;
+use super::registry::{About, Registry};
+use super::state::Ended;
 
 /// Shortest and longest pause before the supervisor is asked again.
 pub(crate) const PAUSE_FROM: Duration = Duration::from_millis(50);

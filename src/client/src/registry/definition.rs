@@ -7,11 +7,11 @@ use tallyboard_proto::log::Action;
 use tallyboard_segment::fork::{CellWords, Cells};
 use tallyboard_segment::process;
 
-use crate::children::{Children, Values};
+use super::children::{Children, Values};
 use crate::error::LabelError;
-use crate::native::Buckets;
-use crate::registry::Registry;
-use crate::set::Number;
+use crate::instrument::native::Buckets;
+use super::registry::Registry;
+use super::set::Number;
 
 /// What a program registered. It lives as long as the process, as registries do.
 #[derive(Debug)]

@@ -8,9 +8,9 @@ use tallyboard_proto::cell::{add_amount, add_float, add_whole, stamp};
 use tallyboard_proto::family::{GaugeMode, Kind};
 use thiserror::Error;
 
-use crate::definition::{FamilyRef, SeriesRef};
+use crate::registry::definition::{FamilyRef, SeriesRef};
 use crate::error::RegisterError;
-use crate::family::Builder;
+use super::family::Builder;
 
 /// The finite upper bounds that a histogram has unless it is given others, in seconds: those of
 /// `prometheus_client`.

@@ -15,7 +15,7 @@ use tallyboard_proto::log::{Action, Removal};
 use tallyboard_segment::mapping::SlotMapping;
 use tallyboard_segment::process;
 
-use crate::state::{Ended, State};
+use super::state::{Ended, State};
 
 /// Which number of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use tallyboard_proto::family::{Family, Kind, MAX_VALUE_BYTES};
 use tallyboard_proto::pairs;
 use thiserror::Error;
 
-use crate::definition::{FamilyRef, SeriesRef};
+use crate::registry::definition::{FamilyRef, SeriesRef};
 use crate::error::RegisterError;
-use crate::family::Builder;
-use crate::metric::{Metric, sealed::Sealed};
+use super::family::Builder;
+use super::metric::{Metric, sealed::Sealed};
 
 /// What something is: a version, a configuration. Of all processes the one that set it last counts,
 /// dead or alive.

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use tallyboard_segment::process::{spawn_quiet, thread_id};
 
-use crate::detached::{Late, attach, check, run_dry};
-use crate::registry::{About, Registry};
+use super::detached::{Late, attach, check, run_dry};
+use super::registry::{About, Registry};
 
 /// Something that a thread does.
 pub(crate) enum Task {

@@ -21,15 +21,15 @@ use tallyboard_segment::fork::ForkMutexGuard;
 use tallyboard_segment::mapping::SlotMapping;
 use tallyboard_segment::process;
 
-use crate::asked::Callback;
-use crate::attach::AttachError;
-use crate::background::Background;
-use crate::collector::Registered;
-use crate::definition::Definition;
-use crate::detached::Pump;
-use crate::native::Buckets;
-use crate::refresh::Refresher;
-use crate::registry::{Attachment, DEFAULT_LABEL_LIMIT};
+use crate::collect::asked::Callback;
+use super::attach::AttachError;
+use super::background::Background;
+use crate::collect::collector::Registered;
+use super::definition::Definition;
+use super::detached::Pump;
+use crate::instrument::native::Buckets;
+use crate::collect::refresh::Refresher;
+use super::registry::{Attachment, DEFAULT_LABEL_LIMIT};
 
 /// How many series a process without supervisor has room for.
 const PRIVATE_SERIES: usize = 65_536;

@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use crate::metric::{Gauge, Histogram, Metric, Summary};
-use crate::native::NativeHistogram;
+use super::metric::{Gauge, Histogram, Metric, Summary};
+use super::native::NativeHistogram;
 
 /// A metric that something can be timed with. A [`Histogram`], a [`NativeHistogram`] and a
 /// [`Summary`] observe the seconds

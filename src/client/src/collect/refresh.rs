@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use tallyboard_segment::process::spawn_quiet;
 
-use crate::registry::{About, Registry};
+use crate::registry::registry::{About, Registry};
 
 /// The thread of a process.
 #[derive(Clone, Debug, Default)]

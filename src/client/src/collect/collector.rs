@@ -18,9 +18,9 @@ use tallyboard_proto::family::{COLLECTOR_ERRORS, COLLECTOR_LABEL, Family, GaugeM
 use tallyboard_proto::layout::{DropReason, slot_header};
 use tallyboard_proto::pairs;
 
-use crate::definition::{describe, shares_a_name};
+use crate::registry::definition::{describe, shares_a_name};
 use crate::error::RegisterError;
-use crate::registry::Registry;
+use crate::registry::registry::Registry;
 
 /// How many collectors a process tells apart in what it says of their errors.
 const NAMED_COLLECTORS: usize = 100;

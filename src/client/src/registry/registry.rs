@@ -22,14 +22,14 @@ use tallyboard_segment::trust::{self, Trust};
 use tallyboard_segment::{clock, private, process};
 use thiserror::Error;
 
-use crate::asked::AskedGauges;
-use crate::attach::{AttachError, Way, ask};
-use crate::background::Task;
-use crate::children::Children;
-use crate::definition::{Definition, FamilyRef, describe, shares_a_name};
-use crate::detached::{Late, PAUSE_FROM};
+use crate::collect::asked::AskedGauges;
+use super::attach::{AttachError, Way, ask};
+use super::background::Task;
+use super::children::Children;
+use super::definition::{Definition, FamilyRef, describe, shares_a_name};
+use super::detached::{Late, PAUSE_FROM};
 use crate::error::RegisterError;
-use crate::state::{Origin, State, Taken, move_in, no_room, private_layout};
+use super::state::{Origin, State, Taken, move_in, no_room, private_layout};
 
 /// How long the first use in a process waits for the supervisor, unless
 /// `TALLYBOARD_ATTACH_TIMEOUT_MS` or [`RegistryBuilder::attach_timeout`] says otherwise.
