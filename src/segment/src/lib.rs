@@ -29,6 +29,7 @@
 compile_error!("Tallyboard runs on Linux");
 
 pub mod clock;
+mod descriptors;
 pub mod fork;
 pub mod mapping;
 pub mod memfd;

@@ -10,8 +10,8 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;
 
+use crate::descriptors::NoDescriptor;
 use crate::mapping::{Arena, map_shared};
-use crate::reach::NoDescriptor;
 
 /// Creates an arena of `words` words, sealed against shrinking, growing and unsealing.
 ///

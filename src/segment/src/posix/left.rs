@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 use tallyboard_proto::layout::header;
 use thiserror::Error;
 
-use super::{ArenaLock, ObjectName, open, remove, try_lock};
+use super::object::{ArenaLock, ObjectName, open, remove, try_lock};
 use crate::mapping::{Arena, map_shared, pread};
 use crate::names::{Identity, Removal};
 
