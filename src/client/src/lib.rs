@@ -49,25 +49,113 @@ pub use collect::collector::Collector;
 pub use collect::gather::{EXPOSITION_TIMEOUT, Exposition, exposition};
 pub use collect::process::{PlatformCollector, ProcessCollector};
 pub use error::{LabelError, RegisterError};
+pub use instrument::counter::{AmountError, Counter};
 pub use instrument::exemplars::ExemplarError;
 pub use instrument::family::{Builder, Family};
-pub use instrument::info::{Info, InfoError, StateError, StateSet};
+pub use instrument::gauge::{Gauge, TimestampError};
+pub use instrument::histogram::{DEFAULT_BUCKETS, Histogram};
+pub use instrument::info::{Info, InfoError};
 #[doc(hidden)]
 pub use instrument::labels::label_name;
 pub use instrument::labels::{LabelBuffer, LabelSet, LabelValue};
-pub use instrument::metric::{
-    AmountError, Counter, DEFAULT_BUCKETS, Gauge, Histogram, Summary, TimestampError,
-};
 pub use instrument::native::NativeHistogram;
 pub use instrument::progress::InProgress;
+pub use instrument::stateset::{StateError, StateSet};
+pub use instrument::summary::Summary;
 pub use instrument::timers::{Timed, Timer};
 pub use registry::attach::AttachError;
-pub use registry::registry::{
-    AlreadyInUse, Attachment, DEFAULT_ATTACH_TIMEOUT, DEFAULT_LABEL_LIMIT,
-    DEFAULT_REFRESH_INTERVAL, Registry, RegistryBuilder,
+pub use registry::builder::{
+    AlreadyInUse, DEFAULT_ATTACH_TIMEOUT, DEFAULT_REFRESH_INTERVAL, RegistryBuilder,
 };
+pub use registry::registry::Registry;
+pub use registry::state::{Attachment, DEFAULT_LABEL_LIMIT};
 #[cfg(feature = "serve")]
 pub use serve::{Server, serve};
 pub use tallyboard_exposition::sample;
 pub use tallyboard_proto::control::{Refused, RefusedReason};
 pub use tallyboard_proto::family::{FamilyError, GaugeMode};
+
+/// Makes a struct whose fields are the labels of a family: it implements [`LabelSet`]. Each field
+/// is a [`LabelValue`]; one that a keyword names is written `r#type`. Looking a series up by such
+/// a struct allocates nothing once the series has begun.
+///
+/// ```
+/// use tallyboard::Counter;
+///
+/// tallyboard::labels! {
+///     /// What is told of a request.
+///     #[derive(Clone, Debug)]
+///     pub struct RequestLabels<'a> {
+///         /// Pattern of the path.
+///         pub route: &'a str,
+///         pub status: u16,
+///         pub r#type: String,
+///         pub cached: bool,
+///     }
+/// }
+///
+/// let requests = Counter::builder("app_requests_total", "Requests answered.");
+/// let requests = requests.labels_of::<RequestLabels>().family()?;
+/// let labels = RequestLabels { route: "/", status: 200, r#type: "html".into(), cached: false };
+/// requests.with_labels(&labels)?.inc();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A struct may have types as parameters, each of which is a [`LabelValue`]:
+///
+/// ```
+/// tallyboard::labels! {
+///     struct Shop<'a, K> { country: &'a str, kind: K }
+/// }
+/// let sales = tallyboard::Counter::builder("app_sales_total", "Things sold.");
+/// let sales = sales.labels_of::<Shop<i64>>().family()?;
+/// sales.with_labels(&Shop { country: "NZ", kind: -7 })?.inc();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[macro_export]
+macro_rules! labels {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis struct $name:ident
+        $(< $($lifetime:lifetime),* $(,)? $($parameter:ident),* $(,)? >)?
+        {
+            $($(#[$of_field:meta])* $visible:vis $field:ident: $value:ty),* $(,)?
+        }
+    ) => {
+        $(#[$attribute])*
+        $visibility struct $name $(< $($lifetime,)* $($parameter),* >)? {
+            $($(#[$of_field])* $visible $field: $value),*
+        }
+
+        impl $(< $($lifetime,)* $($parameter: $crate::LabelValue),* >)? $crate::LabelSet
+            for $name $(< $($lifetime,)* $($parameter),* >)?
+        {
+            const NAMES: &'static [&'static str] =
+                &[$($crate::label_name(::core::stringify!($field))),*];
+
+            #[inline]
+            fn each_value(&self, mut visit: impl FnMut(&str)) {
+                $(visit($crate::LabelValue::text(
+                    &self.$field,
+                    &mut $crate::LabelBuffer::new(),
+                ));)*
+            }
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LabelSet;
+
+    #[test]
+    fn a_label_has_the_name_of_its_field() {
+        labels! {
+            struct Set { r#type: u8, route: u8, r: u8 }
+        }
+        assert_eq!(Set::NAMES, ["type", "route", "r"]);
+        let mut values = Vec::new();
+        Set { r#type: 1, route: 2, r: 3 }.each_value(|value| values.push(value.to_owned()));
+        assert_eq!(values, ["1", "2", "3"]);
+    }
+}

@@ -8,19 +8,22 @@ use std::time::Duration;
 use tallyboard_exposition::sample::FamilySamples;
 use tallyboard_exposition::text::without_native;
 use tallyboard_proto::cell::{add_float, stamp};
+use tallyboard_proto::exemplar;
 use tallyboard_proto::family::GaugeMode;
-use tallyboard_proto::layout::slot_header;
 use tallyboard_segment::process;
 
 pub use crate::registry::set::Number;
 
+use crate::instrument::exemplars;
+use crate::instrument::family::Family;
+use crate::instrument::gauge::Gauge;
+use crate::instrument::metric::Metric;
+use crate::instrument::odd::mark_odd;
 use crate::registry::attach::AttachError;
 use crate::registry::background::Task;
-use crate::collect::collector::new_number;
-use crate::registry::definition::SeriesRef;
-use crate::instrument::family::Family;
-use crate::instrument::metric::{Gauge, Metric, mark_odd};
+use crate::registry::questions::new_number;
 use crate::registry::registry::Registry;
+use crate::registry::series::SeriesRef;
 use crate::registry::set::{add_count, is_count};
 
 /// The metrics of the whole service as families of the classic types: those that are named by their own
@@ -64,13 +67,13 @@ impl Series {
     #[inline]
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.series.cells.words().is_some() || self.series.refused.is_some()
+        self.series.is_ready()
     }
 
     /// The first use in this process: waits for the supervisor, until the attach timeout at most.
     #[cold]
     pub fn arrive(&self) {
-        self.series.registry.first_use();
+        self.series.registry().first_use();
     }
 
     /// Adds to the integer cell of a count. What is no whole number, or would make it more than 2^53,
@@ -103,18 +106,7 @@ impl Series {
     /// What this process has in a cell, since the series began anew; 0 where it has nothing.
     #[must_use]
     pub fn own(&self, cell: usize) -> u64 {
-        self.series.registry.first_use();
-        let state = self.series.registry.state.lock();
-        let first = self.series.cells.first().checked_sub(slot_header::WORDS);
-        let series = first.and_then(|first| state.series_at(first));
-        let Some((mapping, series)) = state.page().mapping().zip(series) else { return 0 };
-        let mut cells = state.cells_of(mapping, series);
-        if let Some(ended) = state.ended.get(&series) {
-            ended.take_off(
-                state.contents.shape(&state.contents.series()[series as usize]),
-                &mut cells,
-            );
-        }
+        let cells = self.series.own_cells().unwrap_or_default();
         cells.get(cell).copied().unwrap_or(0)
     }
 
@@ -136,8 +128,8 @@ impl Series {
 
     /// Keeps an exemplar of what was counted before, in a bucket of a histogram or of a counter.
     pub fn exemplify(&self, bucket: Option<usize>, value: f64, labels: &[(&str, &str)]) {
-        if let Some(labels) = tallyboard_proto::exemplar::labels(labels) {
-            self.series.exemplify(bucket, value, &labels);
+        if let Some(labels) = exemplar::labels(labels) {
+            exemplars::keep(&self.series, bucket, value, &labels);
         }
     }
 }
@@ -153,19 +145,21 @@ impl Asked {
     /// Has a gauge show what is answered here, and nothing else. Makes the first use.
     #[must_use]
     pub fn new(gauge: Gauge) -> Self {
-        Self { number: gauge.series().registry.ask(gauge, None), gauge }
+        Self { number: gauge.series().registry().ask(gauge.series(), None), gauge }
     }
 
     /// Whether its answer is still wanted: the series was not removed, and has no other callback.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
-        self.gauge.series().registry.is_wanted(&self.gauge, self.number)
+        let series = self.gauge.series();
+        series.registry().is_wanted(series.first(), self.number)
     }
 
     /// Shows what the callback said, or nothing when it failed, if it is still wanted. Does not wait;
     /// the first use must have been made.
     pub fn answer(&self, value: Option<f64>) {
-        self.gauge.series().registry.answer(&self.gauge, self.number, value);
+        let series = self.gauge.series();
+        series.registry().answer(series.first(), self.number, value);
     }
 }
 
@@ -213,7 +207,10 @@ pub fn arrive(registry: &'static Registry) {
 /// # Errors
 /// What the system says when it has no thread to give.
 pub fn begin(registry: &'static Registry) -> io::Result<()> {
-    registry.in_background(Task::Begin)
+    registry.in_background(Task::new(move || {
+        arrive(registry);
+        None
+    }))
 }
 
 /// Tells the threads of the client's own to leave, before the process forks; gives their numbers. One

@@ -21,6 +21,7 @@ use tallyboard_segment::mapping::{SlotMapping, read_bytes};
 use tallyboard_segment::pass::Address;
 use tallyboard_segment::reach;
 
+use crate::instrument::native::counted;
 use crate::registry::attach::{AttachError, unexpected};
 use crate::registry::registry::Registry;
 use crate::registry::state::State;
@@ -129,7 +130,7 @@ impl Registry {
         let request = encode(&Request::Scrape { metrics, accept: accept.to_owned() });
         let begun = Instant::now();
         let deadline = begun + timeout.min(LONGEST_TIMEOUT);
-        let answer = reach::ask(address, self.trust, &request, timeout, deadline);
+        let answer = reach::ask(address, self.configured.trust, &request, timeout, deadline);
         let answer = answer.map_err(|source| match source.is_late() {
             true => {
                 let (address, waited) = (address.clone(), begun.elapsed());
@@ -218,11 +219,7 @@ fn newest_of_each(state: &State, mapping: &SlotMapping, family: &Family, series:
 
 fn samples_of(state: &State, mapping: &SlotMapping, family: &Family, ordinal: u32) -> Vec<Sample> {
     let series = &state.contents.series()[ordinal as usize];
-    let shape = state.contents.shape(series);
-    let mut cells = state.cells_of(mapping, ordinal);
-    if let Some(ended) = state.ended.get(&ordinal) {
-        ended.take_off(shape, &mut cells);
-    }
+    let cells = state.own_cells(mapping, ordinal);
     let mut numbers = Vec::new();
     let native = native_of(state, mapping, family, ordinal, &cells);
     numbers.extend(native.iter().flat_map(Counted::values));
@@ -267,11 +264,7 @@ fn native_of(
     cells: &[u64],
 ) -> Option<Counted> {
     let Kind::NativeHistogram(native) = &family.kind else { return None };
-    let ended = state.ended.get(&ordinal);
-    let before = |bucket| ended.and_then(|ended| ended.buckets.get(bucket)).copied().unwrap_or(0);
-    let buckets = state.contents.buckets_of(ordinal).iter().map(|(bucket, series)| {
-        (*bucket, state.cells_of(mapping, *series)[0].saturating_sub(before(series)))
-    });
+    let buckets = counted(state, mapping, ordinal).into_iter();
     Some(Counted::new(native, cells, f64::from_bits(cells[cells::SUM]), buckets))
 }
 

@@ -5,37 +5,34 @@
 //! every fork, and the allocator's is the C library's to care for.
 
 use std::collections::BTreeSet;
-use std::thread::{self, Thread};
+use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use tallyboard_segment::process::spawn_quiet;
 
+use crate::registry::questions::Asker;
 use crate::registry::registry::{About, Registry};
 
-/// The thread of a process.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Refresher {
-    /// The process that it is of.
-    life: u64,
-    /// Nothing until it runs.
-    thread: Option<Thread>,
-}
-
 impl Registry {
+    /// Has each process that finds something to ask start the thread, at its first use.
+    pub(crate) fn keep_refreshing(&'static self) {
+        let start = || Arc::new(move || self.start_refreshing()) as Arc<dyn Fn() + Send + Sync>;
+        self.state.lock().questions.start.get_or_insert_with(start);
+    }
+
     /// Starts the thread when there is something to ask and this process has none yet.
-    pub(crate) fn start_refreshing(&'static self) {
+    fn start_refreshing(&'static self) {
         if self.address().is_none() {
             return;
         }
         let life = self.page.life();
         {
             let mut state = self.state.lock();
-            let is_asked = !state.collectors.is_empty()
-                || state.callbacks.values().any(|callback| callback.is_ours());
-            if !is_asked || state.refresher.life == life {
+            if !state.questions.has_any() || state.questions.asker.life == life {
                 return;
             }
-            state.refresher = Refresher { life, thread: None };
+            state.questions.asker = Asker { life, thread: None };
         }
         if let Err(error) = spawn_quiet("tallyboard", || self.refresh()) {
             self.warn(About::Threads, &format!(
@@ -47,20 +44,20 @@ impl Registry {
     /// Has what is new asked without delay.
     pub(crate) fn refresh_soon(&'static self) {
         self.start_refreshing();
-        let refresher = self.state.lock().refresher.clone();
-        if let Some(thread) = refresher.thread.filter(|_| refresher.life == self.page.life()) {
+        let asker = self.state.lock().questions.asker.clone();
+        if let Some(thread) = asker.thread.filter(|_| asker.life == self.page.life()) {
             thread.unpark();
         }
     }
 
     fn refresh(&'static self) {
-        self.state.lock().refresher.thread = Some(thread::current());
+        self.state.lock().questions.asker.thread = Some(thread::current());
         let (mut callbacks, mut collectors) = (BTreeSet::new(), BTreeSet::new());
         let mut due = Instant::now();
         loop {
             let now = Instant::now();
             if now >= due {
-                due = now + self.refresh_interval;
+                due = now + self.configured.refresh_interval;
                 callbacks.clear();
                 collectors.clear();
             }

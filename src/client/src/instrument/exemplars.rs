@@ -1,10 +1,18 @@
 //! Exemplars: what was counted, by example. They are written in formats that have a place for them.
 
 use tallyboard_proto::exemplar::{self, MAX_CHARACTERS, MAX_PAIR_BYTES};
+use tallyboard_proto::family::{EXEMPLAR_PREFIX, Kind};
+use tallyboard_proto::layout::DropReason;
+use tallyboard_segment::mapping::SlotMapping;
+use tallyboard_segment::process;
 use thiserror::Error;
 
-use super::metric::{AmountError, Counter, Histogram, Metric};
+use super::counter::{AmountError, Counter};
+use super::histogram::Histogram;
+use super::metric::Metric;
 use super::native::NativeHistogram;
+use crate::registry::series::SeriesRef;
+use crate::registry::state::State;
 
 /// Labels that an exemplar cannot have. What it was an example of has been counted.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -14,6 +22,35 @@ use super::native::NativeHistogram;
 pub struct ExemplarError {
     /// The labels found.
     pub found: Vec<(String, String)>,
+}
+
+/// Keeps an exemplar of what was counted: in a bucket of a histogram, or of the whole series.
+pub(crate) fn keep(series: &SeriesRef, bucket: Option<usize>, value: f64, labels: &str) {
+    let kept = series.locked(|state, mapping, ordinal| {
+        let at = room(state, mapping, ordinal, bucket)?;
+        exemplar::write(mapping, at, labels, value, process::unix_ms());
+        Ok(())
+    });
+    if let Some(Err(reason)) = kept {
+        series.drop_one(reason);
+    }
+}
+
+/// Where the exemplars of a series are, or of one of its buckets; they begin when nobody had them yet.
+fn room(
+    state: &mut State,
+    mapping: &SlotMapping,
+    series: u32,
+    bucket: Option<usize>,
+) -> Result<usize, DropReason> {
+    let of = &state.contents.series()[series as usize];
+    let bucket = bucket.map(|bucket| bucket.to_string().into());
+    let values: Vec<Box<str>> = of.values.iter().cloned().chain(bucket).collect();
+    let family = state.part_of(mapping, of.family, EXEMPLAR_PREFIX, Kind::Exemplar)?;
+    let known = state.contents.find_series(family, &values);
+    let begin = || state.begin_series(Some(mapping), family, &values).map(|begun| begun as u32);
+    let series = known.map_or_else(begin, Ok)?;
+    Ok(state.first_of(series))
 }
 
 fn encode(labels: &[(&str, &str)]) -> Result<String, ExemplarError> {
@@ -42,7 +79,7 @@ impl Counter {
         labels: &[(&str, &str)],
     ) -> Result<(), ExemplarError> {
         self.inc_by(amount);
-        self.series().exemplify(None, amount as f64, &encode(labels)?);
+        keep(self.series(), None, amount as f64, &encode(labels)?);
         Ok(())
     }
 
@@ -59,7 +96,7 @@ impl Counter {
         let added = self.add(amount);
         let labels = encode(labels)?;
         if added.is_ok() {
-            self.series().exemplify(None, amount, &labels);
+            keep(self.series(), None, amount, &labels);
         }
         Ok(added)
     }
@@ -89,7 +126,7 @@ impl Histogram {
         self.observe(value);
         let labels = encode(labels)?;
         if !value.is_nan() {
-            self.series().exemplify(Some(self.bucket(value)), value, &labels);
+            keep(self.series(), Some(self.bucket(value)), value, &labels);
         }
         Ok(())
     }
@@ -117,7 +154,7 @@ impl NativeHistogram {
         self.observe(value);
         let labels = encode(labels)?;
         if !value.is_nan() {
-            self.series().exemplify(Some(self.classic(value)), value, &labels);
+            keep(self.series(), Some(self.classic(value)), value, &labels);
         }
         Ok(())
     }

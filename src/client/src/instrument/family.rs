@@ -4,11 +4,11 @@ use std::marker::PhantomData;
 
 use tallyboard_proto::family::{Family as Description, Kind};
 
-use crate::registry::children::Values;
-use crate::registry::definition::FamilyRef;
-use crate::error::{LabelError, RegisterError};
 use super::labels::{LabelSet, Typed};
 use super::metric::Metric;
+use crate::error::{LabelError, RegisterError};
+use crate::registry::children::Values;
+use crate::registry::registered::FamilyRef;
 use crate::registry::registry::Registry;
 
 /// A metric with labels: one series per set of label values.
@@ -267,9 +267,10 @@ impl<M: Metric> Builder<M> {
     pub fn family(self) -> Result<Family<M>, RegisterError> {
         let labels: Vec<&str> = self.labels.iter().map(String::as_str).collect();
         let registry = self.registry.unwrap_or_else(Registry::shared);
-        let kind = if self.has_mode { self.kind } else { Kind::Gauge(registry.gauge_mode) };
+        let kind =
+            if self.has_mode { self.kind } else { Kind::Gauge(registry.configured.gauge_mode) };
         let description = Description::new(kind, &self.name, &self.unit, &self.help, &labels)?;
-        let family = registry.register(description, self.reuse)?;
+        let family = registry.register(description, M::HAS_PARTS, self.reuse)?;
         Ok(Family { family, names: self.names, metric: PhantomData })
     }
 

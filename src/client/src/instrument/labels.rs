@@ -178,75 +178,6 @@ pub const fn label_name(field: &'static str) -> &'static str {
     }
 }
 
-/// Makes a struct whose fields are the labels of a family: it implements [`LabelSet`]. Each field
-/// is a [`LabelValue`]; one that a keyword names is written `r#type`. Looking a series up by such
-/// a struct allocates nothing once the series has begun.
-///
-/// ```
-/// use tallyboard::Counter;
-///
-/// tallyboard::labels! {
-///     /// What is told of a request.
-///     #[derive(Clone, Debug)]
-///     pub struct RequestLabels<'a> {
-///         /// Pattern of the path.
-///         pub route: &'a str,
-///         pub status: u16,
-///         pub r#type: String,
-///         pub cached: bool,
-///     }
-/// }
-///
-/// let requests = Counter::builder("app_requests_total", "Requests answered.");
-/// let requests = requests.labels_of::<RequestLabels>().family()?;
-/// let labels = RequestLabels { route: "/", status: 200, r#type: "html".into(), cached: false };
-/// requests.with_labels(&labels)?.inc();
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// A struct may have types as parameters, each of which is a [`LabelValue`]:
-///
-/// ```
-/// tallyboard::labels! {
-///     struct Shop<'a, K> { country: &'a str, kind: K }
-/// }
-/// let sales = tallyboard::Counter::builder("app_sales_total", "Things sold.");
-/// let sales = sales.labels_of::<Shop<i64>>().family()?;
-/// sales.with_labels(&Shop { country: "NZ", kind: -7 })?.inc();
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[macro_export]
-macro_rules! labels {
-    (
-        $(#[$attribute:meta])*
-        $visibility:vis struct $name:ident
-        $(< $($lifetime:lifetime),* $(,)? $($parameter:ident),* $(,)? >)?
-        {
-            $($(#[$of_field:meta])* $visible:vis $field:ident: $value:ty),* $(,)?
-        }
-    ) => {
-        $(#[$attribute])*
-        $visibility struct $name $(< $($lifetime,)* $($parameter),* >)? {
-            $($(#[$of_field])* $visible $field: $value),*
-        }
-
-        impl $(< $($lifetime,)* $($parameter: $crate::LabelValue),* >)? $crate::LabelSet
-            for $name $(< $($lifetime,)* $($parameter),* >)?
-        {
-            const NAMES: &'static [&'static str] =
-                &[$($crate::label_name(::core::stringify!($field))),*];
-
-            #[inline]
-            fn each_value(&self, mut visit: impl FnMut(&str)) {
-                $(visit($crate::LabelValue::text(
-                    &self.$field,
-                    &mut $crate::LabelBuffer::new(),
-                ));)*
-            }
-        }
-    };
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,16 +205,5 @@ mod tests {
         }
         check(u64::MAX, &u64::MAX.to_string());
         assert_eq!(LabelBuffer::new().whole(true, u64::MAX), format!("-{}", u64::MAX));
-    }
-
-    #[test]
-    fn a_label_has_the_name_of_its_field() {
-        crate::labels! {
-            struct Set { r#type: u8, route: u8, r: u8 }
-        }
-        assert_eq!(Set::NAMES, ["type", "route", "r"]);
-        let mut values = Vec::new();
-        Set { r#type: 1, route: 2, r: 3 }.each_value(|value| values.push(value.to_owned()));
-        assert_eq!(values, ["1", "2", "3"]);
     }
 }

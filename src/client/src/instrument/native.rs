@@ -1,20 +1,23 @@
 //! Native histograms: buckets of exponential size, which begin when something falls into them.
 
 use std::sync::LazyLock;
-use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::Relaxed;
 
 use tallyboard_proto::cell::add_float;
-use tallyboard_proto::family::Kind;
-use tallyboard_proto::layout::{DropReason, slot_header};
+use tallyboard_proto::family::{BUCKET_PREFIX, Kind};
+use tallyboard_proto::layout::DropReason;
 use tallyboard_proto::native::{Bucket, DEFAULT_ZERO_THRESHOLD, Native, cells};
 use tallyboard_segment::fork::Cells;
+use tallyboard_segment::mapping::SlotMapping;
 
-use crate::registry::definition::{FamilyRef, SeriesRef};
-use crate::error::RegisterError;
 use super::family::Builder;
-use crate::registry::lookup::{Entry, Lookup};
-use super::metric::{Metric, mark_odd, sealed};
+use super::metric::{Metric, sealed::Sealed};
+use super::odd::mark_odd;
+use crate::error::RegisterError;
+use crate::registry::parts::Parts;
+use crate::registry::registered::FamilyRef;
+use crate::registry::series::SeriesRef;
+use crate::registry::state::State;
 
 /// Buckets per power of two unless a histogram is given another schema: 2^3, each 9 % wide.
 const DEFAULT_SCHEMA: i8 = 3;
@@ -44,7 +47,7 @@ const DEFAULT_MAX_BUCKETS: u16 = 160;
 pub struct NativeHistogram {
     series: SeriesRef,
     native: &'static Native,
-    buckets: &'static Buckets,
+    buckets: &'static Parts,
 }
 
 impl NativeHistogram {
@@ -104,46 +107,39 @@ impl NativeHistogram {
     /// The cell of a bucket at the level of this process.
     #[inline]
     fn cells_of(&self, bucket: Bucket) -> Option<Cells> {
-        let known = bucket.at_level(self.buckets.level.load(Relaxed));
-        self.buckets.find(known).or_else(|| self.begin(bucket))
+        let known = bucket.at_level(self.buckets.level());
+        self.buckets.find(key(known)).or_else(|| self.begin(bucket))
     }
 
     /// Begins a bucket, or finds it where the registry knows it; counts what has no room as dropped.
     #[cold]
     fn begin(&self, bucket: Bucket) -> Option<Cells> {
-        let registry = self.series.registry;
-        let begun = {
-            let mut state = registry.state.lock();
-            let series = self.series.cells.first().checked_sub(slot_header::WORDS);
-            let series = series.and_then(|cell| state.series_at(cell));
-            match state.page().mapping().zip(series) {
-                Some((mapping, series)) => {
-                    let level = self.buckets.level.load(Relaxed);
-                    state.bucket(mapping, series, self.native, level, bucket).map(|(bucket, at)| {
-                        let cells = state.page().cells(at, 1);
-                        self.buckets.insert(bucket, cells);
-                        cells
-                    })
-                }
-                None => Err(DropReason::Reentered),
-            }
-        };
-        begun.inspect_err(|reason| registry.drop_one(*reason)).ok()
+        let begun = self.series.locked(|state, mapping, series| {
+            let level = self.buckets.level();
+            let (bucket, at) = begin(state, mapping, series, self.native, level, bucket)?;
+            let cells = state.page().cells(at, 1);
+            self.buckets.insert(bucket.level, key(bucket), cells);
+            Ok(cells)
+        });
+        let begun = begun.unwrap_or(Err(DropReason::Reentered));
+        begun.inspect_err(|reason| self.series.drop_one(*reason)).ok()
     }
 }
 
-impl sealed::Sealed for NativeHistogram {}
+impl Sealed for NativeHistogram {}
 
 impl Metric for NativeHistogram {
+    const HAS_PARTS: bool = true;
+
     #[allow(private_interfaces)]
     fn of(series: SeriesRef, family: FamilyRef) -> Self {
-        static NOWHERE: Buckets = Buckets::new();
+        static NOWHERE: Parts = Parts::new();
         static NONE: LazyLock<Native> = LazyLock::new(defaults);
         let native = match &family.family().kind {
             Kind::NativeHistogram(native) => native,
             _ => &NONE,
         };
-        Self { series, native, buckets: series.buckets.unwrap_or(&NOWHERE) }
+        Self { series, native, buckets: series.parts().unwrap_or(&NOWHERE) }
     }
 
     #[inline]
@@ -193,49 +189,47 @@ impl Builder<NativeHistogram> {
     }
 }
 
-/// The buckets of a series that this process has counted in, found without a lock: see [`Lookup`].
-#[derive(Debug)]
-pub(crate) struct Buckets {
-    /// The level that this process counts at. It only rises, and only under the registry's lock.
-    level: AtomicU8,
-    lookup: Lookup<Begun>,
-}
-
-#[derive(Clone, Debug)]
-struct Begun {
+/// Finds or begins a bucket, no finer than `level`, and as wide as it must be for the histogram to have
+/// no more than it may; gives it and its cell.
+fn begin(
+    state: &mut State,
+    mapping: &SlotMapping,
+    series: u32,
+    native: &Native,
+    level: u8,
     bucket: Bucket,
-    cells: Cells,
+) -> Result<(Bucket, usize), DropReason> {
+    let known = state.contents.buckets_of(series);
+    let least = known.iter().map(|(known, _)| known.level).fold(level, u8::max);
+    let of_least = bucket.at_level(least);
+    if let Some(&(bucket, part)) = known.iter().find(|(known, _)| *known == of_least) {
+        return Ok((bucket, state.first_of(part)));
+    }
+    let all = known.iter().map(|(known, _)| *known).chain([bucket]);
+    let bucket = bucket.at_level(native.level(least, all));
+    let of = state.contents.series()[series as usize].clone();
+    let family = state.part_of(mapping, of.family, BUCKET_PREFIX, Kind::Bucket(native.clone()))?;
+    let text = bucket.to_string().into();
+    let values: Vec<Box<str>> = of.values.into_iter().chain([text]).collect();
+    let known = state.contents.find_series(family, &values);
+    let begin = || state.begin_series(Some(mapping), family, &values).map(|begun| begun as u32);
+    let part = known.map_or_else(begin, Ok)?;
+    Ok((bucket, state.first_of(part)))
 }
 
-impl Entry for Begun {
-    #[inline]
-    fn hash(&self) -> u64 {
-        hash(self.bucket)
-    }
+/// What this process has counted in the buckets of a series, since it began anew.
+pub(crate) fn counted(state: &State, mapping: &SlotMapping, series: u32) -> Vec<(Bucket, u64)> {
+    let ended = state.ended.get(&series);
+    let before = |part| ended.and_then(|ended| ended.buckets.get(&part)).copied().unwrap_or(0);
+    let count = |part| state.cells_of(mapping, part)[0].saturating_sub(before(part));
+    let buckets = state.contents.buckets_of(series).iter();
+    buckets.map(|&(bucket, part)| (bucket, count(part))).collect()
 }
 
-impl Buckets {
-    pub(crate) const fn new() -> Self {
-        Self { level: AtomicU8::new(0), lookup: Lookup::new() }
-    }
-
-    #[inline]
-    fn find(&self, bucket: Bucket) -> Option<Cells> {
-        self.lookup.find(hash(bucket), |begun| begun.bucket == bucket).map(|begun| begun.cells)
-    }
-
-    fn insert(&self, bucket: Bucket, cells: Cells) {
-        self.level.fetch_max(bucket.level, Relaxed);
-        if self.find(bucket).is_none() {
-            self.lookup.insert(Begun { bucket, cells });
-        }
-    }
-}
-
-/// Neighbours have neighbouring places, which is all that a hash of few buckets has to do.
+/// A bucket by one number: the index, by which neighbours follow each other, and above it the rest.
 #[inline]
-fn hash(bucket: Bucket) -> u64 {
+fn key(bucket: Bucket) -> u64 {
     let Bucket { classic, side, index, level } = bucket;
-    let rest = u64::from(classic) << 8 | (side as u64) << 4 | u64::from(level);
-    (index as u64).wrapping_add(rest.wrapping_mul(0x9e37_79b9))
+    let rest = u64::from(classic) << 16 | (side as u64) << 8 | u64::from(level);
+    rest << 32 | u64::from(index.cast_unsigned())
 }

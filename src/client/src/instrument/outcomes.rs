@@ -2,11 +2,10 @@
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, RefUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 
-use super::metric::Counter;
-use crate::registry::registry::Registry;
+use super::counter::Counter;
 
 impl Counter {
     /// Counts a call that gives an error.
@@ -187,10 +186,6 @@ impl Counter {
     }
 }
 
-/// A panic leaves a registry whole: nothing that panics runs while its state is half changed. So a
-/// metric may be used on both sides of `catch_unwind`.
-impl RefUnwindSafe for Registry {}
-
 /// Counts when it is dropped, which only a panic does.
 struct Unwinding<'a>(&'a Counter);
 
@@ -208,6 +203,7 @@ mod tests {
 
     use super::*;
     use crate::instrument::metric::Metric;
+    use crate::registry::registry::Registry;
 
     /// Holds what `run` adds to a counter against `expect`.
     #[track_caller]

@@ -2,7 +2,8 @@
 
 use std::future::Future;
 
-use super::metric::{Gauge, Metric};
+use super::gauge::Gauge;
+use super::metric::Metric;
 
 impl Gauge {
     /// Adds one now, and takes it away when the guard is dropped, however that comes about. The
@@ -94,7 +95,7 @@ mod tests {
     use std::task::{Context, Waker};
 
     use super::*;
-    use crate::Registry;
+    use crate::registry::registry::Registry;
 
     #[test]
     fn a_gauge_is_up_by_one_while_something_is_in_progress() {

@@ -3,12 +3,14 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use super::metric::{Gauge, Histogram, Metric, Summary};
+use super::gauge::Gauge;
+use super::histogram::Histogram;
+use super::metric::Metric;
 use super::native::NativeHistogram;
+use super::summary::Summary;
 
 /// A metric that something can be timed with. A [`Histogram`], a [`NativeHistogram`] and a
-/// [`Summary`] observe the seconds
-/// that it took; a [`Gauge`] is set to those that it took last.
+/// [`Summary`] observe the seconds that it took; a [`Gauge`] is set to those that it took last.
 ///
 /// ```
 /// use tallyboard::{Histogram, Timed};
@@ -198,7 +200,8 @@ mod tests {
     use std::task::{Context, Waker};
 
     use super::*;
-    use crate::{Builder, Registry};
+    use crate::instrument::family::Builder;
+    use crate::registry::registry::Registry;
 
     fn made<M: Metric>(builder: Builder<M>) -> M {
         builder.registry(Registry::builder().build()).register().expect("a good metric")

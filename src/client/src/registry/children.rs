@@ -6,9 +6,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
 use foldhash::fast::RandomState;
+use tallyboard_segment::fork::Cells;
 
-use super::definition::SeriesRef;
 use super::lookup::{Entry, Lookup};
+use super::parts::Parts;
 
 /// Label values in the order of their family's label names.
 pub(crate) trait Values {
@@ -21,6 +22,14 @@ impl<S: AsRef<str>> Values for [S] {
     fn each(&self, mut visit: impl FnMut(&str)) {
         self.iter().for_each(|value| visit(value.as_ref()));
     }
+}
+
+/// Where a series is counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) cells: Cells,
+    /// Of a series that has any.
+    pub(crate) parts: Option<&'static Parts>,
 }
 
 /// See [`Lookup`] for its rules.
@@ -46,7 +55,7 @@ impl Entry for Known {
 #[derive(Debug)]
 struct Child {
     values: Box<[Box<str>]>,
-    series: SeriesRef,
+    place: Place,
     /// Whether the series was removed: then who looks for it asks the registry.
     is_removed: AtomicBool,
 }
@@ -56,11 +65,11 @@ impl Children {
         Self { hasher: RandomState::default(), lookup: Lookup::new() }
     }
 
-    /// The series with these values, when it was handed out before.
+    /// Where the series with these values is, when it was handed out before.
     #[inline]
-    pub(crate) fn find(&self, values: &(impl Values + ?Sized)) -> Option<SeriesRef> {
+    pub(crate) fn find(&self, values: &(impl Values + ?Sized)) -> Option<Place> {
         let child = self.child(values)?;
-        (!child.is_removed.load(Relaxed)).then_some(child.series)
+        (!child.is_removed.load(Relaxed)).then_some(child.place)
     }
 
     /// Forgets a series that was removed. The caller holds the registry's lock.
@@ -77,14 +86,19 @@ impl Children {
         self.lookup.find(hash, is_same).map(|known| &*known.child)
     }
 
-    /// Remembers a series. The caller holds the registry's lock.
-    pub(crate) fn insert(&self, values: &[Box<str>], series: SeriesRef) {
+    /// The parts of the series with these values, which it keeps when it is removed.
+    pub(crate) fn parts(&self, values: &[Box<str>]) -> Option<&'static Parts> {
+        self.child(values)?.place.parts
+    }
+
+    /// Remembers where a series is. The caller holds the registry's lock.
+    pub(crate) fn insert(&self, values: &[Box<str>], place: Place) {
         if let Some(child) = self.child(values) {
             child.is_removed.store(false, Relaxed);
             return;
         }
         let child =
-            Arc::new(Child { values: values.into(), series, is_removed: AtomicBool::new(false) });
+            Arc::new(Child { values: values.into(), place, is_removed: AtomicBool::new(false) });
         self.lookup.insert(Known { hash: self.hash(values), child });
     }
 

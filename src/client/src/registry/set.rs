@@ -10,12 +10,13 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use tallyboard_proto::cell::{MAX_COUNT, MAX_WHOLE, MIN_LARGE, add_float};
-use tallyboard_proto::layout::{DropReason, slot_header};
+use tallyboard_proto::layout::DropReason;
 use tallyboard_proto::log::{Action, Removal};
 use tallyboard_segment::mapping::SlotMapping;
 use tallyboard_segment::process;
 
-use super::state::{Ended, State};
+use super::ended::Ended;
+use super::state::State;
 
 /// Which number of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,13 +92,9 @@ impl State {
     }
 
     fn part<'a>(&self, mapping: &'a SlotMapping, series: u32) -> Part<'a> {
-        let entry = &self.contents.series()[series as usize];
         let cells = self.cells_of(mapping, series);
-        let mut own = cells.clone();
-        if let Some(ended) = self.ended.get(&series) {
-            ended.take_off(self.contents.shape(entry), &mut own);
-        }
-        Part { mapping, series, first: slot_header::WORDS + entry.cell, cells, own }
+        let own = self.own_of(series, cells.clone());
+        Part { mapping, series, first: self.first_of(series), cells, own }
     }
 
     fn set_counter(&mut self, part: &Part<'_>, value: f64) -> Result<(), DropReason> {

@@ -3,34 +3,27 @@
 //! Nothing here points into the arena. Cell indices are the same in every slot that this client ever
 //! has, so handles stay valid when it moves, and in a forked child.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use tallyboard_proto::cell::{CellKind, Shape};
 use tallyboard_proto::control::{Attached, Rejoin};
-use tallyboard_proto::family::{BUCKET_PREFIX, EXEMPLAR_PREFIX, Family, Kind};
+use tallyboard_proto::family::{Family, Kind};
 use tallyboard_proto::layout::{DropReason, EXTENT_WORDS, Geometry, Layout, slot_header};
 use tallyboard_proto::log::{
     Action, Begun, Contents, MAX_RECORD_WORDS, Mark, Record, Removal, Series, append,
 };
-use tallyboard_proto::native::{Bucket, Native};
-use tallyboard_proto::slot::SlotHeader;
 use tallyboard_proto::word::Words;
-use tallyboard_segment::fork::ForkMutexGuard;
 use tallyboard_segment::mapping::SlotMapping;
 use tallyboard_segment::process;
 
-use crate::collect::asked::Callback;
-use super::attach::AttachError;
 use super::background::Background;
-use crate::collect::collector::Registered;
 use super::definition::Definition;
-use super::detached::Pump;
-use crate::instrument::native::Buckets;
-use crate::collect::refresh::Refresher;
-use super::registry::{Attachment, DEFAULT_LABEL_LIMIT};
+use super::ended::Ended;
+use super::questions::Questions;
 
+/// How many label sets a family of a process without supervisor may have.
+pub const DEFAULT_LABEL_LIMIT: usize = 10_000;
 /// How many series a process without supervisor has room for.
 const PRIVATE_SERIES: usize = 65_536;
 
@@ -51,17 +44,9 @@ pub(crate) struct State {
     pub(crate) committed: usize,
     /// The series that this process has removed or reset.
     pub(crate) ended: BTreeMap<u32, Ended>,
-    /// The buckets of native histograms that this process has counted in, by series.
-    pub(crate) buckets: BTreeMap<usize, &'static Buckets>,
-    /// The gauges that are asked, by their first cell.
-    pub(crate) callbacks: BTreeMap<usize, Callback>,
-    /// The collectors that this crate asks.
-    pub(crate) collectors: Vec<Registered>,
-    /// The series that each collector gave last, by its number: their first cells.
-    pub(crate) given: BTreeMap<u64, BTreeSet<usize>>,
-    /// The thread that asks.
-    pub(crate) refresher: Refresher,
-    /// The other threads of this client.
+    /// What is looked up rather than counted.
+    pub(crate) questions: Questions,
+    /// The threads of this client, but for the one that asks.
     pub(crate) background: Background,
     /// Layout of the published mapping.
     pub(crate) layout: Layout,
@@ -75,6 +60,18 @@ pub(crate) struct State {
     pub(crate) checked_at: Instant,
     /// Whether a thread of this process asks that now.
     pub(crate) is_checking: bool,
+}
+
+/// The slot that this process counts in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// The slot.
+    pub slot: u64,
+    /// Its generation.
+    pub generation: u64,
+    /// The arena.
+    pub arena_id: u64,
+    pub(crate) token: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -96,11 +93,7 @@ impl State {
             own_log: Vec::new(),
             committed: 0,
             ended: BTreeMap::new(),
-            buckets: BTreeMap::new(),
-            callbacks: BTreeMap::new(),
-            collectors: Vec::new(),
-            given: BTreeMap::new(),
-            refresher: Refresher::default(),
+            questions: Questions::default(),
             background: Background::default(),
             layout,
             label_limit: DEFAULT_LABEL_LIMIT,
@@ -178,8 +171,9 @@ impl State {
         }
     }
 
-    /// The series whose first cell is `cell`.
-    pub(crate) fn series_at(&self, cell: usize) -> Option<u32> {
+    /// The series whose first cell is this word of the slot.
+    pub(crate) fn series_at(&self, first: usize) -> Option<u32> {
+        let cell = first.checked_sub(slot_header::WORDS)?;
         let found = self.contents.series().binary_search_by_key(&cell, |series| series.cell);
         found.ok().map(|series| series as u32)
     }
@@ -219,6 +213,25 @@ impl State {
         let start = slot_header::WORDS + entry.cell;
         let mut cells = Vec::new();
         mapping.read(start..start + self.contents.shape(entry).width(), &mut cells);
+        cells
+    }
+
+    /// The first cell of a series, as a word of the slot.
+    pub(crate) fn first_of(&self, series: u32) -> usize {
+        slot_header::WORDS + self.contents.series()[series as usize].cell
+    }
+
+    /// What this process has in a series, since it began anew.
+    pub(crate) fn own_cells(&self, mapping: &SlotMapping, series: u32) -> Vec<u64> {
+        self.own_of(series, self.cells_of(mapping, series))
+    }
+
+    /// What of the cells of a series is left without the life of it that has ended in this process.
+    pub(crate) fn own_of(&self, series: u32, mut cells: Vec<u64>) -> Vec<u64> {
+        if let Some(ended) = self.ended.get(&series) {
+            let entry = &self.contents.series()[series as usize];
+            ended.take_off(self.contents.shape(entry), &mut cells);
+        }
         cells
     }
 
@@ -286,66 +299,8 @@ impl State {
         Ok(())
     }
 
-    /// Asks the callbacks of the gauges at these cells no more, and gives them to be dropped.
-    pub(crate) fn end_callbacks(&mut self, cells: &[usize]) -> Vec<Callback> {
-        let ended = cells.iter().filter_map(|first| self.callbacks.remove(first));
-        ended.inspect(Callback::end).collect()
-    }
-
-    /// The exemplars of `family` with these values of it; they begin when nobody had them yet.
-    pub(crate) fn exemplar(
-        &mut self,
-        mapping: &SlotMapping,
-        family: u32,
-        values: &[Box<str>],
-    ) -> Result<usize, DropReason> {
-        let known = self.part_of(mapping, family, EXEMPLAR_PREFIX, Kind::Exemplar)?;
-        let series = match self.contents.find_series(known, values) {
-            Some(series) => series as usize,
-            None => self.begin_series(Some(mapping), known, values)?,
-        };
-        Ok(slot_header::WORDS + self.contents.series()[series].cell)
-    }
-
-    /// The buckets of a series of a native histogram. They live as long as the registry.
-    pub(crate) fn buckets_of(&mut self, series: usize) -> &'static Buckets {
-        self.buckets.entry(series).or_insert_with(|| Box::leak(Box::new(Buckets::new())))
-    }
-
-    /// Finds or begins a bucket of a native histogram, no finer than `level`, and as wide as it must
-    /// be for the histogram to have no more than it may; gives it and its cell.
-    pub(crate) fn bucket(
-        &mut self,
-        mapping: &SlotMapping,
-        histogram: u32,
-        native: &Native,
-        level: u8,
-        bucket: Bucket,
-    ) -> Result<(Bucket, usize), DropReason> {
-        let known = self.contents.buckets_of(histogram);
-        let least = known.iter().map(|(known, _)| known.level).fold(level, u8::max);
-        let of_least = bucket.at_level(least);
-        let series = known.iter().find(|(known, _)| *known == of_least);
-        let (bucket, series) = match series {
-            Some(&(bucket, series)) => (bucket, series as usize),
-            None => {
-                let all = known.iter().map(|(known, _)| *known).chain([bucket]);
-                let bucket = bucket.at_level(native.level(least, all));
-                let of = &self.contents.series()[histogram as usize];
-                let (of, text) = (of.clone(), bucket.to_string().into());
-                let kind = Kind::Bucket(native.clone());
-                let family = self.part_of(mapping, of.family, BUCKET_PREFIX, kind)?;
-                let values: Vec<Box<str>> = of.values.into_iter().chain([text]).collect();
-                let known = self.contents.find_series(family, &values).map(|at| at as usize);
-                let begin = || self.begin_series(Some(mapping), family, &values);
-                (bucket, known.map_or_else(begin, Ok)?)
-            }
-        };
-        Ok((bucket, slot_header::WORDS + self.contents.series()[series].cell))
-    }
-
     /// Finds or begins the family of what belongs to another one: its exemplars, its buckets.
-    fn part_of(
+    pub(crate) fn part_of(
         &mut self,
         mapping: &SlotMapping,
         family: u32,
@@ -377,95 +332,6 @@ impl State {
             None => Some(Rejoin { arena_id: 0, prefix: 0 }),
         }
     }
-}
-
-/// A life of a series that has ended in this process.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    /// When, in milliseconds of Unix time.
-    pub(crate) at_ms: u64,
-    /// What its cells were then.
-    pub(crate) cells: Box<[u64]>,
-    /// What of them is of the life that follows: nothing, unless this process has set a value.
-    pub(crate) left: Box<[u64]>,
-    /// What was in the buckets of a native histogram, by series.
-    pub(crate) buckets: BTreeMap<u32, u64>,
-    /// Whether no other has begun.
-    pub(crate) is_removed: bool,
-}
-
-impl Ended {
-    /// Nothing has ended yet of a series of so many cells.
-    pub(crate) fn none(cells: usize) -> Self {
-        let none: Box<[u64]> = vec![0; cells].into();
-        let (at_ms, buckets) = (0, BTreeMap::new());
-        Self { at_ms, cells: none.clone(), left: none, buckets, is_removed: false }
-    }
-
-    /// Makes the cells of a series that counts what they are without the life that has ended.
-    pub(crate) fn take_off(&self, shape: Shape, cells: &mut [u64]) {
-        for (at, cell) in cells.iter_mut().enumerate() {
-            let (then, left) = (self.cells[at], self.left[at]);
-            *cell = match shape.cell(at) {
-                CellKind::Whole => cell.saturating_sub(then).saturating_add(left),
-                CellKind::Float if (then, left) != (0, 0) => {
-                    let [now, then, left] = [*cell, then, left].map(f64::from_bits);
-                    // Nothing came since: what is left is that, bit for bit.
-                    (left + (now - then)).to_bits()
-                }
-                CellKind::Float | CellKind::Free => *cell,
-            };
-        }
-    }
-}
-
-/// Writes header and log into a slot that was taken, copies into it what was counted so far, and
-/// publishes it. Gives the pump for what comes late. When there is no room, all is as before.
-pub(crate) fn move_in(
-    state: &mut ForkMutexGuard<'_, State>,
-    (mapping, layout, granted): Taken,
-    token: u64,
-) -> Result<Option<Pump>, AttachError> {
-    let Attached { slot, generation, arena_id, .. } = granted;
-    let kept = state.origin.filter(|origin| origin.arena_id == arena_id);
-    let origin = kept.unwrap_or(Origin { arena_id, prefix: Mark::default() });
-    let own_log = match kept {
-        Some(_) => state.own_log.clone(),
-        None => state.whole_log(),
-    };
-    // What has ended stays behind: the slot has only what was counted since.
-    let removed = state.ended.iter().filter(|(_, ended)| ended.is_removed);
-    let removed = removed.flat_map(|(&series, ended)| {
-        let cells = vec![0; ended.cells.len()].into();
-        Record::Removal(Removal { series, action: Action::Remove, at_ms: ended.at_ms, cells })
-            .to_words()
-    });
-    let log: Vec<u64> = own_log.iter().copied().chain(removed).collect();
-    SlotHeader { generation, arena_id, prefix: origin.prefix.words as u64 }.write(&mapping, 0);
-    // The prefix owns cells too: all of them are real before the base is published.
-    let cells = state.contents.end().cells;
-    State::write(&layout, &mapping, 0, &log, cells).map_err(no_room)?;
-    let old = state.page().mapping();
-    let mut pump = old.map(|old| Pump::new(&state.contents, &state.ended, old));
-    if let Some(pump) = &mut pump {
-        pump.turn(&mapping);
-    }
-    state.page().publish(mapping, token).map_err(|_| no_room(DropReason::Memory))?;
-    state.attachment = Some(Attachment { slot, generation, arena_id, token });
-    state.attach_id = token;
-    state.checked_at = Instant::now();
-    state.origin = Some(origin);
-    state.own_log = own_log;
-    state.committed = log.len();
-    state.leave_ended();
-    state.layout = layout;
-    state.contents.set_cell_limit(layout.geometry.cells);
-    state.label_limit = usize::try_from(granted.label_limit).unwrap_or(usize::MAX);
-    Ok(pump)
-}
-
-pub(crate) fn no_room(reason: DropReason) -> AttachError {
-    AttachError::NoRoom(reason)
 }
 
 pub(crate) fn private_layout() -> Layout {

@@ -1,0 +1,63 @@
+//! Summaries.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use tallyboard_proto::cell::add_float;
+use tallyboard_proto::family::Kind;
+
+use super::family::Builder;
+use super::metric::{Metric, sealed::Sealed};
+use super::odd::mark_odd;
+use crate::error::RegisterError;
+use crate::registry::registered::FamilyRef;
+use crate::registry::series::SeriesRef;
+
+/// Counts and sums observations.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary {
+    series: SeriesRef,
+}
+
+impl Summary {
+    /// Registers a summary without labels.
+    ///
+    /// # Errors
+    /// See [`Builder::family`].
+    pub fn new(name: &str, help: &str) -> Result<Self, RegisterError> {
+        Self::builder(name, help).register()
+    }
+
+    /// Describes a summary.
+    pub fn builder(name: &str, help: &str) -> Builder<Self> {
+        Builder::new(Kind::Summary, name, help)
+    }
+
+    /// Counts an observation. NaN would take the sum of all others: it is counted as dropped and nowhere
+    /// else.
+    #[inline]
+    pub fn observe(&self, value: f64) {
+        if value.is_nan() {
+            return self.series.refuse_amount();
+        }
+        if let Some(cells) = self.series.words() {
+            mark_odd(value, || cells.at(2));
+            cells.at(0).fetch_add(1, Relaxed);
+            add_float(cells.at(1), value);
+        }
+    }
+}
+
+impl Sealed for Summary {}
+
+impl Metric for Summary {
+    #[allow(private_interfaces)]
+    fn of(series: SeriesRef, _: FamilyRef) -> Self {
+        Self { series }
+    }
+
+    #[inline]
+    #[allow(private_interfaces)]
+    fn series(&self) -> &SeriesRef {
+        &self.series
+    }
+}
