@@ -63,6 +63,7 @@ pub use instrument::progress::InProgress;
 pub use instrument::stateset::{StateError, StateSet};
 pub use instrument::summary::Summary;
 pub use instrument::timers::{Timed, Timer};
+pub use instrument::values::{BucketValue, HistogramValue, NativeHistogramValue, SummaryValue};
 pub use registry::attach::AttachError;
 pub use registry::builder::{
     AlreadyInUse, DEFAULT_ATTACH_TIMEOUT, DEFAULT_REFRESH_INTERVAL, RegistryBuilder,

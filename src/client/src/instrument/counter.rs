@@ -73,6 +73,25 @@ impl Counter {
         Ok(())
     }
 
+    /// What this process has counted since the counter began or was reset, for tests of a program: it
+    /// takes a lock. In a child that was forked it begins at 0, but for a registry without supervisor,
+    /// of which the child has a copy. What the whole service has counted is on its page.
+    ///
+    /// ```
+    /// use tallyboard::Counter;
+    ///
+    /// let letters = Counter::new("mail_sent_total", "Letters sent.")?;
+    /// let before = letters.get();
+    /// letters.inc_by(3);
+    /// assert_eq!(letters.get() - before, 3.0);
+    /// # Ok::<(), tallyboard::RegisterError>(())
+    /// ```
+    #[must_use]
+    pub fn get(&self) -> f64 {
+        let cells = self.series.own_cells().unwrap_or_else(|| vec![0; 2]);
+        cells[0] as f64 + f64::from_bits(cells[1])
+    }
+
     /// Begins anew at 0, for all processes: what any of them has counted by now is no longer shown,
     /// and the created time is that of the reset. What others count while it is under way may be on
     /// either side of it.

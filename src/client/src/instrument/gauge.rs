@@ -140,6 +140,29 @@ impl Gauge {
         self.add(-amount);
     }
 
+    /// What this process has set it to, or 0; where the program has given it a callback, what that says
+    /// now. For tests of a program: see [`Counter::get`](crate::Counter::get).
+    ///
+    /// ```
+    /// use tallyboard::Gauge;
+    ///
+    /// let level = Gauge::new("tank_level", "How full the tank is.")?;
+    /// level.set(0.5);
+    /// level.sub(0.125);
+    /// assert_eq!(level.get(), 0.375);
+    /// # Ok::<(), tallyboard::RegisterError>(())
+    /// ```
+    ///
+    /// # Panics
+    /// When its callback does.
+    #[must_use]
+    pub fn get(&self) -> f64 {
+        match self.series.function() {
+            Some(function) => function(),
+            None => f64::from_bits(self.series.own_cells().map_or(0, |cells| cells[0])),
+        }
+    }
+
     /// Whether it shows what a callback says, and nothing else.
     #[inline]
     fn is_asked(&self) -> bool {

@@ -8,6 +8,7 @@ use tallyboard_proto::family::Kind;
 use super::family::Builder;
 use super::metric::{Metric, sealed::Sealed};
 use super::odd::mark_odd;
+use super::values::{HistogramValue, buckets};
 use crate::error::RegisterError;
 use crate::registry::registered::FamilyRef;
 use crate::registry::series::SeriesRef;
@@ -50,6 +51,35 @@ impl Histogram {
         mark_odd(value, || cells.at(buckets + 1));
         cells.at(self.bucket(value)).fetch_add(1, Relaxed);
         add_float(cells.at(buckets), value);
+    }
+
+    /// What this process has observed, for tests of a program: see
+    /// [`Counter::get`](crate::Counter::get).
+    ///
+    /// ```
+    /// use tallyboard::Histogram;
+    ///
+    /// let seconds = Histogram::builder("app_seconds", "Time to answer.").buckets(&[0.1, 1.0]);
+    /// let seconds = seconds.register()?;
+    /// seconds.observe(0.25);
+    /// seconds.observe(0.75);
+    /// let value = seconds.get();
+    /// assert_eq!((value.count, value.sum), (2, 1.0));
+    /// let buckets = value.buckets.iter().map(|bucket| (bucket.upper_bound, bucket.cumulative_count));
+    /// assert!(buckets.eq([(0.1, 0), (1.0, 2), (f64::INFINITY, 2)]));
+    /// # Ok::<(), tallyboard::RegisterError>(())
+    /// ```
+    #[must_use]
+    pub fn get(&self) -> HistogramValue {
+        let inf = self.bounds.len();
+        let cells = self.series.own_cells().unwrap_or_else(|| vec![0; inf + 2]);
+        let mut count = 0_u64;
+        let cumulative = cells[..=inf].iter().map(|&bucket| {
+            count = count.saturating_add(bucket);
+            count
+        });
+        let buckets = buckets(self.bounds, cumulative);
+        HistogramValue { count, sum: f64::from_bits(cells[inf + 1]), buckets }
     }
 
     /// The bucket that an observation counts in.

@@ -4,7 +4,7 @@
 //!
 //! | file | what it has |
 //! |---|---|
-//! | `odd`, `labels`, `metric` | sums that may fall, label sets, what all instruments are |
+//! | `odd`, `values`, `labels`, `metric` | sums that may fall, what was counted, label sets, what all instruments are |
 //! | `family` | a metric with labels, and how one is described |
 //! | `counter`, `gauge`, `histogram`, `summary`, `native`, `info`, `stateset` | the instruments |
 //! | `exemplars`, `timers`, `progress`, `outcomes` | what is made of them |
@@ -24,3 +24,4 @@ pub(crate) mod progress;
 pub(crate) mod stateset;
 pub(crate) mod summary;
 pub(crate) mod timers;
+pub(crate) mod values;

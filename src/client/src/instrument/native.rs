@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 use std::sync::atomic::Ordering::Relaxed;
 
+use tallyboard_exposition::native::Counted;
 use tallyboard_proto::cell::add_float;
 use tallyboard_proto::family::{BUCKET_PREFIX, Kind};
 use tallyboard_proto::layout::DropReason;
@@ -13,6 +14,7 @@ use tallyboard_segment::mapping::SlotMapping;
 use super::family::Builder;
 use super::metric::{Metric, sealed::Sealed};
 use super::odd::mark_odd;
+use super::values::{NativeHistogramValue, buckets};
 use crate::error::RegisterError;
 use crate::registry::parts::Parts;
 use crate::registry::registered::FamilyRef;
@@ -83,6 +85,36 @@ impl NativeHistogram {
             }
         }
         add_float(own.at(cells::SUM), value);
+    }
+
+    /// What this process has observed, for tests of a program: see
+    /// [`Counter::get`](crate::Counter::get).
+    ///
+    /// ```
+    /// use tallyboard::NativeHistogram;
+    /// use tallyboard::sample::Value;
+    ///
+    /// let bytes = NativeHistogram::builder("app_page_bytes", "Size of a page.").schema(0).register()?;
+    /// bytes.observe(0.0);
+    /// bytes.observe(3.0);
+    /// let value = bytes.get();
+    /// assert_eq!((value.count, value.sum), (2, 3.0));
+    /// assert_eq!(value.native.zero_count, Value::Whole(1));
+    /// assert_eq!(value.native.positive.counts, [Value::Whole(1)]);
+    /// # Ok::<(), tallyboard::RegisterError>(())
+    /// ```
+    #[must_use]
+    pub fn get(&self) -> NativeHistogramValue {
+        self.series.registry().first_use();
+        let own = self.series.locked(|state, mapping, series| {
+            (state.own_cells(mapping, series), counted(state, mapping, series))
+        });
+        let (own, parts) = own.unwrap_or_else(|| (vec![0; cells::COUNT], Vec::new()));
+        let sum = f64::from_bits(own[cells::SUM]);
+        let Counted { count, classic, histogram } =
+            Counted::new(self.native, &own, sum, parts.into_iter());
+        let buckets = buckets(&self.native.bounds, classic.into_iter());
+        NativeHistogramValue { count, sum, buckets, native: histogram }
     }
 
     /// Begins anew at 0, for all processes: see [`Counter::reset`](crate::Counter::reset).

@@ -8,6 +8,7 @@ use tallyboard_proto::family::Kind;
 use super::family::Builder;
 use super::metric::{Metric, sealed::Sealed};
 use super::odd::mark_odd;
+use super::values::SummaryValue;
 use crate::error::RegisterError;
 use crate::registry::registered::FamilyRef;
 use crate::registry::series::SeriesRef;
@@ -44,6 +45,23 @@ impl Summary {
             cells.at(0).fetch_add(1, Relaxed);
             add_float(cells.at(1), value);
         }
+    }
+
+    /// What this process has observed, for tests of a program: see
+    /// [`Counter::get`](crate::Counter::get).
+    ///
+    /// ```
+    /// use tallyboard::Summary;
+    ///
+    /// let bytes = Summary::new("app_answer_bytes", "Size of an answer.")?;
+    /// bytes.observe(512.0);
+    /// assert_eq!((bytes.get().count, bytes.get().sum), (1, 512.0));
+    /// # Ok::<(), tallyboard::RegisterError>(())
+    /// ```
+    #[must_use]
+    pub fn get(&self) -> SummaryValue {
+        let cells = self.series.own_cells().unwrap_or_else(|| vec![0; 2]);
+        SummaryValue { count: cells[0], sum: f64::from_bits(cells[1]) }
     }
 }
 

@@ -7,6 +7,7 @@ use tallyboard_segment::mapping::SlotMapping;
 
 use super::children::Place;
 use super::parts::Parts;
+use super::questions::Function;
 use super::registry::Registry;
 use super::set::Number;
 use super::state::State;
@@ -83,6 +84,12 @@ impl SeriesRef {
     #[inline]
     pub(crate) fn is_asked(&self) -> bool {
         self.registry.asked.has(self.first())
+    }
+
+    /// The callback that it asks, unless a binding has that.
+    pub(crate) fn function(&self) -> Option<Function> {
+        let state = self.registry.state.lock();
+        state.questions.callbacks.get(&self.first())?.function.clone()
     }
 
     /// Number of this process, for guards that a fork must not multiply.
