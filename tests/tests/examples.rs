@@ -1,4 +1,5 @@
-//! The examples of servers that serve their own metrics: started, asked and ended.
+//! The examples of servers that serve their own metrics: started, asked and ended; and the dependency
+//! that the page of the crate shows.
 
 #![forbid(unsafe_code)]
 
@@ -6,8 +7,10 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use tallyboard_tests::build;
 use tallyboard_tests::child::{Running, Watchdog, until};
+use tallyboard_tests::directory::Directory;
 use tallyboard_tests::http::{get, get_as};
 use tallyboard_tests::page::Page;
 
@@ -92,4 +95,67 @@ fn the_server_on_axum_serves_its_metrics_alone_and_those_of_its_service_under_ex
         assert!(!ended.status.success(), "{ended:?}");
         until(|| get(address, "/").is_err().then_some(()));
     }
+}
+
+#[test]
+fn any_worker_of_the_prefork_example_serves_the_metrics_of_all() {
+    let _watchdog = Watchdog::new("the example that preforks");
+    let mut command = Command::new(build::tallyboard());
+    command.args(["exec", "--web.listen-address", "none", "--"]);
+    let (running, address) = start(command.arg(build::example("prefork")).arg("127.0.0.1:0"));
+    ask(address, "/", 200);
+    ask(address, "/no", 404);
+    for _ in 0..REQUESTS {
+        let page = page(address);
+        let expect = Some(REQUESTS as f64);
+        assert_eq!(page.value("shop_answers_total", &[("status", "200")]), expect);
+        assert_eq!(page.value("shop_answers_total", &[("status", "404")]), expect);
+        assert_eq!(page.value("shop_answer_seconds_count", &[]), Some(2.0 * REQUESTS as f64));
+        assert!(page.value("tallyboard_slots", &[("state", "live")]) >= Some(2.0), "{page:?}");
+    }
+    running.signal(Signal::SIGTERM);
+    let ended = running.end();
+    assert!(!ended.status.success(), "{ended:?}");
+    until(|| get(address, "/").is_err().then_some(()));
+}
+
+/// The features of the crate in a program that has the dependency of its page, built for a target;
+/// `None` when the program does not have it.
+fn features_on(target: &str) -> Option<Vec<String>> {
+    let page = std::fs::read_to_string(build::root().join("src/client/src/lib.rs"));
+    let page = page.expect("the page of the crate");
+    let block = page.lines().skip_while(|line| *line != "//! ```toml").skip(1);
+    let block =
+        block.take_while(|line| *line != "//! ```").map(|line| line.trim_start_matches("//! "));
+    let block: Vec<&str> = block.collect();
+    let checkout = build::root().to_str().expect("a path of text");
+    let dependencies = block.join("\n").replace("../tallyboard", checkout);
+    let package =
+        "[package]\nname = \"shop\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
+    let program = Directory::new("shop");
+    let manifest = program.write("Cargo.toml", &format!("{package}{dependencies}\n"));
+    std::fs::create_dir(program.file("src")).expect("a folder");
+    program.write("src/main.rs", "fn main() {}\n");
+    let lock = std::fs::read_to_string(build::root().join("Cargo.lock"));
+    program.write("Cargo.lock", &lock.expect("a lock file"));
+    let mut metadata = build::cargo();
+    metadata.args(["metadata", "--offline", "--format-version", "1", "--filter-platform", target]);
+    let output = metadata.arg("--manifest-path").arg(manifest).output();
+    let output = output.expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo writes JSON");
+    let is_ours = |node: &&Value| node["id"].as_str().is_some_and(|id| id.contains("src/client#"));
+    let node = metadata["resolve"]["nodes"].as_array().expect("nodes").iter().find(is_ours)?;
+    let features = node["features"].as_array().expect("features").iter();
+    Some(features.filter_map(|feature| feature.as_str().map(str::to_owned)).collect())
+}
+
+#[test]
+fn the_dependency_that_the_crates_page_shows_is_one_on_linux_and_none_elsewhere() {
+    let _watchdog = Watchdog::new("the dependency that the crate's page shows");
+    let features = Some(vec!["push".to_owned(), "serve".to_owned()]);
+    assert_eq!(features_on("x86_64-unknown-linux-gnu"), features);
+    assert_eq!(features_on("aarch64-unknown-linux-gnu"), features);
+    assert_eq!(features_on("x86_64-apple-darwin"), None);
+    assert_eq!(features_on("x86_64-pc-windows-msvc"), None);
 }

@@ -24,6 +24,79 @@
 //! # Ok::<(), tallyboard::LabelError>(())
 //! ```
 //!
+//! # In `Cargo.toml`
+//!
+//! From a checkout of Tallyboard beside the project:
+//!
+//! ```toml
+//! [target.'cfg(target_os = "linux")'.dependencies]
+//! tallyboard = { path = "../tallyboard/src/client", features = ["serve", "push"] }
+//! ```
+//!
+//! A worker of a supervised service needs no feature:
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `serve` | `serve` and `Registry::serve`: `/metrics` over HTTP from this process |
+//! | `push` | `push`: Pushgateway, text files, Graphite, OTLP and remote write |
+//!
+//! Without them it links no asynchronous runtime.
+//!
+//! # A process without supervisor: `serve`
+#![cfg_attr(feature = "serve", doc = "\n```")]
+#![cfg_attr(not(feature = "serve"), doc = "\n```text")]
+//! let seconds = tallyboard::Summary::new("job_seconds", "Time that a job took.")?;
+//! let server = tallyboard::serve("127.0.0.1:0".parse()?)?;
+//! seconds.observe(1.5);
+//! println!("metrics on http://{}/metrics", server.address());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # A job that ends before it is scraped: `push`
+#![cfg_attr(feature = "push", doc = "\n```no_run")]
+#![cfg_attr(not(feature = "push"), doc = "\n```text")]
+//! use tallyboard::push::Pushgateway;
+//! use tallyboard::{Counter, Registry};
+//!
+//! let registry = Registry::new();
+//! let rows = Counter::builder("import_rows", "Rows imported.").registry(registry).register()?;
+//! rows.inc_by(1000);
+//! Pushgateway::new("localhost:9091", "import")?.blocking_push(&registry.gather())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The page of the whole service, from any of its processes
+//!
+//! ```
+//! let (content_type, page) = tallyboard::exposition("text/plain")?;
+//! assert!(content_type.starts_with("text/plain; version=0.0.4"));
+//! println!("{} bytes", page.len());
+//! # Ok::<(), tallyboard::AttachError>(())
+//! ```
+//!
+//! # Tests of a program
+//!
+//! `get` says what this process alone has counted:
+//!
+//! ```
+//! use std::sync::LazyLock;
+//! use tallyboard::Counter;
+//!
+//! static SENT: LazyLock<Counter> = LazyLock::new(|| {
+//!     Counter::new("mail_sent_total", "Letters sent.").expect("the metric is well formed")
+//! });
+//!
+//! fn send() {
+//!     SENT.inc();
+//! }
+//!
+//! let before = SENT.get();
+//! send();
+//! assert_eq!(SENT.get() - before, 1.0);
+//! ```
+//!
+//! # When something is missing
+//!
 //! What a metric does when something is missing: without `TALLYBOARD` it counts in this process
 //! alone. With an address on which nobody answers, it counts privately after one warning. What
 //! cannot be counted (no room, too many label sets, a refused amount) is counted as dropped. No
@@ -31,6 +104,40 @@
 //!
 //! A handle may be made before a fork and used after it, from any thread. A child counts from zero
 //! in a slot of its own; what its parent counted stays the parent's.
+//!
+//! # Other systems than Linux
+//!
+//! Tallyboard counts in shared memory that a fork wipes, which Linux alone has. Built for another
+//! system it is one error of the compiler, which says so. A team that also builds elsewhere has it as a
+//! dependency on Linux alone, as above, and what counts behind a `cfg`:
+//!
+//! ```
+//! #[cfg(target_os = "linux")]
+//! mod metrics {
+//!     use std::sync::LazyLock;
+//!     use tallyboard::Counter;
+//!
+//!     static SENT: LazyLock<Counter> = LazyLock::new(|| {
+//!         Counter::new("mail_sent_total", "Letters sent.").expect("the metric is well formed")
+//!     });
+//!
+//!     pub fn sent() {
+//!         SENT.inc();
+//!     }
+//! }
+//!
+//! #[cfg(not(target_os = "linux"))]
+//! mod metrics {
+//!     pub fn sent() {}
+//! }
+//!
+//! metrics::sent();
+//! ```
+//!
+//! # Examples
+//!
+//! In `examples/` there are a prefork server of one's own (`prefork.rs`), a process that serves its
+//! metrics (`serve.rs`) and a job that pushes them (`push.rs`).
 
 #![forbid(unsafe_code)]
 

@@ -26,21 +26,37 @@
 //! | [`clock`] | the host's clock, which stamps of many processes are of |
 
 #[cfg(not(target_os = "linux"))]
-compile_error!("Tallyboard runs on Linux");
+compile_error!(
+    "expected a build for Linux, found another system: Tallyboard counts in memory that only Linux has. In Cargo.toml, name it under [target.'cfg(target_os = \"linux\")'.dependencies], and put what uses it behind #[cfg(target_os = \"linux\")]; the page of the crate `tallyboard` shows how"
+);
 
+#[cfg(target_os = "linux")]
 pub mod clock;
+#[cfg(target_os = "linux")]
 mod descriptors;
+#[cfg(target_os = "linux")]
 pub mod fork;
+#[cfg(target_os = "linux")]
 pub mod mapping;
+#[cfg(target_os = "linux")]
 pub mod memfd;
+#[cfg(target_os = "linux")]
 pub mod names;
+#[cfg(target_os = "linux")]
 pub mod pass;
+#[cfg(target_os = "linux")]
 pub mod pidfd;
-#[cfg(feature = "posix")]
+#[cfg(all(target_os = "linux", feature = "posix"))]
 pub mod posix;
+#[cfg(target_os = "linux")]
 pub mod private;
+#[cfg(target_os = "linux")]
 pub mod process;
+#[cfg(target_os = "linux")]
 pub mod reach;
+#[cfg(target_os = "linux")]
 mod rights;
+#[cfg(target_os = "linux")]
 pub mod stat;
+#[cfg(target_os = "linux")]
 pub mod trust;
