@@ -13,8 +13,8 @@ use tallyboard_segment::pass::Address;
 use tallyboard_segment::process::random_u64;
 use thiserror::Error;
 
-use crate::labels::{Labels, WorkerLabel};
 use crate::outlet::Outlet;
+use crate::page::labels::{Labels, WorkerLabel};
 
 /// What an arena is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use tallyboard_segment::process::spawn_quiet;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use crate::supervise::{Event, Events};
+use crate::serve::supervise::{Event, Events};
 
 /// How long an outlet may take when its supervisor stops.
 pub const LAST_EXPORT: Duration = Duration::from_secs(3);

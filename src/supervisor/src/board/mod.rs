@@ -1,0 +1,12 @@
+//! The state: slots, catalog and archive of one arena. No sockets, no clock, no text of formats:
+//! time and identity come in as arguments, and what others make of the state is not known here.
+
+pub mod catalog;
+pub mod class;
+pub mod core;
+mod definitions;
+pub mod guests;
+pub(crate) mod limits;
+mod reclaim;
+mod removal;
+pub(crate) mod rows;

@@ -1,0 +1,499 @@
+//! Reading slots: each slot's last good row, and the quarantine of slots that contradict
+//! themselves.
+//!
+//! A row is copied out of shared memory once and then checked against the row before it. What does
+//! not pass is not used: the slot keeps its last good row from then on, is folded with that row, and
+//! is exposed as quarantined. The rows of other slots are unaffected.
+//!
+//! A cell that rises by one and holds more than a count can is judged by itself: it keeps its last
+//! good value, and its slot goes on. That value goes into the archive, so that whoever reads the cell
+//! next, here or after a restart, knows by what it holds that it counts 0. What a counter holds is
+//! never too much, as it is counted up by any amount.
+
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+use std::sync::atomic::{Ordering::Acquire, fence};
+
+use tallyboard_proto::cell::{CellKind, MAX_COUNT, Run, Shape};
+use tallyboard_proto::family::BUCKET_PREFIX;
+use tallyboard_proto::layout::{DROP_REASONS, DropReason};
+use tallyboard_proto::log;
+use tallyboard_proto::slot::{SlotHeader, dropped};
+use tallyboard_proto::word::Words;
+
+use crate::board::class::Class;
+use crate::board::core::Core;
+use crate::board::limits::Limit;
+
+/// Why a slot is quarantined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Quarantine {
+    /// Its header is not the one that its worker was told to write.
+    Header,
+    /// Its log does not parse.
+    Log,
+    /// A cell that only rises has fallen.
+    Fell,
+    /// A count of what could not be counted is more than a count can be.
+    Jumped,
+    /// An earlier supervisor quarantined it.
+    Earlier,
+}
+
+impl Quarantine {
+    /// The value of the label `reason`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::Log => "log",
+            Self::Fell => "fell",
+            Self::Jumped => "jumped",
+            Self::Earlier => "earlier",
+        }
+    }
+}
+
+/// Whether a family of the catalog is one of those that a scrape is about; without a selection all
+/// are. A log may have begun a family since the selection was made: that one is not.
+pub(crate) fn is_selected(selected: Option<&[bool]>, family: u32) -> bool {
+    selected.is_none_or(|all| all.get(family as usize).copied().unwrap_or(false))
+}
+
+/// A cell that holds more than a count can, while it is found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Judged {
+    /// Its index in the slot.
+    cell: usize,
+    /// Its index in the catalog.
+    place: usize,
+    /// What it held when it was last read.
+    last_good: u64,
+    found: u64,
+}
+
+impl Core {
+    /// Reads every taken slot: what is new in its log, then its cells. `selected` says of each
+    /// family of the catalog whether its cells are read; those of others stay as they were.
+    pub(crate) fn read_rows(&mut self, selected: Option<&[bool]>) {
+        self.read_logs();
+        // What a removal takes off is the sum over all slots: all rows must be newer than it.
+        let selected = selected.filter(|_| !self.has_removals());
+        let said = self.take_said();
+        let taken: Vec<usize> = self.taken().collect();
+        taken.into_iter().for_each(|slot| self.read_row(slot, selected));
+        self.apply_removals(said, selected);
+        // Every log that has grown has left a class behind that no slot is of.
+        self.classes.prune();
+        self.say_waiting();
+    }
+
+    /// Reads what is new in every log, for whoever must know all of them before any cell.
+    pub(crate) fn read_logs(&mut self) {
+        let good = |slot: &usize| self.slots[*slot].quarantine.is_none();
+        let taken: Vec<usize> = self.taken().filter(good).collect();
+        for slot in taken {
+            if let Err(reason) = self.read_log(slot) {
+                self.quarantine(slot, reason);
+            }
+        }
+    }
+
+    pub(crate) fn read_row(&mut self, slot: usize, selected: Option<&[bool]>) {
+        if self.slots[slot].quarantine.is_some() {
+            return;
+        }
+        let read = self.read_log(slot).and_then(|begun| match begun {
+            Some(class) => self.read_cells(slot, &class, selected),
+            None => Ok(()),
+        });
+        if let Err(reason) = read {
+            self.quarantine(slot, reason);
+        }
+    }
+
+    /// Quarantines a slot. Its last good row exists in this process only, so it goes into the
+    /// archive at once: a later supervisor must not count what the slot says now. What only the
+    /// living count stays in the row.
+    fn quarantine(&mut self, slot: usize, reason: Quarantine) {
+        let taken = &mut self.slots[slot];
+        taken.quarantine = Some(reason);
+        // Cells that were never read as good count as 0.
+        let cells = taken.class.as_ref().map_or(0, |class| class.cells);
+        taken.row.resize(cells, 0);
+        self.fold(&[slot]);
+        let taken = &mut self.slots[slot];
+        if let Some(class) = &taken.class {
+            forget_dead(class, &mut taken.row);
+        }
+        self.figures.quarantined += 1;
+        tracing::error!(
+            slot,
+            pid = self.slots[slot].tenant.pid,
+            reason = reason.name(),
+            "quarantined a slot: its last good values count from now on; look for stray writes in the worker"
+        );
+    }
+
+    /// Reads what is new in a slot's log; gives the slot's class, or nothing when its worker has
+    /// not begun to write.
+    fn read_log(&mut self, slot: usize) -> Result<Option<Rc<Class>>, Quarantine> {
+        let base = self.layout.slot(slot);
+        let taken = &self.slots[slot];
+        let from = taken.log_words;
+        let Some(header) = SlotHeader::read(&self.arena, base) else {
+            // A header that has been written does not become empty while its worker has the slot.
+            let is_unread = taken.row.is_empty() && taken.dropped == [0; DROP_REASONS];
+            return if is_unread { Ok(None) } else { Err(Quarantine::Header) };
+        };
+        let expected = SlotHeader {
+            generation: taken.word.generation,
+            arena_id: self.origin.arena_id,
+            prefix: taken.tenant.prefix,
+        };
+        let class = taken.class.clone().ok_or(Quarantine::Header)?;
+        if header != expected {
+            return Err(Quarantine::Header);
+        }
+        self.read_dropped(slot)?;
+        let mut words = Vec::new();
+        let area = self.layout.slot_log(slot);
+        let quarantine = |error: log::LogError| {
+            tracing::error!(slot, %error, "a slot's log does not parse");
+            Quarantine::Log
+        };
+        let end = log::read(&self.arena, area, from, &mut words).map_err(quarantine)?;
+        if words.is_empty() {
+            self.slots[slot].waits = false;
+            return Ok(Some(class));
+        }
+        let mut parts = log::take_apart(&words, from).map_err(quarantine)?;
+        let longer = match parts.structure.is_empty() {
+            true => Rc::clone(&class),
+            false => self
+                .classes
+                .extended(&self.arena, &self.layout, &mut self.catalog, &class, &parts.structure)
+                .map_err(quarantine)?,
+        };
+        // What the catalog has no memory for is read again next time, and what is behind it with it.
+        let taken = longer.structure_words() - class.structure_words();
+        self.slots[slot].waits = taken < parts.structure.len();
+        let mut end = end;
+        if taken < parts.structure.len() {
+            let read = log::up_to(&words, from, taken).map_err(quarantine)?;
+            parts = log::take_apart(&words[..read], from).map_err(quarantine)?;
+            end = from + read;
+        }
+        self.slots[slot].class = Some(Rc::clone(&longer));
+        self.slots[slot].log_words = end;
+        self.take_in(slot, &longer, class.own_series.len(), parts).map_err(quarantine)?;
+        Ok(Some(longer))
+    }
+
+    /// Says once that series wait for memory, and once that none does any more.
+    pub(crate) fn say_waiting(&mut self) {
+        let waiting = self.waiting().count();
+        if (waiting > 0) == self.is_short {
+            return;
+        }
+        self.is_short = waiting > 0;
+        match self.is_short {
+            true => tracing::error!(
+                slots = waiting,
+                error = self.catalog.no_memory(),
+                "no memory for more series in the catalog; what these slots count of them is shown when there is some: free memory, or raise the limit of the file system or container"
+            ),
+            false => {
+                tracing::warn!("there is memory for the catalog again; no series waits for it")
+            }
+        }
+    }
+
+    /// The slots of which a part of the log waits until the catalog has memory.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = usize> + '_ {
+        self.taken().filter(|&slot| self.waits(slot))
+    }
+
+    pub(crate) fn waits(&self, slot: usize) -> bool {
+        let taken = &self.slots[slot];
+        taken.waits && !taken.is_given_up && taken.quarantine.is_none()
+    }
+
+    fn read_cells(
+        &mut self,
+        slot: usize,
+        class: &Class,
+        selected: Option<&[bool]>,
+    ) -> Result<(), Quarantine> {
+        let cells = self.layout.slot_cells(slot);
+        let mut row = Vec::with_capacity(class.cells);
+        if selected.is_none() {
+            self.arena.read(cells..cells + class.cells, &mut row);
+            self.figures.scrape_cells += class.cells as u64;
+        } else {
+            row.clone_from(&self.slots[slot].row);
+            row.resize(class.cells, 0);
+            let runs = class.runs.iter().zip(&class.families);
+            for (run, _) in runs.filter(|(_, family)| is_selected(selected, **family)) {
+                let mut part = Vec::with_capacity(run.cells());
+                self.arena.read(cells + run.from..cells + run.from + run.cells(), &mut part);
+                row[run.from..run.from + run.cells()].copy_from_slice(&part);
+                self.figures.scrape_cells += part.len() as u64;
+            }
+        }
+        let taken = &self.slots[slot];
+        let mut judged = Vec::new();
+        let runs = class.runs.iter().zip(&class.families);
+        for (run, _) in runs.filter(|(_, family)| is_selected(selected, **family)) {
+            let found = check_run(run, &taken.row, &mut row, &taken.judged, || {
+                // Acquire fence: a sum that fell was marked odd before it fell; see it now.
+                fence(Acquire);
+                let mut again = Vec::with_capacity(run.cells());
+                self.arena.read(cells + run.from..cells + run.from + run.cells(), &mut again);
+                again
+            })?;
+            judged.extend(found);
+        }
+        if self.slots[slot].exited {
+            forget_living(class, &mut row);
+        }
+        self.slots[slot].row = row;
+        self.judge(slot, &judged);
+        Ok(())
+    }
+
+    /// Goes on with the last good values of cells. They count from the next commit on, which comes
+    /// before anything of this is exposed.
+    fn judge(&mut self, slot: usize, judged: &[Judged]) {
+        for judged in judged {
+            self.archive.take_over(judged.place, judged.last_good, self.catalog.cells());
+            self.slots[slot].judged.insert(judged.cell);
+            let name = self.owner_of(judged.place).0.to_owned();
+            self.figures.judged.count(&name, 1);
+        }
+        let Some((first, others)) = judged.split_first() else { return };
+        let (metric, labels) = self.owner_of(first.place);
+        tracing::error!(
+            slot,
+            pid = self.slots[slot].tenant.pid,
+            metric,
+            ?labels,
+            cell = first.cell,
+            last_good = first.last_good,
+            found = first.found,
+            others = others.len(),
+            "a count holds more than 2^53; its last good value counts from now on, and everything else goes on: look for stray writes in the worker"
+        );
+    }
+
+    /// Name and label values of the series that owns a cell of the catalog.
+    fn owner_of(&self, cell: usize) -> (&str, &[Box<str>]) {
+        let contents = self.catalog.contents();
+        let behind = contents.series().partition_point(|series| series.cell <= cell);
+        let series = &contents.series()[behind.saturating_sub(1)];
+        let name = &contents.families()[series.family as usize].name;
+        (name.strip_prefix(BUCKET_PREFIX).unwrap_or(name), &series.values)
+    }
+
+    /// Names what has most of a slot that is full. What its worker could not begin it does not say.
+    fn see_full(&mut self, slot: usize) {
+        let Some(class) = &self.slots[slot].class else { return };
+        let mut cells: HashMap<u32, usize> = HashMap::new();
+        for (run, family) in class.runs.iter().zip(&class.families) {
+            *cells.entry(*family).or_default() += run.cells();
+        }
+        let Some((&most, _)) = cells.iter().max_by_key(|(family, cells)| (**cells, **family))
+        else {
+            return;
+        };
+        let name = self.catalog.contents().families()[most as usize].name.clone();
+        self.catalog.limits.meet(Limit::Slot, &name);
+    }
+
+    /// Reads what the worker of `slot` could not count, which only rises as other counts do.
+    fn read_dropped(&mut self, slot: usize) -> Result<(), Quarantine> {
+        let now = dropped(&self.arena, self.layout.slot(slot));
+        for (now, was) in now.iter().zip(self.slots[slot].dropped) {
+            if *now < was {
+                return Err(Quarantine::Fell);
+            }
+            if *now > MAX_COUNT {
+                return Err(Quarantine::Jumped);
+            }
+        }
+        if now[DropReason::Full as usize] > self.slots[slot].dropped[DropReason::Full as usize] {
+            self.see_full(slot);
+        }
+        self.slots[slot].dropped = now;
+        Ok(())
+    }
+}
+
+/// Forgets in a row what only the living count.
+fn forget_living(class: &Class, row: &mut [u64]) {
+    let is_living = |run: &&Run| !outlives(run);
+    class.runs.iter().filter(is_living).for_each(|run| row[cells_of(run)].fill(0));
+}
+
+/// Forgets in a row what the dead count too.
+fn forget_dead(class: &Class, row: &mut [u64]) {
+    class.runs.iter().filter(|run| outlives(run)).for_each(|run| row[cells_of(run)].fill(0));
+}
+
+fn outlives(run: &Run) -> bool {
+    !matches!(run.shape, Shape::Gauge(mode) if !mode.outlives_its_process())
+}
+
+fn cells_of(run: &Run) -> std::ops::Range<usize> {
+    run.from..run.from + run.cells()
+}
+
+/// Checks that the cells of a run have not done what no writer does. `before` may be shorter than
+/// the row: cells that are new were 0. Counts that hold too much are made 0 in `row`; gives those that
+/// `known` does not have.
+fn check_run(
+    run: &Run,
+    before: &[u64],
+    row: &mut [u64],
+    known: &BTreeSet<usize>,
+    again: impl Fn() -> Vec<u64>,
+) -> Result<Vec<Judged>, Quarantine> {
+    let width = run.shape.width().max(1);
+    let mut judged = Vec::new();
+    for at in 0..run.cells() {
+        let (cell, in_series) = (run.from + at, at % width);
+        let (was, now) = (before.get(cell).copied().unwrap_or(0), row[cell]);
+        match run.shape.cell(in_series) {
+            CellKind::Whole if known.contains(&cell) => row[cell] = 0,
+            CellKind::Whole if now > MAX_COUNT && run.shape.is_count(in_series) => {
+                judged.push(Judged { cell, place: run.to + at, last_good: was, found: now });
+                row[cell] = 0;
+            }
+            CellKind::Whole if now < was => return Err(Quarantine::Fell),
+            CellKind::Float if float_fell(was, now) => {
+                let odd = at - in_series + width - 1;
+                let may_fall = run.shape != Shape::Counter && again()[odd] != 0;
+                if !may_fall {
+                    return Err(Quarantine::Fell);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(judged)
+}
+
+fn float_fell(was: u64, now: u64) -> bool {
+    // Equal bits are the common case, and NaN falls too: no sum that only rises becomes NaN.
+    #[allow(clippy::neg_cmp_op_on_partial_ord)]
+    let fell = was != now && !(f64::from_bits(now) >= f64::from_bits(was));
+    fell
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use tallyboard_proto::abi::FINGERPRINT;
+    use tallyboard_proto::control::Hello;
+    use tallyboard_proto::family::{Family, Kind};
+    use tallyboard_proto::layout::{Geometry, LAYOUT_VERSION, Layout};
+    use tallyboard_proto::log::Record;
+
+    use super::*;
+    use crate::board::core::{Caller, Origin, Rules, format};
+
+    /// A core, and workers that write nothing but logs.
+    pub(crate) struct Writers {
+        pub(crate) core: Core,
+        /// How long the log of each is.
+        committed: Vec<usize>,
+    }
+
+    impl Writers {
+        pub(crate) fn new(slots: usize, log_words: usize) -> Self {
+            let geometry =
+                Geometry { slots, cells: 256, log_words, ring_rows: 1, row_cells: 2, unit: 1 };
+            let layout = Layout::new(geometry);
+            let arena = tallyboard_segment::private::arena(layout.arena_words()).unwrap();
+            let origin = Origin { arena_id: 5, ..Origin::default() };
+            format(&arena, &layout, &origin).unwrap();
+            let mut core = Core::new(arena, layout, origin, Rules::new(vec![0], 1000));
+            for slot in 0..slots {
+                let hello = Hello {
+                    layout: LAYOUT_VERSION,
+                    fingerprint: FINGERPRINT,
+                    image: 1,
+                    attach_id: 1,
+                    rejoin: None,
+                };
+                let caller = Caller { pid: slot as u32 + 1, ..Caller::default() };
+                core.attach(&caller, &hello, 0, |_, _| Ok(())).unwrap();
+                core.confirm(slot, 1);
+                let header = SlotHeader { generation: 1, arena_id: 5, prefix: 0 };
+                header.write(&core.arena, layout.slot(slot));
+            }
+            Self { core, committed: vec![0; slots] }
+        }
+
+        pub(crate) fn append(&mut self, slot: usize, record: &Record) {
+            let (area, words) = (self.core.layout.slot_log(slot), record.to_words());
+            let committed = log::append(&self.core.arena, area, self.committed[slot], &words);
+            self.committed[slot] = committed.unwrap();
+        }
+    }
+
+    #[test]
+    fn a_log_that_grows_leaves_no_classes_behind() {
+        let mut writers = Writers::new(1, 512);
+        let family = Family::new(Kind::Counter, "c", "", "", &["l"]).unwrap();
+        let series = |l: usize| {
+            let values = [l.to_string().into()].into();
+            Record::Series { family: 0, created_ms: 0, values }
+        };
+        let records = [Record::Family(family)].into_iter().chain((0..60).map(series));
+        for record in records {
+            writers.append(0, &record);
+            writers.core.read_rows(None);
+            assert_eq!(writers.core.classes.count(), 1);
+        }
+        assert_eq!(writers.core.series(), 60);
+    }
+
+    fn check(shape: Shape, before: &[u64], row: &[u64]) -> Result<(), Quarantine> {
+        let run = Run { shape, series: row.len() / shape.width(), from: 0, to: 0 };
+        let again = || row.to_vec();
+        check_run(&run, before, &mut row.to_vec(), &BTreeSet::new(), again).map(|judged| {
+            assert_eq!(judged, [], "{row:?}");
+        })
+    }
+
+    #[test]
+    fn cells_that_do_what_no_writer_does_are_found() {
+        let float = f64::to_bits;
+        let counter = Shape::Counter;
+        assert_eq!(check(counter, &[], &[5, float(0.5)]), Ok(()));
+        assert_eq!(check(counter, &[5, float(0.5)], &[5, float(0.5)]), Ok(()));
+        assert_eq!(check(counter, &[5, 0], &[4, 0]), Err(Quarantine::Fell));
+        assert_eq!(check(counter, &[5, 0], &[u64::MAX, 0]), Ok(()));
+        assert_eq!(check(counter, &[5, 0, 7, 0], &[5, 0, 6, 0]), Err(Quarantine::Fell));
+        assert_eq!(check(counter, &[5, 0], &[5, 0, 6, 0]), Ok(()));
+        assert_eq!(check(counter, &[5, float(0.5)], &[5, float(0.4)]), Err(Quarantine::Fell));
+        assert_eq!(check(counter, &[5, float(0.5)], &[5, float(f64::NAN)]), Err(Quarantine::Fell));
+        let summary = Shape::Summary;
+        assert_eq!(check(summary, &[1, float(2.0), 0], &[2, float(1.0), 0]), Err(Quarantine::Fell));
+        assert_eq!(check(summary, &[1, float(2.0), 0], &[2, float(1.0), 1]), Ok(()));
+        assert_eq!(check(summary, &[], &[1, float(-1.0), 1]), Ok(()));
+    }
+
+    #[test]
+    fn counts_that_hold_too_much_are_judged_one_by_one() {
+        let (shape, most) = (Shape::Histogram { buckets: 2 }, MAX_COUNT);
+        let run = Run { shape, series: 2, from: 1, to: 11 };
+        let before = [0, 5, 6, 0, 0, 7];
+        let mut row = vec![9, 6, most + 1, 0, 1, 3, u64::MAX, most, 0, 0];
+        let known = BTreeSet::from([5]);
+        let found = check_run(&run, &before, &mut row, &known, || panic!("no sum fell"));
+        let judged = |cell, last_good, found| Judged { cell, place: cell + 10, last_good, found };
+        assert_eq!(found, Ok(vec![judged(2, 6, most + 1), judged(6, 0, u64::MAX)]));
+        assert_eq!(row, [9, 6, 0, 0, 1, 0, 0, most, 0, 0]);
+    }
+}

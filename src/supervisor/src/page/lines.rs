@@ -1,0 +1,234 @@
+//! The page, prepared: for each family its header, for each series its lines without numbers; and
+//! the floors, under which the numbers do not fall.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tallyboard_exposition::cells::{labels_of, lines, type_of};
+use tallyboard_exposition::prefixes::Prefixes;
+use tallyboard_exposition::{openmetrics, text};
+use tallyboard_proto::family::{EXEMPLAR_PREFIX, Family, Kind};
+use tallyboard_proto::layout::Layout;
+use tallyboard_proto::log::{Contents, Series};
+use tallyboard_proto::word::Words;
+use tallyboard_segment::mapping::Arena;
+
+use crate::page::labels::Labels;
+
+/// Everything of an exposition but its numbers.
+#[derive(Debug, Default)]
+pub struct Pages {
+    /// In order of name once they are sorted.
+    pub(crate) families: Vec<FamilyPage>,
+    /// Where each family of the catalog is in `families`.
+    place: HashMap<u32, usize>,
+    /// How much of the catalog is here.
+    families_taken: usize,
+    series_taken: usize,
+    /// The exemplars of a series, by its ordinal: of which of its lines, and their own ordinal.
+    pub(crate) exemplars: HashMap<u32, Vec<(usize, u32)>>,
+    pub(crate) floors: Floors,
+}
+
+/// A family of the page.
+#[derive(Debug)]
+pub(crate) struct FamilyPage {
+    /// Its ordinal in the catalog.
+    pub(crate) family: u32,
+    pub(crate) name: Box<str>,
+    pub(crate) header: Vec<u8>,
+    pub(crate) openmetrics_header: Vec<u8>,
+    /// In order of label values once they are sorted.
+    pub(crate) series: Vec<SeriesLines>,
+    /// Lines of its series, in their order.
+    pub(crate) lines: Prefixes,
+    is_sorted: bool,
+}
+
+/// A series of the page.
+#[derive(Debug)]
+pub(crate) struct SeriesLines {
+    /// Its ordinal in the catalog.
+    pub(crate) series: u32,
+    /// Its first cell.
+    pub(crate) cell: usize,
+    /// Its first line, in the lines of its family.
+    pub(crate) line: usize,
+}
+
+impl Pages {
+    /// Pages of an arena whose floats were exposed before.
+    pub(crate) fn with_floors(floors: Vec<f64>) -> Self {
+        Self { floors: Floors(floors), ..Self::default() }
+    }
+
+    /// Takes in what the catalog has begun since the last time.
+    pub(crate) fn follow(&mut self, contents: &Contents, labels: &Labels) {
+        let families = &contents.families()[self.families_taken..];
+        for (family, ordinal) in families.iter().zip(self.families_taken as u32..) {
+            self.families.push(FamilyPage::new(family, ordinal));
+        }
+        if !families.is_empty() {
+            self.families.sort_by(|a, b| a.name.cmp(&b.name));
+            let pages = self.families.iter().enumerate();
+            self.place = pages.map(|(at, page)| (page.family, at)).collect();
+        }
+        self.families_taken = contents.families().len();
+        let series = &contents.series()[self.series_taken..];
+        for (series, ordinal) in series.iter().zip(self.series_taken as u32..) {
+            let family = &contents.families()[series.family as usize];
+            let page = &mut self.families[self.place[&series.family]];
+            page.push(family, series, ordinal, labels);
+        }
+        self.follow_exemplars(contents, self.series_taken);
+        self.series_taken = contents.series().len();
+        for page in self.families.iter_mut().filter(|page| !page.is_sorted) {
+            let values = |lines: &SeriesLines| &contents.series()[lines.series as usize].values;
+            page.series.sort_by(|a, b| values(a).cmp(values(b)));
+            page.gather();
+        }
+        self.floors.0.resize(contents.end().cells, 0.0);
+    }
+
+    /// Takes in the exemplars that have begun since there were so many series. Where a name has several
+    /// definitions an exemplar may be of a series that has begun after it.
+    fn follow_exemplars(&mut self, contents: &Contents, taken: usize) {
+        let is_same = |pair: &[FamilyPage]| pair[0].name == pair[1].name;
+        let from = match self.families.windows(2).any(is_same) {
+            true if taken < contents.series().len() => {
+                self.exemplars.clear();
+                0
+            }
+            _ => taken,
+        };
+        for (series, ordinal) in contents.series()[from..].iter().zip(from as u32..) {
+            let family = &contents.families()[series.family as usize];
+            if family.kind == Kind::Exemplar {
+                self.take_exemplar(contents, family, series, ordinal);
+            }
+        }
+    }
+
+    /// Finds the series whose exemplar a series is: those of the same label values, but for the
+    /// number of a histogram's bucket.
+    fn take_exemplar(
+        &mut self,
+        contents: &Contents,
+        family: &Family,
+        series: &Series,
+        ordinal: u32,
+    ) {
+        let name = family.name.strip_prefix(EXEMPLAR_PREFIX).unwrap_or_default();
+        for of in contents.families_named(name) {
+            let Family { kind, labels, .. } = &contents.families()[of as usize];
+            let has_buckets = matches!(kind, Kind::Histogram(_) | Kind::NativeHistogram(_));
+            let is_of = family.labels.len() == labels.len() + usize::from(has_buckets)
+                && family.labels.starts_with(labels);
+            let Some((values, rest)) = series.values.split_at_checked(labels.len()) else {
+                continue;
+            };
+            let line = rest.first().map_or(Some(0), |bucket| bucket.parse().ok());
+            let counted = contents.find_series(of, values).filter(|_| is_of);
+            if let Some((line, counted)) = line.zip(counted) {
+                self.exemplars.entry(counted).or_default().push((line, ordinal));
+            }
+        }
+    }
+}
+
+impl FamilyPage {
+    fn new(family: &Family, ordinal: u32) -> Self {
+        let (mut header, mut openmetrics_header) = (Vec::new(), Vec::new());
+        if let Some(kind) = type_of(&family.kind) {
+            let (name, unit, help) = (&family.name, &family.unit, &family.help);
+            text::write_header(&mut header, kind, name, help);
+            openmetrics::write_header(&mut openmetrics_header, kind, name, unit, help);
+        }
+        Self {
+            family: ordinal,
+            name: family.name.clone(),
+            header,
+            openmetrics_header,
+            series: Vec::new(),
+            lines: Prefixes::default(),
+            is_sorted: true,
+        }
+    }
+
+    fn push(&mut self, family: &Family, series: &Series, ordinal: u32, constant: &Labels) {
+        let labels = labels_of(constant.pairs(), family, series);
+        let line = self.lines.len();
+        for (suffix, more) in lines(family) {
+            let labels = labels.iter().map(|(name, value)| (&**name, &**value));
+            let more = more.iter().map(|(name, value)| (*name, value.as_str()));
+            self.lines.push(&family.name, suffix, labels.chain(more));
+        }
+        self.series.push(SeriesLines { series: ordinal, cell: series.cell, line });
+        self.is_sorted = false;
+    }
+
+    /// Puts the lines in the order of the series, so that a scrape reads them from front to back.
+    fn gather(&mut self) {
+        let mut lines = Prefixes::default();
+        let each = self.lines.len().checked_div(self.series.len()).unwrap_or(0);
+        for series in &mut self.series {
+            let from = std::mem::replace(&mut series.line, lines.len());
+            for line in from..from + each {
+                lines.push_line(&self.lines, line);
+            }
+        }
+        self.lines = lines;
+        self.is_sorted = true;
+    }
+}
+
+/// Floats as they were exposed last, by cell of the catalog; they do not fall while the life of
+/// their series lasts.
+#[derive(Debug, Default)]
+pub(crate) struct Floors(Vec<f64>);
+
+impl Floors {
+    /// Lets the floats of these cells fall: the life in which they were exposed has ended.
+    pub(crate) fn forget(&mut self, arena: &Arena, layout: &Layout, cells: Range<usize>) {
+        for cell in cells {
+            arena.store(layout.floors + cell, 0, Relaxed);
+            self.0.get_mut(cell).into_iter().for_each(|floor| *floor = 0.0);
+        }
+    }
+}
+
+/// What was exposed last of each float, in the heap and in the control segment, while a family is
+/// written.
+pub(crate) struct Held<'a> {
+    pub(crate) floors: &'a mut Floors,
+    pub(crate) arena: &'a Arena,
+    /// Where the floors begin in the control segment.
+    pub(crate) start: usize,
+    /// How often a floor was exposed instead of a value.
+    pub(crate) applied: u64,
+    /// A family that saw a negative or non-finite amount may fall: it has no floor.
+    pub(crate) has_floor: bool,
+}
+
+impl Held<'_> {
+    /// The value to expose for `value`: never less than the last one.
+    pub(crate) fn hold(&mut self, cell: usize, value: f64) -> f64 {
+        let floor = self.floors.0[cell];
+        if !self.has_floor || value == floor {
+            return value;
+        }
+        if value < floor {
+            self.applied += 1;
+            return floor;
+        }
+        // A sum that was infinite before a reset is none afterwards: nothing to stay above.
+        if !value.is_finite() {
+            return value;
+        }
+        self.floors.0[cell] = value;
+        // Before the bytes leave, so that a later supervisor does not undercut them.
+        self.arena.store(self.start + cell, value.to_bits(), Relaxed);
+        value
+    }
+}

@@ -1,0 +1,93 @@
+//! A supervisor whose arena is lost: somebody has cut off its object, so nothing of it may be touched.
+//! It tells whoever asks, until its keeper tells it to stop.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use tallyboard_proto::control::{RefusedReason, Reply};
+use tallyboard_segment::pass::Socket;
+use tokio::sync::mpsc;
+use tokio::task::spawn_local;
+
+use crate::board::core::refuse;
+use crate::board::guests::Guests;
+use crate::config::Config;
+use crate::keep::link::{self, ToKeeper, ToSupervisor};
+use crate::keep::listen::{Control, MetricsSocket};
+use crate::serve::control::{self, Door, Own};
+use crate::serve::http::Http;
+use crate::serve::reactor::both;
+use crate::serve::supervise::{DRAIN, Event, Events, hear_keeper, places, run_until};
+
+/// What whoever asks is told.
+pub(crate) const LOST: &str = "The arena is lost, with all that was counted in it: some process has \
+     cut off its object in /dev/shm. Start this again for a new one; --backing memfd has one that nobody can cut off.\n";
+
+/// Runs such a supervisor; gives the status to end with.
+pub(crate) fn run(
+    config: &Config,
+    control: &Control,
+    metrics: &[MetricsSocket],
+    link: Socket,
+) -> i32 {
+    run_until(serve(config, control, metrics, link), config.tell_left_out)
+}
+
+async fn serve(
+    config: &Config,
+    control: &Control,
+    metrics: &[MetricsSocket],
+    link: Socket,
+) -> io::Result<()> {
+    let (events, mut happened) = mpsc::channel(1024);
+    let link = Rc::new(both(link)?);
+    let http = Http::lacking(config, LOST, events.clone());
+    spawn_local(hear_keeper(Rc::clone(&link), events.clone()));
+    for listener in metrics.iter().filter_map(|socket| socket.listener.as_ref()) {
+        http.listen(listener.try_clone()?)?;
+    }
+    let asking = both(control.listener.try_clone()?)?;
+    let door = Door { guests: Guests::of(config), own: Own::of(config) };
+    spawn_local(control::accept(asking, door, places(config.slots, config), events.clone()));
+    while let Some(event) = happened.recv().await {
+        match event {
+            Event::Attach { answer, .. } | Event::Asked { answer, .. } => {
+                let refused = refuse(RefusedReason::Unready, LOST.trim_end().to_owned());
+                // Who has hung up meanwhile is told nothing.
+                let _ = answer.send(Some((Reply::Refused(refused), None)));
+            }
+            Event::Keeper(message, descriptor) => {
+                obey(message, descriptor, link.get_ref(), &http, &events)?;
+            }
+            Event::KeeperGone | Event::Stopped => break,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn obey(
+    message: ToSupervisor,
+    descriptor: Option<OwnedFd>,
+    link: &Socket,
+    http: &Rc<Http>,
+    events: &Events,
+) -> io::Result<()> {
+    match (message, descriptor) {
+        (ToSupervisor::Stop, _) => {
+            let (http, events) = (Rc::clone(http), events.clone());
+            spawn_local(async move {
+                // What is not read by then is not waited for.
+                let _ = tokio::time::timeout(DRAIN, http.drain()).await;
+                let _ = events.send(Event::Stopped).await;
+            });
+        }
+        (ToSupervisor::Ask, _) => link::send(link, ToKeeper::Alive, None)?,
+        (ToSupervisor::Listener { .. }, Some(descriptor)) => http.listen(descriptor.into())?,
+        (ToSupervisor::Listener { .. }, None) => {
+            tracing::error!("a metrics socket of the keeper did not arrive");
+        }
+    }
+    Ok(())
+}
