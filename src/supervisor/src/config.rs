@@ -75,6 +75,18 @@ impl fmt::Display for Backing {
     }
 }
 
+impl FromStr for WorkerLabel {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        match text {
+            "pid" => Ok(Self::Pid),
+            "slot" => Ok(Self::Slot),
+            _ => Err(ConfigError::WorkerLabel { found: text.to_owned() }),
+        }
+    }
+}
+
 /// Where metrics are served: `HOST:PORT`, or `:PORT` for every address of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenAddress(String);

@@ -14,7 +14,6 @@ use tallyboard_proto::family::{Family, LAST_WORKER_LABEL, MAX_NAME_BYTES, MAX_VA
 use thiserror::Error;
 
 use crate::board::core::Core;
-use crate::config::ConfigError;
 
 /// What tells the processes of a gauge of mode `all` or `liveall` apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,18 +23,6 @@ pub enum WorkerLabel {
     Pid,
     /// `worker`, the number of the slot: as many values as there are slots.
     Slot,
-}
-
-impl FromStr for WorkerLabel {
-    type Err = ConfigError;
-
-    fn from_str(text: &str) -> Result<Self, ConfigError> {
-        match text {
-            "pid" => Ok(Self::Pid),
-            "slot" => Ok(Self::Slot),
-            _ => Err(ConfigError::WorkerLabel { found: text.to_owned() }),
-        }
-    }
 }
 
 impl fmt::Display for WorkerLabel {
