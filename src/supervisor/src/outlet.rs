@@ -1,20 +1,12 @@
-//! Those who take families out of a supervisor again and again, to send them elsewhere.
-//!
-//! Rules. 1: an outlet has a thread of its own, with whatever runtime it likes: nothing that it does
-//! is done in the thread of the loop, but for making families. 2: it asks the loop through the channel
-//! that all events come by, one snapshot at a time. 3: it knows its supervisor and dies with it: the
-//! next supervisor starts it anew. 4: without outlets there is no thread.
+//! Those who take families out of a supervisor again and again, to send them elsewhere: what one is,
+//! and where it has its snapshots from. Who runs them is `serve/outlets.rs`.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tallyboard_exposition::sample::{FamilySamples, add_families};
-use tallyboard_segment::process::spawn_quiet;
-use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
-
-use crate::serve::supervise::{Event, Events};
+use tallyboard_exposition::sample::FamilySamples;
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// How long an outlet may take when its supervisor stops.
 pub const LAST_EXPORT: Duration = Duration::from_secs(3);
@@ -38,15 +30,23 @@ pub trait Outlet: fmt::Debug + Send + Sync {
 /// Where an outlet has its snapshots from.
 #[derive(Debug)]
 pub struct Snapshots {
-    events: Events,
+    asks: mpsc::Sender<Ask>,
     stop: watch::Receiver<bool>,
 }
 
+/// That somebody wants all families, and where they go.
+pub(crate) type Ask = oneshot::Sender<Arc<Vec<FamilySamples>>>;
+
 impl Snapshots {
+    /// Those of a loop that hears `asks`, until it says `stop`.
+    pub(crate) fn new(asks: mpsc::Sender<Ask>, stop: watch::Receiver<bool>) -> Self {
+        Self { asks, stop }
+    }
+
     /// The families of the arena as they are now; `None` when the supervisor has ended.
     pub async fn take(&self) -> Option<Arc<Vec<FamilySamples>>> {
         let (answer, answered) = oneshot::channel();
-        self.events.send(Event::Snapshot(answer)).await.ok()?;
+        self.asks.send(answer).await.ok()?;
         answered.await.ok()
     }
 
@@ -58,58 +58,4 @@ impl Snapshots {
             let _ = stop.wait_for(|stop| *stop).await;
         }
     }
-}
-
-/// The outlets that run.
-#[derive(Debug)]
-pub(crate) struct Running(watch::Sender<bool>);
-
-impl Running {
-    /// Starts each outlet in a thread of its own.
-    pub(crate) fn start(outlets: &[Arc<dyn Outlet>], events: &Events) -> Self {
-        let stop = watch::Sender::new(false);
-        for outlet in outlets {
-            let snapshots = Snapshots { events: events.clone(), stop: stop.subscribe() };
-            let (name, outlet) = (outlet.name(), Arc::clone(outlet));
-            let until_stopped = stop.subscribe();
-            let started = spawn_quiet(name, move || {
-                let end = End { name, until_stopped };
-                outlet.run(snapshots);
-                drop(end);
-            });
-            if let Err(error) = started {
-                tracing::error!(%error, name, "cannot start an export");
-            }
-        }
-        Self(stop)
-    }
-
-    /// Tells the outlets to stop, and waits until they have.
-    pub(crate) async fn stop(&self) {
-        self.0.send_replace(true);
-        if timeout(LAST_EXPORT, self.0.closed()).await.is_err() {
-            tracing::warn!(limit = ?LAST_EXPORT, "an export did not end in time");
-        }
-    }
-}
-
-/// The end of an outlet, which is seen when it comes too early.
-struct End {
-    name: &'static str,
-    until_stopped: watch::Receiver<bool>,
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        if !*self.until_stopped.borrow() {
-            tracing::error!(name = self.name, "an export has ended before its supervisor");
-        }
-    }
-}
-
-/// What all outlets have counted: one family for each name.
-pub(crate) fn families(outlets: &[Arc<dyn Outlet>]) -> Vec<FamilySamples> {
-    let mut all = Vec::new();
-    add_families(&mut all, outlets.iter().flat_map(|outlet| outlet.families()));
-    all
 }

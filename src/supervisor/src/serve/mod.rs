@@ -9,6 +9,7 @@ pub(crate) mod control;
 mod headers;
 pub(crate) mod http;
 pub(crate) mod lost;
+mod outlets;
 pub(crate) mod places;
 mod reactor;
 pub(crate) mod supervise;

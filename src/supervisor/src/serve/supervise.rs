@@ -36,12 +36,13 @@ use crate::config::{Backing, Config};
 use crate::keep::keeper::Holder;
 use crate::keep::link::{self, ToKeeper, ToSupervisor};
 use crate::keep::listen::MetricsSocket;
-use crate::outlet;
+use crate::outlet::Ask;
 use crate::page::collector::{Collector, Process, Spent};
 use crate::page::process::Found;
 use crate::page::{own, process};
 use crate::serve::control;
 use crate::serve::http::Http;
+use crate::serve::outlets;
 use crate::serve::places::{Ended, Places};
 use crate::serve::reactor::{both, register};
 
@@ -112,7 +113,7 @@ pub(crate) enum Event {
     /// Somebody wants the page.
     Scrape(Scrape),
     /// An outlet wants all families.
-    Snapshot(oneshot::Sender<Arc<Vec<FamilySamples>>>),
+    Snapshot(Ask),
     /// The keeper says something.
     Keeper(ToSupervisor, Option<OwnedFd>),
     /// The keeper is dead, so nobody would restart this supervisor or free its names.
@@ -332,7 +333,7 @@ struct Supervisor {
     /// Whether more is known of the world outside than the core exposes.
     is_stale: bool,
     /// The outlets, once they are started.
-    outlets: Option<Rc<outlet::Running>>,
+    outlets: Option<Rc<outlets::Running>>,
     /// Since when it waits for a first worker, until that is done or has been said.
     alone_since: Option<Instant>,
 }
@@ -526,7 +527,7 @@ impl Supervisor {
     }
 
     /// Answers outlets, which all want the same.
-    fn answer_snapshots(&mut self, mut answers: Vec<oneshot::Sender<Arc<Vec<FamilySamples>>>>) {
+    fn answer_snapshots(&mut self, mut answers: Vec<Ask>) {
         answers.retain(|answer| !answer.is_closed());
         if answers.is_empty() {
             return;
@@ -543,7 +544,7 @@ impl Supervisor {
         if std::mem::take(&mut self.is_stale) {
             self.show_outside();
         }
-        let mut fresh = outlet::families(&self.config.outlets);
+        let mut fresh = outlets::families(&self.config.outlets);
         fresh.extend(self.http.families());
         self.core.figures().set_fresh(fresh);
         self.core.set_time(unix_ms());
@@ -554,7 +555,7 @@ impl Supervisor {
 
     fn start_outlets(&mut self) {
         if !self.config.outlets.is_empty() {
-            let running = outlet::Running::start(&self.config.outlets, &self.events);
+            let running = outlets::Running::start(&self.config.outlets, &self.events);
             self.outlets = Some(Rc::new(running));
         }
     }
