@@ -42,6 +42,7 @@ mod keep;
 pub mod outlet;
 mod page;
 mod serve;
+mod start;
 
 pub use board::{catalog, class, core, guests};
 pub use config::{Backing, Config, ListenAddress, random_address};

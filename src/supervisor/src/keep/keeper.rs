@@ -26,6 +26,7 @@ use tallyboard_segment::process::{ForkError, close_passed, fork_child};
 use tallyboard_segment::reach::{NoDescriptor, is_out_of_descriptors};
 
 use crate::config::Config;
+use crate::keep::inheritance::{Holder, Inheritance, LOST, Run};
 use crate::keep::link::{self, ToKeeper, ToSupervisor};
 use crate::keep::listen::MetricsSocket;
 use crate::keep::open::{OpenError, Opened, open};
@@ -33,8 +34,6 @@ use crate::keep::prune;
 use crate::keep::service::{self, Watchdog};
 use crate::outlet::LAST_EXPORT;
 use crate::page::collector::Spent;
-use crate::serve::lost;
-use crate::serve::supervise::{self, Inheritance};
 
 /// How often an address that is taken is tried again.
 const LISTEN_RETRY: Duration = Duration::from_secs(5);
@@ -66,6 +65,7 @@ const SIGNALS: [Signal; 11] = [
 #[derive(Debug)]
 pub struct Keeper {
     config: Config,
+    run: Run,
     opened: Opened,
     signals: SignalFd,
     supervisor: Option<Child>,
@@ -91,14 +91,6 @@ struct Child {
     started: Instant,
     /// Whether it was asked for a sign of life and has not given one.
     is_asked: bool,
-}
-
-/// Who has a slot.
-#[derive(Debug)]
-pub(crate) struct Holder {
-    pub(crate) generation: u64,
-    pub(crate) pid: u32,
-    pub(crate) pidfd: Pidfd,
 }
 
 /// What a keeper's owner has to act on.
@@ -128,12 +120,8 @@ pub enum Happening {
 }
 
 impl Keeper {
-    /// Opens the arena and its sockets, and takes signals as messages from now on. Nothing runs
-    /// until [`Keeper::start`].
-    ///
-    /// # Errors
-    /// [`OpenError`] says what was expected, what was found, and what to do.
-    pub fn open(config: Config) -> Result<Self, OpenError> {
+    /// As [`Keeper::open`], with what its supervisors are to do.
+    pub(crate) fn open_for(config: Config, run: Run) -> Result<Self, OpenError> {
         // Before anything is made that must be removed: no signal ends this process in between.
         let mask: SigSet = SIGNALS.into_iter().collect();
         mask.thread_block().map_err(io::Error::from)?;
@@ -174,6 +162,7 @@ impl Keeper {
             restart_at: None,
             backoff: Duration::ZERO,
             config,
+            run,
             opened,
             signals,
         })
@@ -209,13 +198,14 @@ impl Keeper {
             // The copy of the keeper's end would keep the link open after the keeper's death.
             drop(mine.take());
             close_passed(self.config.passed_descriptors);
-            if self.is_lost {
-                let Opened { control, metrics, .. } = &self.opened;
-                return lost::run(&self.config, control, metrics, theirs);
+            // What is lost stays where it is, so that nothing of it is touched.
+            let arena = if self.is_lost { None } else { self.opened.arena.take() };
+            if arena.is_none() && !self.is_lost {
+                return 1;
             }
-            let Some(arena) = self.opened.arena.take() else { return 1 };
             let inheritance = Inheritance {
                 config: &self.config,
+                arena,
                 layout: self.opened.layout,
                 origin: self.opened.origin,
                 backing: self.opened.backing,
@@ -227,7 +217,7 @@ impl Keeper {
                 starts: self.starts,
                 is_reopened: self.opened.is_reopened,
             };
-            supervise::run(arena, inheritance, theirs)
+            (self.run)(inheritance, theirs)
         })?;
         let Some(link) = mine else { return Ok(()) };
         let (pid, started) = (Pid::from_raw(pid as i32), Instant::now());
@@ -357,7 +347,7 @@ impl Keeper {
         self.is_lost = true;
         self.pending.push_back(Happening::ArenaLost);
         let object = self.opened.object.as_ref().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(object, "{}", lost::LOST.trim_end());
+        tracing::error!(object, "{}", LOST.trim_end());
     }
 
     /// Starts another supervisor when it is time to.

@@ -2,6 +2,7 @@
 //! One thread, no runtime; it parses nothing, serves nothing, and knows nothing of what its supervisor
 //! does.
 
+pub(crate) mod inheritance;
 pub mod keeper;
 mod left;
 pub(crate) mod link;

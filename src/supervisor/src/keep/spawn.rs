@@ -17,6 +17,7 @@ use tallyboard_segment::process::{ForkError, fork_child};
 use thiserror::Error;
 
 use crate::config::{Backing, Config, ListenAddress, random_address};
+use crate::keep::inheritance::Run;
 use crate::keep::keeper::{Happening, Keeper};
 use crate::outlet::Outlet;
 
@@ -117,12 +118,8 @@ impl Builder {
         self
     }
 
-    /// Forks the keeper, which is no child of this process: its parent's own waiting for children
-    /// never sees it. It ends when this process does.
-    ///
-    /// # Errors
-    /// [`SpawnError`] when this process has threads, or the arena cannot be opened.
-    pub fn spawn(self) -> Result<Handle, SpawnError> {
+    /// As [`Builder::spawn`], with what the keeper's supervisors are to do.
+    pub(crate) fn spawn_for(self, run: Run) -> Result<Handle, SpawnError> {
         let mut config = Config::new("", random_address()?);
         // Its address is made up, so nobody finds the arena again whatever its name.
         config.is_ephemeral = true;
@@ -140,7 +137,7 @@ impl Builder {
         // Twice, so that the keeper is an orphan: nothing that waits for children finds it.
         let between = fork_child(|| {
             drop(mine.take());
-            let keeper = fork_child(|| keep(config, &owner, &theirs));
+            let keeper = fork_child(|| keep(config, run, &owner, &theirs));
             i32::from(keeper.is_err())
         })?;
         drop(theirs);
@@ -160,8 +157,8 @@ impl Builder {
 }
 
 /// The keeper's whole life.
-fn keep(config: Config, owner: &Pidfd, line: &Socket) -> i32 {
-    let opened = Keeper::open(config).map_err(|error| error.to_string());
+fn keep(config: Config, run: Run, owner: &Pidfd, line: &Socket) -> i32 {
+    let opened = Keeper::open_for(config, run).map_err(|error| error.to_string());
     let started = opened.and_then(|mut keeper| match keeper.start() {
         Ok(()) => Ok(keeper),
         Err(error) => Err(error.to_string()),

@@ -12,34 +12,20 @@ use tokio::task::spawn_local;
 
 use crate::board::core::refuse;
 use crate::board::guests::Guests;
-use crate::config::Config;
+use crate::keep::inheritance::{Inheritance, LOST};
 use crate::keep::link::{self, ToKeeper, ToSupervisor};
-use crate::keep::listen::{Control, MetricsSocket};
 use crate::serve::control::{self, Door, Own};
 use crate::serve::http::Http;
 use crate::serve::reactor::both;
 use crate::serve::supervise::{DRAIN, Event, Events, hear_keeper, places, run_until};
 
-/// What whoever asks is told.
-pub(crate) const LOST: &str = "The arena is lost, with all that was counted in it: some process has \
-     cut off its object in /dev/shm. Start this again for a new one; --backing memfd has one that nobody can cut off.\n";
-
 /// Runs such a supervisor; gives the status to end with.
-pub(crate) fn run(
-    config: &Config,
-    control: &Control,
-    metrics: &[MetricsSocket],
-    link: Socket,
-) -> i32 {
-    run_until(serve(config, control, metrics, link), config.tell_left_out)
+pub(crate) fn run(inheritance: &Inheritance<'_>, link: Socket) -> i32 {
+    run_until(serve(inheritance, link), inheritance.config.tell_left_out)
 }
 
-async fn serve(
-    config: &Config,
-    control: &Control,
-    metrics: &[MetricsSocket],
-    link: Socket,
-) -> io::Result<()> {
+async fn serve(inheritance: &Inheritance<'_>, link: Socket) -> io::Result<()> {
+    let Inheritance { config, control, metrics, .. } = *inheritance;
     let (events, mut happened) = mpsc::channel(1024);
     let link = Rc::new(both(link)?);
     let http = Http::lacking(config, LOST, events.clone());
@@ -47,7 +33,7 @@ async fn serve(
     for listener in metrics.iter().filter_map(|socket| socket.listener.as_ref()) {
         http.listen(listener.try_clone()?)?;
     }
-    let asking = both(control.listener.try_clone()?)?;
+    let asking = both(control.try_clone()?)?;
     let door = Door { guests: Guests::of(config), own: Own::of(config) };
     spawn_local(control::accept(asking, door, places(config.slots, config), events.clone()));
     while let Some(event) = happened.recv().await {

@@ -18,10 +18,9 @@ use tallyboard_exposition::sample::{FamilySamples, Value};
 use tallyboard_proto::control::{
     Description, Hello, Refused, RefusedReason, Reply, Request, encode_rows,
 };
-use tallyboard_proto::layout::Layout;
 use tallyboard_segment::mapping::Arena;
 use tallyboard_segment::memfd::{self, Unmade};
-use tallyboard_segment::pass::{Listener, Socket};
+use tallyboard_segment::pass::Socket;
 use tallyboard_segment::pidfd::Pidfd;
 use tallyboard_segment::process::unix_ms;
 use tallyboard_segment::reach::{NoDescriptor, is_out_of_descriptors};
@@ -30,12 +29,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::MissedTickBehavior;
 
-use crate::board::core::{Caller, Core, Origin, Rules, refuse};
+use crate::board::core::{Caller, Core, Rules, refuse};
 use crate::board::guests::Guests;
-use crate::config::{Backing, Config};
-use crate::keep::keeper::Holder;
+use crate::config::Config;
+use crate::keep::inheritance::{Holder, Inheritance};
 use crate::keep::link::{self, ToKeeper, ToSupervisor};
-use crate::keep::listen::MetricsSocket;
 use crate::outlet::Ask;
 use crate::page::collector::{Collector, Process, Spent};
 use crate::page::process::Found;
@@ -45,23 +43,6 @@ use crate::serve::http::Http;
 use crate::serve::outlets;
 use crate::serve::places::{Ended, Places};
 use crate::serve::reactor::{both, register};
-
-/// What a supervisor has from its keeper.
-pub(crate) struct Inheritance<'a> {
-    pub(crate) config: &'a Config,
-    pub(crate) layout: Layout,
-    pub(crate) origin: Origin,
-    pub(crate) backing: Backing,
-    pub(crate) reason: &'a str,
-    pub(crate) control: &'a Listener,
-    pub(crate) metrics: &'a [MetricsSocket],
-    /// Who had a slot when the last supervisor died, by slot.
-    pub(crate) holders: Vec<Option<Holder>>,
-    /// Processor time of the workers, as the last supervisor left it.
-    pub(crate) spent: Spent,
-    pub(crate) starts: u64,
-    pub(crate) is_reopened: bool,
-}
 
 /// What a scrape asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
