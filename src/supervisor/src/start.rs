@@ -5,8 +5,8 @@ use tallyboard_segment::pass::Socket;
 use crate::config::Config;
 use crate::keep::inheritance::Inheritance;
 use crate::keep::keeper::Keeper;
-use crate::keep::open::OpenError;
 use crate::keep::spawn::{Builder, Handle, SpawnError};
+use crate::keep::unopened::OpenError;
 use crate::serve::{lost, supervise};
 
 impl Keeper {

@@ -29,9 +29,10 @@ use crate::config::Config;
 use crate::keep::inheritance::{Holder, Inheritance, LOST, Run};
 use crate::keep::link::{self, ToKeeper, ToSupervisor};
 use crate::keep::listen::MetricsSocket;
-use crate::keep::open::{OpenError, Opened, open};
+use crate::keep::open::{Opened, open};
 use crate::keep::prune;
 use crate::keep::service::{self, Watchdog};
+use crate::keep::unopened::OpenError;
 use crate::outlet::LAST_EXPORT;
 use crate::page::collector::Spent;
 

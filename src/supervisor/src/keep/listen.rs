@@ -24,7 +24,7 @@ use tallyboard_segment::pidfd;
 use tallyboard_segment::process::random_u64;
 
 use crate::config::ListenAddress;
-use crate::keep::open::OpenError;
+use crate::keep::unopened::OpenError;
 
 /// How long a socket that may be somebody's is asked for.
 const ASK: Duration = Duration::from_millis(250);

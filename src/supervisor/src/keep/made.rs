@@ -14,8 +14,8 @@ use tallyboard_segment::{clock, memfd, posix};
 use crate::board::core::{Origin, format};
 use crate::config::{Backing, Config};
 use crate::keep::left::{Before, Verdict, judge};
-use crate::keep::open::OpenError;
 use crate::keep::service;
+use crate::keep::unopened::OpenError;
 
 /// An arena that is ready for its supervisor.
 pub(crate) struct Made {
