@@ -1,12 +1,9 @@
 //! Who may converse with a supervisor: whoever connected, as the kernel says (SO_PEERCRED), has to be
 //! of one of its uids. It is known before anything is read of what was sent.
 
-use nix::unistd::geteuid;
 use tallyboard_proto::control::{Refused, RefusedReason};
-use tallyboard_segment::trust::unknown_uid;
 
 use crate::board::core::refuse;
-use crate::config::Config;
 
 /// The uids whose processes may attach; root may ask as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,18 +20,9 @@ impl Guests {
         Self { uids, unknown: None }
     }
 
-    /// Those that a configuration lets in, in the user namespace of this process.
-    pub(crate) fn of(config: &Config) -> Self {
-        let mut uids = vec![geteuid().as_raw()];
-        uids.extend(&config.worker_uids);
-        let guests = Self { uids, unknown: unknown_uid() };
-        if let Some(uid) = guests.unknown.filter(|uid| guests.uids.contains(uid)) {
-            tracing::warn!(
-                uid,
-                "this uid stands for every uid that this user namespace does not know, so its processes are refused: run supervisor and workers in one user namespace"
-            );
-        }
-        guests
+    /// Those of these uids, where one uid stands for all that have no name.
+    pub(crate) fn among(uids: Vec<u32>, unknown: Option<u32>) -> Self {
+        Self { uids, unknown }
     }
 
     /// Refuses who may not ask about the arena: everybody but its users and root.

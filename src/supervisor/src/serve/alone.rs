@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use crate::config::DEFAULT_MAX_CONNECTIONS;
+use crate::serve::events::Event;
 use crate::serve::http::Http;
-use crate::serve::supervise::Event;
 
 /// Requests that wait for the one under way.
 const WAITING: usize = 64;

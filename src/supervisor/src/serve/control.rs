@@ -1,38 +1,30 @@
 //! The control socket: one task per connection, which reads requests, finds out from the kernel who
-//! is asking, and writes answers. It decides nothing but who is let in at all: strangers are
+//! is asking, and writes answers. It decides nothing but who is let in at all (`door.rs`): strangers are
 //! dismissed before anything is read of what they sent, and who says nothing is not waited for.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::parent_id;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::unistd::geteuid;
 use tallyboard_proto::control::{
     MAX_MESSAGE_BYTES, MessageError, Refused, RefusedReason, Reply, Request, decode, encode,
 };
 use tallyboard_segment::pass::{Listener, Socket};
 use tallyboard_segment::pidfd::{Peer, Pidfd, peer};
 use tallyboard_segment::reach::{NoDescriptor, is_out_of_descriptors};
-use tallyboard_segment::stat::descends;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 use crate::board::core::{Caller, refuse};
-use crate::board::guests::Guests;
-use crate::config::Config;
 use crate::page::process::start_time;
+use crate::serve::door::{Door, unidentified};
+use crate::serve::events::{Event, Events};
 use crate::serve::places::{Ended, Place, Places};
 use crate::serve::reactor::both;
-use crate::serve::supervise::{Event, Events};
 
-/// Conversations that are held at once, where there are descriptors for them.
-pub(crate) const MOST_CONVERSATIONS: usize = 128;
-/// Descriptors that a conversation may take: its socket, the pidfd of who asks, and an answer.
-pub(crate) const DESCRIPTORS_EACH: usize = 3;
 /// How long the next word of somebody is waited for, or that he reads an answer.
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -75,19 +67,6 @@ pub(crate) async fn accept(
     }
 }
 
-/// Who is let in: whoever has the uid of a guest, and what this process has started, whatever uid that
-/// has become.
-pub(crate) struct Door {
-    pub(crate) guests: Guests,
-    pub(crate) own: Option<Own>,
-}
-
-/// Whose processes are let in whatever uid they have become.
-pub(crate) struct Own {
-    /// The keeper.
-    pid: u32,
-}
-
 /// Somebody who was let in.
 #[derive(Clone, Copy)]
 struct Visitor {
@@ -95,40 +74,6 @@ struct Visitor {
     /// As he connected, which stays.
     peer: Peer,
     admitted_as: u32,
-}
-
-impl Door {
-    /// Looks at who has connected; gives him with the uid that he is let in as, which is that of this
-    /// process for one of its own application.
-    fn admit(
-        &self,
-        peer: io::Result<Peer>,
-        socket: BorrowedFd<'_>,
-    ) -> Result<(Peer, u32), Refused> {
-        let peer = peer.map_err(|error| unidentified(&error))?;
-        let uid = geteuid().as_raw();
-        let is_own = match &self.own {
-            Some(own) if peer.uid != uid && peer.pid != 0 => {
-                own.has_started(&peer, socket).map_err(|error| unidentified(&error))?
-            }
-            _ => false,
-        };
-        let admitted_as = if is_own { uid } else { peer.uid };
-        self.guests.check_reader(admitted_as).map(|()| (peer, admitted_as))
-    }
-}
-
-impl Own {
-    /// Those of the application that this one's keeper runs, when they may be anybody.
-    pub(crate) fn of(config: &Config) -> Option<Self> {
-        config.admits_own.then(|| Self { pid: parent_id() })
-    }
-
-    fn has_started(&self, peer: &Peer, socket: BorrowedFd<'_>) -> io::Result<bool> {
-        let pidfd = Pidfd::of_peer(socket)?;
-        // A pid that was read while its process lived is that process's.
-        Ok(descends(peer.pid, self.pid) && !pidfd.is_dead())
-    }
 }
 
 async fn next(listener: &AsyncFd<Listener>) -> Option<Socket> {
@@ -233,19 +178,6 @@ fn identify(socket: BorrowedFd<'_>, visitor: Visitor) -> io::Result<(Caller, Pid
         start_time: start_time(peer.pid),
     };
     Ok((caller, pidfd))
-}
-
-fn unidentified(error: &io::Error) -> Refused {
-    if is_out_of_descriptors(error) {
-        let detail = format!("the supervisor cannot name who is asking: {}", NoDescriptor(error));
-        return refuse(RefusedReason::Memory, detail);
-    }
-    refuse(
-        RefusedReason::Identity,
-        format!(
-            "the kernel does not say which process is asking: {error}; Linux 6.5 does, or share the pid namespace of worker and supervisor"
-        ),
-    )
 }
 
 fn not_understood(error: &MessageError) -> Refused {

@@ -30,8 +30,8 @@ use tokio::time::timeout;
 use crate::config::Config;
 use crate::serve::coding::coded;
 use crate::serve::connections::{Connections, Taken};
+use crate::serve::events::{Event, Events, Scrape, Wanted};
 use crate::serve::headers::Preferences;
-use crate::serve::supervise::{Event, Events, Scrape, Wanted};
 
 /// How long the head of a request may take, on a new connection or a kept one.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -45,6 +45,8 @@ const MAX_TARGET_BYTES: usize = 4 << 10;
 const CODED_AT_ONCE: usize = 64 << 10;
 /// How long to wait before accepting again when that has failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long requests under way may take when a supervisor stops.
+pub(crate) const DRAIN: Duration = Duration::from_secs(1);
 /// Bodies that are coded at once in other threads; others wait.
 const MAX_CODERS: usize = 2;
 

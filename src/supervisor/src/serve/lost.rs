@@ -11,13 +11,14 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
 use crate::board::core::refuse;
-use crate::board::guests::Guests;
 use crate::keep::inheritance::{Inheritance, LOST};
 use crate::keep::link::{self, ToKeeper, ToSupervisor};
-use crate::serve::control::{self, Door, Own};
-use crate::serve::http::Http;
-use crate::serve::reactor::both;
-use crate::serve::supervise::{DRAIN, Event, Events, hear_keeper, places, run_until};
+use crate::serve::control;
+use crate::serve::door::{Door, Own, guests};
+use crate::serve::events::{Event, Events, hear_keeper};
+use crate::serve::http::{DRAIN, Http};
+use crate::serve::places::places;
+use crate::serve::reactor::{both, run_until};
 
 /// Runs such a supervisor; gives the status to end with.
 pub(crate) fn run(inheritance: &Inheritance<'_>, link: Socket) -> i32 {
@@ -34,8 +35,9 @@ async fn serve(inheritance: &Inheritance<'_>, link: Socket) -> io::Result<()> {
         http.listen(listener.try_clone()?)?;
     }
     let asking = both(control.try_clone()?)?;
-    let door = Door { guests: Guests::of(config), own: Own::of(config) };
-    spawn_local(control::accept(asking, door, places(config.slots, config), events.clone()));
+    let door = Door { guests: guests(config), own: Own::of(config) };
+    let places = places(config.slots, config.max_connections);
+    spawn_local(control::accept(asking, door, places, events.clone()));
     while let Some(event) = happened.recv().await {
         match event {
             Event::Attach { answer, .. } | Event::Asked { answer, .. } => {

@@ -3,13 +3,18 @@
 
 pub mod alone;
 pub mod ask;
+mod attach;
 pub mod coding;
 mod connections;
-pub(crate) mod control;
+mod control;
+mod door;
+mod events;
 mod headers;
-pub(crate) mod http;
+mod http;
 pub(crate) mod lost;
 mod outlets;
+mod outside;
 pub(crate) mod places;
 mod reactor;
+mod restart;
 pub(crate) mod supervise;

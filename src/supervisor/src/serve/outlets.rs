@@ -14,7 +14,7 @@ use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use crate::outlet::{Ask, LAST_EXPORT, Outlet, Snapshots};
-use crate::serve::supervise::{Event, Events};
+use crate::serve::events::{Event, Events};
 
 /// The outlets that run.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tallyboard_segment::pass::Socket;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
@@ -16,6 +17,11 @@ use tokio::sync::Notify;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked for a place when nobody gives one up.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Conversations that are held at once, where there are descriptors for them.
+const MOST_CONVERSATIONS: usize = 128;
+/// Descriptors that a conversation may take: its socket, the pidfd of who asks, and an answer.
+const DESCRIPTORS_EACH: usize = 3;
 
 /// Why a conversation was ended from this side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +43,45 @@ impl Ended {
             Self::Displaced => "displaced",
         }
     }
+}
+
+/// The places of conversations beside `slots` workers and `scrapes` connections of scrapers, as many as
+/// this process may have.
+pub(crate) fn places(slots: usize, scrapes: usize) -> Rc<Places> {
+    Places::new(conversations(raise_descriptor_limit(), slots, scrapes))
+}
+
+/// A pidfd per slot and a socket per request: the soft limit is often too low, the hard one not.
+/// Gives what is the limit then.
+fn raise_descriptor_limit() -> usize {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return usize::MAX };
+    let limit = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(error) => {
+            tracing::warn!(%error, "cannot raise the limit of open files");
+            soft
+        }
+    };
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// How many conversations there are places for, when `limit` files may be open: what every slot and
+/// every scrape may need is kept for them.
+fn conversations(limit: usize, slots: usize, scrapes: usize) -> usize {
+    /// The arena, the runtime and what is looked up in /proc.
+    const OTHERS: usize = 64;
+    const LEAST: usize = 8;
+    let kept = slots.saturating_add(scrapes).saturating_add(OTHERS);
+    let needed = kept + LEAST * DESCRIPTORS_EACH;
+    if limit < needed {
+        tracing::warn!(
+            limit,
+            needed,
+            "{slots} workers and {scrapes} connections of scrapers may need more open files than this process may have; raise its limit (ulimit -n, LimitNOFILE=), or use fewer --slots or --web.max-connections"
+        );
+    }
+    let most = limit.saturating_sub(kept) / DESCRIPTORS_EACH;
+    most.clamp(LEAST, MOST_CONVERSATIONS)
 }
 
 /// All places.
@@ -63,7 +108,7 @@ pub(crate) struct Place {
 }
 
 impl Places {
-    pub(crate) fn new(most: usize) -> Rc<Self> {
+    fn new(most: usize) -> Rc<Self> {
         Rc::new(Self { most, guests: RefCell::default(), freed: Notify::new() })
     }
 

@@ -1,4 +1,4 @@
-//! Descriptors that the runtime waits for.
+//! The runtime of one thread, and the descriptors that it waits for.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -7,6 +7,28 @@ use tallyboard_segment::pass::{Listener, Socket};
 use tallyboard_segment::pidfd::Pidfd;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::task::LocalSet;
+
+/// Runs what a supervisor does, in a runtime of one thread; gives the status to end with.
+pub(crate) fn run_until(
+    served: impl Future<Output = io::Result<()>>,
+    tell_left_out: fn(bool),
+) -> i32 {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "cannot start the runtime");
+            return 1;
+        }
+    };
+    let tasks = LocalSet::new();
+    let served = runtime.block_on(tasks.run_until(served));
+    if let Err(error) = &served {
+        tracing::error!(%error, "the supervisor cannot go on");
+    }
+    tell_left_out(true);
+    i32::from(served.is_err())
+}
 
 /// A type that owns one descriptor from its making to its drop and never exchanges it: what the
 /// runtime must be able to rely on.
