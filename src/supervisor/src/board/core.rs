@@ -26,12 +26,12 @@ use thiserror::Error;
 
 use crate::board::catalog::{Catalog, first_words};
 use crate::board::class::{Class, Classes};
+use crate::board::figures::Figures;
 use crate::board::guests::Guests;
 use crate::board::removal::Said;
 use crate::board::rows::Quarantine;
 use crate::page::labels::{Labels, WorkerLabel};
 use crate::page::lines::Pages;
-use crate::page::own::Figures;
 
 /// Who made an arena, and where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

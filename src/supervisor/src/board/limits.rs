@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tallyboard_exposition::sample::{FamilySamples, Value};
-
-use crate::page::own;
+use crate::board::figures::OTHERS;
 
 /// What a metric can meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,8 +18,6 @@ pub(crate) enum Limit {
 
 /// Metrics that are named for each limit; of others it is known how many there are.
 const MOST_NAMED: usize = 20;
-/// Where they stand in the metric: no metric has such a name.
-pub(crate) const OTHERS: &str = "(others)";
 
 /// What was met since the supervisor started.
 #[derive(Debug, Default)]
@@ -79,15 +75,11 @@ impl Limits {
         *others = others.saturating_add(1);
     }
 
-    /// All of it as a family: the named ones are 1, others are how often one was met. Nothing when
-    /// nothing was met.
-    pub(crate) fn family(&self) -> Option<FamilySamples> {
+    /// All of it, as limit, metric and value: the named ones are 1, others are how often one was met.
+    pub(crate) fn met(&self) -> impl Iterator<Item = (&'static str, &str, u64)> {
         let named = self.named.iter().map(|(limit, metric)| (*limit, &**metric, 1));
         let others = self.others.iter().map(|(&limit, &times)| (limit, OTHERS, times));
-        let family = own::LIMITS_MET.rows(named.chain(others).map(|(limit, metric, value)| {
-            ([("limit", limit.name()), ("metric", metric)], Value::Whole(value))
-        }));
-        Some(family).filter(|family| !family.samples.is_empty())
+        named.chain(others).map(|(limit, metric, value)| (limit.name(), metric, value))
     }
 }
 
@@ -98,21 +90,25 @@ mod tests {
     #[test]
     fn a_metric_is_named_once_a_limit_and_names_are_bounded() {
         let mut limits = Limits::default();
-        assert_eq!(limits.family(), None);
+        assert_eq!(limits.met().next(), None);
         for _ in 0..2 {
             limits.meet(Limit::Labels, "a");
             limits.meet(Limit::Arena, "a");
         }
         let values = |limits: &Limits| -> Vec<String> {
-            let samples = limits.family().unwrap().samples.into_iter();
-            samples.map(|s| format!("{} {} {:?}", s.labels[0].1, s.labels[1].1, s.value)).collect()
+            let mut met: Vec<String> = limits
+                .met()
+                .map(|(limit, metric, value)| format!("{limit} {metric} {value}"))
+                .collect();
+            met.sort();
+            met
         };
-        assert_eq!(values(&limits), ["arena a Whole(1)", "label_limit a Whole(1)"]);
+        assert_eq!(values(&limits), ["arena a 1", "label_limit a 1"]);
         for number in 0..100 {
             limits.meet(Limit::Slot, &format!("m{number}"));
         }
         let values = values(&limits);
         assert_eq!(values.len(), 2 + MOST_NAMED + 1);
-        assert!(values.contains(&format!("slot (others) Whole({})", 100 - MOST_NAMED)));
+        assert!(values.contains(&format!("slot (others) {}", 100 - MOST_NAMED)));
     }
 }

@@ -16,12 +16,12 @@ use tallyboard_proto::slot::State;
 
 use crate::board::class::Class;
 use crate::board::core::Core;
+use crate::board::figures::{ByFamily, Ended};
 use crate::board::rows::is_selected;
 use crate::page::labels::ProcessValues;
 use crate::page::lines::{Held, SeriesLines};
 use crate::page::own;
 use crate::page::render::{Shown, Sink, Text, Whole, moment};
-use crate::serve::places::Ended;
 
 impl Core {
     /// The exposition of the arena: of everything, or of the families that `metrics` names by
@@ -325,8 +325,8 @@ impl Core {
             own::DROPPED_SERIES.labelled(series),
             own::FLOORS_APPLIED.value(whole(figures.floors_applied)),
             own::FOLDS.value(whole(figures.folds)),
-            own::GIVEN_UP.labelled(figures.given_up.values()),
-            own::JUDGED_CELLS.labelled(figures.judged.values()),
+            own::GIVEN_UP.labelled(by_family(&figures.given_up)),
+            own::JUDGED_CELLS.labelled(by_family(&figures.judged)),
             own::LAYOUT_CLASSES.value(whole(classes.len() as u64)),
             own::QUARANTINED_FAMILIES.value(whole(self.catalog.conflicts() as u64)),
             own::QUARANTINED_SLOTS.value(whole(quarantined as u64)),
@@ -338,7 +338,10 @@ impl Core {
             own::WAITING_SLOTS.value(whole(self.waiting().count() as u64)),
             own::WORKER_EXITS.value(whole(figures.worker_exits)),
         ];
-        families.extend(self.catalog.limits.family());
+        let met = self.catalog.limits.met();
+        let met = own::LIMITS_MET
+            .rows(met.map(|(limit, metric, n)| ([("limit", limit), ("metric", metric)], whole(n))));
+        families.extend(Some(met).filter(|met| !met.samples.is_empty()));
         families
     }
 
@@ -352,6 +355,10 @@ impl Core {
         }
         total
     }
+}
+
+fn by_family(counted: &ByFamily) -> impl Iterator<Item = (&str, Value)> {
+    counted.counts().map(|(family, count)| (family, Value::Whole(count)))
 }
 
 /// The names that a family of the supervisor's own is known by: its own, and those of its samples.

@@ -19,10 +19,11 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 use crate::board::core::{Caller, refuse};
+use crate::board::figures::Ended;
 use crate::page::process::start_time;
 use crate::serve::door::{Door, unidentified};
 use crate::serve::events::{Event, Events};
-use crate::serve::places::{Ended, Place, Places};
+use crate::serve::places::{Place, Places};
 use crate::serve::reactor::both;
 
 /// How long the next word of somebody is waited for, or that he reads an answer.

@@ -19,9 +19,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use crate::board::core::Caller;
+use crate::board::figures::Ended;
 use crate::keep::link::{self, ToSupervisor};
 use crate::outlet::Ask;
-use crate::serve::places::Ended;
 use crate::serve::reactor::register;
 
 /// What a scrape asks for.

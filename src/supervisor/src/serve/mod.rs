@@ -14,7 +14,7 @@ mod http;
 pub(crate) mod lost;
 mod outlets;
 mod outside;
-pub(crate) mod places;
+mod places;
 mod reactor;
 mod restart;
 pub(crate) mod supervise;

@@ -23,28 +23,6 @@ const MOST_CONVERSATIONS: usize = 128;
 /// Descriptors that a conversation may take: its socket, the pidfd of who asks, and an answer.
 const DESCRIPTORS_EACH: usize = 3;
 
-/// Why a conversation was ended from this side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Ended {
-    /// Nothing was said, or no answer read, for too long.
-    Silent,
-    /// Its place was wanted by others.
-    Displaced,
-}
-
-impl Ended {
-    /// Every reason.
-    pub(crate) const ALL: [Self; 2] = [Self::Silent, Self::Displaced];
-
-    /// The value of the label `reason`.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Silent => "silent",
-            Self::Displaced => "displaced",
-        }
-    }
-}
-
 /// The places of conversations beside `slots` workers and `scrapes` connections of scrapers, as many as
 /// this process may have.
 pub(crate) fn places(slots: usize, scrapes: usize) -> Rc<Places> {
