@@ -44,7 +44,7 @@ mod page;
 mod serve;
 mod start;
 
-pub use board::{catalog, class, core, guests};
+pub use board::{catalog, class, guests};
 pub use config::{Backing, Config, ListenAddress, random_address};
 pub use keep::keeper::{Happening, Keeper};
 pub use keep::made::Foreseen;
@@ -57,3 +57,11 @@ pub use page::labels::{Label, LabelError, Labels, WorkerLabel};
 pub use page::{labels, own, scrape};
 pub use serve::{alone, ask, coding};
 pub use tallyboard_segment::process::ForkError;
+
+/// The state behind the loop, and what an arena says of itself.
+pub mod core {
+    pub use crate::board::attach::Caller;
+    pub use crate::board::core::{Core, Rules};
+    pub use crate::board::origin::{Origin, format};
+    pub use crate::board::recover::RecoverError;
+}

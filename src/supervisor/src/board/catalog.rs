@@ -355,6 +355,12 @@ impl Catalog {
     }
 }
 
+/// Whether a family of the catalog is one of those that a scrape is about; without a selection all
+/// are. A log may have begun a family since the selection was made: that one is not.
+pub(crate) fn is_selected(selected: Option<&[bool]>, family: u32) -> bool {
+    selected.is_none_or(|all| all.get(family as usize).copied().unwrap_or(false))
+}
+
 /// Takes in that a family has met a limit, if that is why something of it has no place.
 fn meet(limits: &mut Limits, unplaced: Unplaced, family: &str) {
     match unplaced {

@@ -3,8 +3,6 @@
 
 use tallyboard_proto::control::{Refused, RefusedReason};
 
-use crate::board::core::refuse;
-
 /// The uids whose processes may attach; root may ask as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guests {
@@ -48,7 +46,7 @@ impl Guests {
                 "the arena is for uid {uids:?}, found {uid}; run both as one user, or start the supervisor with --worker-uid {uid}"
             ),
         };
-        Err(refuse(RefusedReason::Uid, detail))
+        Err(Refused { reason: RefusedReason::Uid, detail })
     }
 }
 

@@ -1,7 +1,6 @@
 //! The dead: drain, fold, scrub, free, as one batch.
 
-use tallyboard_proto::archive::{Dead, DeadRow, scrub};
-use tallyboard_proto::cell::GAUGE_CELLS;
+use tallyboard_proto::archive::scrub;
 use tallyboard_proto::family::BUCKET_PREFIX;
 use tallyboard_proto::layout::DropReason;
 use tallyboard_proto::log;
@@ -85,54 +84,5 @@ impl Core {
         );
         self.slots[slot].is_given_up = true;
         self.reclaim();
-    }
-
-    /// Whether the archive counts the slot in its present generation.
-    pub(crate) fn is_folded(&self, slot: usize) -> bool {
-        self.archive.folded(slot) >= self.slots[slot].word.generation
-    }
-
-    pub(crate) fn fold(&mut self, batch: &[usize]) {
-        let gauges: Vec<Option<DeadRow>> =
-            batch.iter().map(|&slot| self.all_gauges_of(slot)).collect();
-        let slots = &self.slots;
-        let dead: Vec<Dead<'_>> = batch
-            .iter()
-            .zip(gauges)
-            .map(|(&slot, gauges)| {
-                let taken = &slots[slot];
-                // A slot that was quarantined before its first good read has an empty row.
-                let class = taken.class.as_deref().filter(|class| taken.row.len() == class.cells);
-                Dead {
-                    slot,
-                    generation: taken.word.generation,
-                    row: &taken.row,
-                    runs: class.map_or(&[], |class| &class.runs),
-                    gauges,
-                    dropped: taken.dropped,
-                }
-            })
-            .collect();
-        self.archive.fold(&self.arena, &self.layout, self.catalog.cells(), &dead);
-    }
-
-    /// The gauges of mode `all` that a worker has set, in the order of the catalog's list.
-    fn all_gauges_of(&self, slot: usize) -> Option<DeadRow> {
-        let taken = &self.slots[slot];
-        let class = taken.class.as_deref().filter(|class| taken.row.len() == class.cells)?;
-        let mut cells = vec![0; self.catalog.all_gauges().len() * GAUGE_CELLS];
-        let mut is_set = false;
-        for &(series, from) in &class.gauges {
-            let Ok(place) = self.catalog.all_gauges().binary_search(&series) else { continue };
-            let found = &taken.row[from..from + GAUGE_CELLS];
-            is_set |= found[1] != 0;
-            cells[place * GAUGE_CELLS..][..GAUGE_CELLS].copy_from_slice(found);
-        }
-        is_set.then_some(DeadRow {
-            pid: if taken.shares_pid { 0 } else { taken.tenant.pid },
-            slot: slot as u64,
-            generation: taken.word.generation,
-            cells,
-        })
     }
 }

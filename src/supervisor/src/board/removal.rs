@@ -19,56 +19,10 @@ use tallyboard_proto::family::{GaugeMode, Kind};
 use tallyboard_proto::life::{Life, MAX_CREATED_MS};
 use tallyboard_proto::log::{Action, LogError, Parts};
 
+use crate::board::catalog::is_selected;
 use crate::board::class::{Class, Place};
 use crate::board::core::Core;
-use crate::board::rows::is_selected;
-
-/// A worker's word on a series that has a place in the catalog.
-#[derive(Clone, Debug)]
-pub(crate) struct Said {
-    /// Where its record ends in the slot's log.
-    end: usize,
-    /// Whether no earlier supervisor has applied it.
-    is_new: bool,
-    series: u32,
-    action: Action,
-    at_ms: u64,
-    /// What the worker had counted by then.
-    counted: Counted,
-}
-
-/// What a worker had counted of a series at some moment: the cells of the series, and of a native
-/// histogram those of its buckets.
-#[derive(Clone, Debug)]
-struct Counted {
-    cells: Box<[u64]>,
-    buckets: HashMap<u32, [u64; 1]>,
-}
-
-impl Counted {
-    /// The cells of the series itself, or of one of its buckets: nothing was in a bucket that the
-    /// worker says nothing of.
-    fn of(&self, series: u32, part: u32) -> &[u64] {
-        match part == series {
-            true => &self.cells,
-            false => self.buckets.get(&part).unwrap_or(&[0]),
-        }
-    }
-
-    /// Counts what the worker takes back as of an earlier life, too.
-    fn add(&mut self, amounts: &Self, shape: Shape) {
-        for (at, (cell, &amount)) in self.cells.iter_mut().zip(&amounts.cells).enumerate() {
-            *cell = match shape.cell(at) {
-                CellKind::Float => (f64::from_bits(*cell) + f64::from_bits(amount)).to_bits(),
-                CellKind::Whole | CellKind::Free => cell.saturating_add(amount),
-            };
-        }
-        for (bucket, &[amount]) in &amounts.buckets {
-            let [cell] = self.buckets.entry(*bucket).or_default();
-            *cell = cell.saturating_add(amount);
-        }
-    }
-}
+use crate::board::said::{Counted, Said};
 
 /// What is known while all that workers have said since rows were read last is applied.
 #[derive(Debug, Default)]
@@ -447,7 +401,7 @@ mod tests {
     use tallyboard_proto::word::Words;
 
     use super::*;
-    use crate::board::rows::tests::Writers;
+    use crate::board::writers::Writers;
 
     #[test]
     fn what_is_said_often_of_one_series_is_added_up_once_and_committed_once() {

@@ -15,50 +15,18 @@ use std::rc::Rc;
 use std::sync::atomic::{Ordering::Acquire, fence};
 
 use tallyboard_proto::cell::{CellKind, MAX_COUNT, Run, Shape};
+use tallyboard_proto::control::SlotRow;
 use tallyboard_proto::family::BUCKET_PREFIX;
 use tallyboard_proto::layout::{DROP_REASONS, DropReason};
 use tallyboard_proto::log;
 use tallyboard_proto::slot::{SlotHeader, dropped};
 use tallyboard_proto::word::Words;
 
+use crate::board::catalog::is_selected;
 use crate::board::class::Class;
 use crate::board::core::Core;
 use crate::board::limits::Limit;
-
-/// Why a slot is quarantined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Quarantine {
-    /// Its header is not the one that its worker was told to write.
-    Header,
-    /// Its log does not parse.
-    Log,
-    /// A cell that only rises has fallen.
-    Fell,
-    /// A count of what could not be counted is more than a count can be.
-    Jumped,
-    /// An earlier supervisor quarantined it.
-    Earlier,
-}
-
-impl Quarantine {
-    /// The value of the label `reason`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Header => "header",
-            Self::Log => "log",
-            Self::Fell => "fell",
-            Self::Jumped => "jumped",
-            Self::Earlier => "earlier",
-        }
-    }
-}
-
-/// Whether a family of the catalog is one of those that a scrape is about; without a selection all
-/// are. A log may have begun a family since the selection was made: that one is not.
-pub(crate) fn is_selected(selected: Option<&[bool]>, family: u32) -> bool {
-    selected.is_none_or(|all| all.get(family as usize).copied().unwrap_or(false))
-}
+use crate::board::slot::Quarantine;
 
 /// A cell that holds more than a count can, while it is found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +54,28 @@ impl Core {
         // Every log that has grown has left a class behind that no slot is of.
         self.classes.prune();
         self.say_waiting();
+    }
+
+    /// The slots that are taken, for people to look at.
+    pub fn rows(&mut self) -> Vec<SlotRow> {
+        self.read_rows(None);
+        let row = |slot: usize| {
+            let taken = &self.slots[slot];
+            let class = taken.class.as_deref();
+            SlotRow {
+                slot: slot as u64,
+                generation: taken.word.generation,
+                state: taken.word.state.name().to_owned(),
+                pid: taken.tenant.pid,
+                uid: taken.tenant.uid,
+                attached_at_ms: taken.tenant.attached_at_ms,
+                series: class.map_or(0, |class| class.own_series.len() as u64),
+                cells: class.map_or(0, |class| class.cells as u64),
+                dropped: taken.dropped.iter().fold(0, |sum: u64, &n| sum.saturating_add(n)),
+                quarantined: taken.quarantine.is_some(),
+            }
+        };
+        self.taken().map(row).collect()
     }
 
     /// Reads what is new in every log, for whoever must know all of them before any cell.
@@ -391,55 +381,12 @@ fn float_fell(was: u64, now: u64) -> bool {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use tallyboard_proto::abi::FINGERPRINT;
-    use tallyboard_proto::control::Hello;
+mod tests {
     use tallyboard_proto::family::{Family, Kind};
-    use tallyboard_proto::layout::{Geometry, LAYOUT_VERSION, Layout};
     use tallyboard_proto::log::Record;
 
     use super::*;
-    use crate::board::core::{Caller, Origin, Rules, format};
-
-    /// A core, and workers that write nothing but logs.
-    pub(crate) struct Writers {
-        pub(crate) core: Core,
-        /// How long the log of each is.
-        committed: Vec<usize>,
-    }
-
-    impl Writers {
-        pub(crate) fn new(slots: usize, log_words: usize) -> Self {
-            let geometry =
-                Geometry { slots, cells: 256, log_words, ring_rows: 1, row_cells: 2, unit: 1 };
-            let layout = Layout::new(geometry);
-            let arena = tallyboard_segment::private::arena(layout.arena_words()).unwrap();
-            let origin = Origin { arena_id: 5, ..Origin::default() };
-            format(&arena, &layout, &origin).unwrap();
-            let mut core = Core::new(arena, layout, origin, Rules::new(vec![0], 1000));
-            for slot in 0..slots {
-                let hello = Hello {
-                    layout: LAYOUT_VERSION,
-                    fingerprint: FINGERPRINT,
-                    image: 1,
-                    attach_id: 1,
-                    rejoin: None,
-                };
-                let caller = Caller { pid: slot as u32 + 1, ..Caller::default() };
-                core.attach(&caller, &hello, 0, |_, _| Ok(())).unwrap();
-                core.confirm(slot, 1);
-                let header = SlotHeader { generation: 1, arena_id: 5, prefix: 0 };
-                header.write(&core.arena, layout.slot(slot));
-            }
-            Self { core, committed: vec![0; slots] }
-        }
-
-        pub(crate) fn append(&mut self, slot: usize, record: &Record) {
-            let (area, words) = (self.core.layout.slot_log(slot), record.to_words());
-            let committed = log::append(&self.core.arena, area, self.committed[slot], &words);
-            self.committed[slot] = committed.unwrap();
-        }
-    }
+    use crate::board::writers::Writers;
 
     #[test]
     fn a_log_that_grows_leaves_no_classes_behind() {

@@ -6,7 +6,7 @@ use tallyboard_segment::mapping::Arena;
 use tallyboard_segment::pass::{Listener, Socket};
 use tallyboard_segment::pidfd::Pidfd;
 
-use crate::board::core::Origin;
+use crate::board::origin::Origin;
 use crate::config::{Backing, Config};
 use crate::keep::listen::MetricsSocket;
 use crate::page::collector::Spent;

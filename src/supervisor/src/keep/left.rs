@@ -5,7 +5,7 @@ use tallyboard_proto::abi::FINGERPRINT;
 use tallyboard_proto::layout::{EXTENT_WORDS, Geometry, LAYOUT_VERSION, Layout, MAGIC, header};
 use tallyboard_segment::posix::{Left, ReopenError};
 
-use crate::board::core::Origin;
+use crate::board::origin::Origin;
 
 /// What can be done with it.
 #[derive(Debug)]

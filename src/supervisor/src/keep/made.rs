@@ -11,7 +11,7 @@ use tallyboard_segment::posix::{ArenaLock, CreateError, Draft, Left, ObjectName,
 use tallyboard_segment::process::random_u64;
 use tallyboard_segment::{clock, memfd, posix};
 
-use crate::board::core::{Origin, format};
+use crate::board::origin::{Origin, format};
 use crate::config::{Backing, Config};
 use crate::keep::left::{Before, Verdict, judge};
 use crate::keep::service;

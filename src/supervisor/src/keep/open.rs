@@ -6,7 +6,7 @@ use tallyboard_proto::layout::Layout;
 use tallyboard_segment::mapping::Arena;
 use tallyboard_segment::posix::{ArenaLock, ObjectName};
 
-use crate::board::core::Origin;
+use crate::board::origin::Origin;
 use crate::config::{Backing, Config};
 use crate::keep::listen::{Control, MetricsSocket};
 use crate::keep::made::made;

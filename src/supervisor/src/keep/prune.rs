@@ -8,7 +8,7 @@ use nix::unistd::geteuid;
 use tallyboard_segment::names::Removal;
 use tallyboard_segment::posix::{Left, ObjectName, ReopenError, Taken};
 
-use crate::board::core::Origin;
+use crate::board::origin::Origin;
 use crate::keep::left::{Verdict, judge};
 use crate::keep::made::origin;
 

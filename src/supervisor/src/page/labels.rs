@@ -217,21 +217,6 @@ impl Core {
         processes.values_mut().for_each(|rows| rows.sort_by(|a, b| a.0.cmp(&b.0)));
         processes
     }
-
-    /// Marks every slot whose pid another taken slot has too: two clients in one process, or
-    /// processes that are both pid 1 of a namespace. The mark stays for the slot's turn, so that
-    /// its samples have the same labels until its worker is dead, and after that.
-    pub(crate) fn mark_shared_pids(&mut self) {
-        let mut pids: HashMap<u64, usize> = HashMap::new();
-        for slot in self.taken() {
-            *pids.entry(self.slots[slot].tenant.pid).or_default() += 1;
-        }
-        let taken: Vec<usize> = self.taken().collect();
-        for slot in taken {
-            let taken = &mut self.slots[slot];
-            taken.shares_pid |= pids[&taken.tenant.pid] > 1;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -9,15 +9,15 @@ use tallyboard_exposition::sample::{Exemplar, FamilySamples, Value};
 use tallyboard_proto::cell::Shape;
 use tallyboard_proto::exemplar::{self, EXEMPLAR_CELLS};
 use tallyboard_proto::family::{BUCKET_PREFIX, Family, Kind};
-use tallyboard_proto::layout::{DROP_REASONS, DropReason};
+use tallyboard_proto::layout::DropReason;
 use tallyboard_proto::log::{Contents, Series};
 use tallyboard_proto::native;
 use tallyboard_proto::slot::State;
 
+use crate::board::catalog::is_selected;
 use crate::board::class::Class;
 use crate::board::core::Core;
 use crate::board::figures::{ByFamily, Ended};
-use crate::board::rows::is_selected;
 use crate::page::labels::ProcessValues;
 use crate::page::lines::{Held, SeriesLines};
 use crate::page::own;
@@ -343,17 +343,6 @@ impl Core {
             .rows(met.map(|(limit, metric, n)| ([("limit", limit), ("metric", metric)], whole(n))));
         families.extend(Some(met).filter(|met| !met.samples.is_empty()));
         families
-    }
-
-    /// What all workers, dead or alive, could not count.
-    fn dropped(&self) -> [u64; DROP_REASONS] {
-        let mut total = *self.archive.dropped();
-        for slot in self.taken().filter(|&slot| !self.is_folded(slot)) {
-            for (total, dropped) in total.iter_mut().zip(self.slots[slot].dropped) {
-                *total = total.saturating_add(dropped);
-            }
-        }
-        total
     }
 }
 

@@ -14,7 +14,8 @@ use tallyboard_segment::process::unix_ms;
 use tokio::io::unix::AsyncFd;
 use tokio::task::{JoinHandle, spawn_local};
 
-use crate::board::core::{Caller, Core};
+use crate::board::attach::Caller;
+use crate::board::core::Core;
 use crate::keep::link::{self, ToKeeper};
 use crate::serve::events::{Events, watch};
 

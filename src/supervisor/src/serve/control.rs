@@ -18,7 +18,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
-use crate::board::core::{Caller, refuse};
+use crate::board::attach::Caller;
 use crate::board::figures::Ended;
 use crate::page::process::start_time;
 use crate::serve::door::{Door, unidentified};
@@ -126,7 +126,8 @@ async fn answer_all(
         };
         let packet = match packet {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                let refused = refuse(RefusedReason::Protocol, error.to_string());
+                let refused =
+                    Refused { reason: RefusedReason::Protocol, detail: error.to_string() };
                 return turn_away(socket, place, refused, events).await;
             }
             packet => packet?,
@@ -182,7 +183,7 @@ fn identify(socket: BorrowedFd<'_>, visitor: Visitor) -> io::Result<(Caller, Pid
 }
 
 fn not_understood(error: &MessageError) -> Refused {
-    refuse(RefusedReason::Protocol, error.to_string())
+    Refused { reason: RefusedReason::Protocol, detail: error.to_string() }
 }
 
 async fn receive(socket: &AsyncFd<Socket>) -> io::Result<Vec<u8>> {

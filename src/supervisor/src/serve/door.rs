@@ -12,7 +12,6 @@ use tallyboard_segment::reach::{NoDescriptor, is_out_of_descriptors};
 use tallyboard_segment::stat::descends;
 use tallyboard_segment::trust::unknown_uid;
 
-use crate::board::core::refuse;
 use crate::board::guests::Guests;
 use crate::config::Config;
 
@@ -79,12 +78,12 @@ impl Own {
 pub(crate) fn unidentified(error: &io::Error) -> Refused {
     if is_out_of_descriptors(error) {
         let detail = format!("the supervisor cannot name who is asking: {}", NoDescriptor(error));
-        return refuse(RefusedReason::Memory, detail);
+        return Refused { reason: RefusedReason::Memory, detail };
     }
-    refuse(
-        RefusedReason::Identity,
-        format!(
+    Refused {
+        reason: RefusedReason::Identity,
+        detail: format!(
             "the kernel does not say which process is asking: {error}; Linux 6.5 does, or share the pid namespace of worker and supervisor"
         ),
-    )
+    }
 }

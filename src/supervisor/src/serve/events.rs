@@ -18,7 +18,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use crate::board::core::Caller;
+use crate::board::attach::Caller;
 use crate::board::figures::Ended;
 use crate::keep::link::{self, ToSupervisor};
 use crate::outlet::Ask;

@@ -5,12 +5,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use tallyboard_proto::control::{RefusedReason, Reply};
+use tallyboard_proto::control::{Refused, RefusedReason, Reply};
 use tallyboard_segment::pass::Socket;
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
-use crate::board::core::refuse;
 use crate::keep::inheritance::{Inheritance, LOST};
 use crate::keep::link::{self, ToKeeper, ToSupervisor};
 use crate::serve::control;
@@ -41,7 +40,8 @@ async fn serve(inheritance: &Inheritance<'_>, link: Socket) -> io::Result<()> {
     while let Some(event) = happened.recv().await {
         match event {
             Event::Attach { answer, .. } | Event::Asked { answer, .. } => {
-                let refused = refuse(RefusedReason::Unready, LOST.trim_end().to_owned());
+                let refused =
+                    Refused { reason: RefusedReason::Unready, detail: LOST.trim_end().to_owned() };
                 // Who has hung up meanwhile is told nothing.
                 let _ = answer.send(Some((Reply::Refused(refused), None)));
             }

@@ -21,7 +21,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
-use crate::board::core::{Core, refuse};
+use crate::board::core::Core;
 use crate::config::Config;
 use crate::keep::inheritance::Inheritance;
 use crate::keep::link::{self, ToKeeper, ToSupervisor};
@@ -347,5 +347,8 @@ impl<'a> Supervisor<'a> {
 }
 
 fn no_body(error: &io::Error) -> Refused {
-    refuse(RefusedReason::Memory, format!("the supervisor cannot answer: {}", Unmade(error)))
+    Refused {
+        reason: RefusedReason::Memory,
+        detail: format!("the supervisor cannot answer: {}", Unmade(error)),
+    }
 }
