@@ -61,7 +61,7 @@ pub use tallyboard_segment::process::ForkError;
 /// The state behind the loop, and what an arena says of itself.
 pub mod core {
     pub use crate::board::attach::Caller;
-    pub use crate::board::core::{Core, Rules};
     pub use crate::board::origin::{Origin, format};
     pub use crate::board::recover::RecoverError;
+    pub use crate::page::exposed::{Core, Page, Rules};
 }

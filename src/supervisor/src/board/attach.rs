@@ -27,7 +27,7 @@ pub struct Caller {
     pub start_time: u64,
 }
 
-impl Core {
+impl<P> Core<P> {
     /// Gives a slot to `caller`. `announce` is called with slot and generation before the slot is
     /// assigned; what it says is memorised by whoever restarts this supervisor.
     ///
@@ -115,7 +115,7 @@ impl Core {
                 ),
             });
         }
-        self.rules.guests.check_worker(caller.admitted_as)
+        self.grants.guests.check_worker(caller.admitted_as)
     }
 
     /// Taken slots of the process `caller`.
@@ -200,7 +200,7 @@ impl Core {
             generation: taken.word.generation,
             arena_id: self.origin.arena_id,
             prefix: taken.tenant.prefix,
-            label_limit: self.rules.label_limit as u64,
+            label_limit: self.grants.label_limit as u64,
             unix_offset_ns: self.origin.unix_offset_ns,
             geometry: self.layout.geometry.to_words(),
         }

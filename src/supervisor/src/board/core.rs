@@ -6,7 +6,6 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use tallyboard_exposition::format::Choices;
 use tallyboard_proto::archive::Archive;
 use tallyboard_proto::layout::Layout;
 use tallyboard_proto::slot::State;
@@ -15,51 +14,36 @@ use tallyboard_segment::mapping::{Arena, populates};
 use crate::board::catalog::Catalog;
 use crate::board::class::Classes;
 use crate::board::figures::Figures;
+use crate::board::floors::Floors;
 use crate::board::guests::Guests;
 use crate::board::origin::Origin;
 use crate::board::slot::Slot;
-use crate::page::labels::{Labels, WorkerLabel};
-use crate::page::lines::Pages;
 
-/// What a supervisor is allowed to grant, and how it labels what it exposes.
+/// What may be granted.
 #[derive(Clone, Debug)]
-pub struct Rules {
+pub(crate) struct Grants {
     /// Whose processes may attach.
-    pub guests: Guests,
+    pub(crate) guests: Guests,
     /// How many label sets a family may have.
-    pub label_limit: usize,
-    /// What tells the processes of a gauge apart.
-    pub worker_label: WorkerLabel,
-    /// Labels of every sample.
-    pub labels: Labels,
-    /// What pages have or have not.
-    pub choices: Choices,
+    pub(crate) label_limit: usize,
 }
 
-impl Rules {
-    /// The rules of an arena for the processes of `uids`, with the default labels.
-    #[must_use]
-    pub fn new(uids: Vec<u32>, label_limit: usize) -> Self {
-        let (worker_label, labels) = (WorkerLabel::default(), Labels::default());
-        let (guests, choices) = (Guests::new(uids), Choices::default());
-        Self { guests, label_limit, worker_label, labels, choices }
-    }
-}
-
-/// Slots, catalog and archive of one arena.
+/// Slots, catalog and archive of one arena; and `P`, what is made of them for those who look at them.
+/// It is kept here because it lives as long. Nothing in this room knows what it is.
 #[derive(Debug)]
-pub struct Core {
+pub struct Core<P> {
     pub(crate) arena: Arena,
     pub(crate) layout: Layout,
     pub(crate) origin: Origin,
-    pub(crate) rules: Rules,
+    pub(crate) grants: Grants,
     pub(crate) slots: Vec<Slot>,
     /// Free slots, the one that has been free longest first.
     pub(crate) free: VecDeque<usize>,
     pub(crate) catalog: Catalog,
     pub(crate) classes: Classes,
     pub(crate) archive: Archive,
-    pub(crate) pages: Pages,
+    pub(crate) floors: Floors,
+    pub(crate) page: P,
     pub(crate) figures: Figures,
     /// Whether series wait until the catalog has memory, as was said.
     pub(crate) is_short: bool,
@@ -69,16 +53,21 @@ pub struct Core {
     pub(crate) whole_slots: bool,
 }
 
-impl Core {
-    /// The core of an arena that [`format()`](crate::board::origin::format) has just made.
-    #[must_use]
-    pub fn new(arena: Arena, layout: Layout, origin: Origin, rules: Rules) -> Self {
+impl<P> Core<P> {
+    /// The core of an arena that has just been made.
+    pub(crate) fn with(
+        arena: Arena,
+        layout: Layout,
+        origin: Origin,
+        grants: Grants,
+        page: P,
+    ) -> Self {
         let slots = layout.geometry.slots;
         Self {
-            catalog: Catalog::new(&layout, rules.label_limit),
+            catalog: Catalog::new(&layout, grants.label_limit),
             archive: Archive::new(&layout),
             classes: Classes::default(),
-            pages: Pages::default(),
+            floors: Floors::default(),
             figures: Figures::default(),
             is_short: false,
             now_ms: 0,
@@ -88,14 +77,15 @@ impl Core {
             arena,
             layout,
             origin,
-            rules,
+            grants,
+            page,
         }
     }
 
     /// Whose processes may attach.
     #[must_use]
     pub fn guests(&self) -> &Guests {
-        &self.rules.guests
+        &self.grants.guests
     }
 
     /// The arena.

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::board::core::Core;
 
-impl Core {
+impl<P> Core<P> {
     /// The families of the catalog that are not exposed because another definition of their name is.
     /// The rows have just been read.
     pub(crate) fn hidden_definitions(&self) -> HashSet<u32> {

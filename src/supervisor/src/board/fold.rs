@@ -6,7 +6,7 @@ use tallyboard_proto::layout::DROP_REASONS;
 
 use crate::board::core::Core;
 
-impl Core {
+impl<P> Core<P> {
     /// Whether the archive counts the slot in its present generation.
     pub(crate) fn is_folded(&self, slot: usize) -> bool {
         self.archive.folded(slot) >= self.slots[slot].word.generation

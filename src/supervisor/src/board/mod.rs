@@ -7,6 +7,7 @@ pub mod class;
 pub(crate) mod core;
 mod definitions;
 pub(crate) mod figures;
+pub(crate) mod floors;
 mod fold;
 pub mod guests;
 mod limits;

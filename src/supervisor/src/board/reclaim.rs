@@ -9,7 +9,7 @@ use tallyboard_proto::slot::State;
 use crate::board::catalog::Unplaced;
 use crate::board::core::Core;
 
-impl Core {
+impl<P> Core<P> {
     /// Folds every slot whose worker is dead into the archive, then frees it. Gives how many. A slot
     /// of which a part waits until the catalog has memory is folded later: it drains for so long, and
     /// what has a place counts.

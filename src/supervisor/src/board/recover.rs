@@ -4,15 +4,14 @@ use tallyboard_proto::archive::{Archive, ArchiveError, Turn, scrub};
 use tallyboard_proto::layout::Layout;
 use tallyboard_proto::log::LogError;
 use tallyboard_proto::slot::{SlotWord, State, Tenant};
-use tallyboard_proto::word::Words;
 use tallyboard_segment::mapping::Arena;
 use thiserror::Error;
 
 use crate::board::catalog::Catalog;
-use crate::board::core::{Core, Rules};
+use crate::board::core::{Core, Grants};
+use crate::board::floors::Floors;
 use crate::board::origin::Origin;
 use crate::board::slot::Quarantine;
-use crate::page::lines::Pages;
 
 /// A control segment that no supervisor wrote.
 #[derive(Debug, Error)]
@@ -42,31 +41,31 @@ pub enum RecoverError {
     },
 }
 
-impl Core {
+impl<P> Core<P> {
     /// The core of an arena whose supervisor has died: catalog, archive and floors as they were
     /// committed, folds finished, and the slots of those who may still be alive. Those that are not
     /// are for the caller to say ([`Core::exited`]).
     ///
     /// # Errors
     /// [`RecoverError`] when the control segment holds what no supervisor wrote.
-    pub fn recover(
+    pub(crate) fn recovered(
         arena: Arena,
         layout: Layout,
         origin: Origin,
-        rules: Rules,
+        grants: Grants,
+        page: P,
     ) -> Result<Self, RecoverError> {
-        let catalog = Catalog::recover(&arena, &layout, rules.label_limit)?;
+        let catalog = Catalog::recover(&arena, &layout, grants.label_limit)?;
         let archive = Archive::recover(&arena, &layout)?;
         let (most, found) = (catalog.cells(), archive.cells().len());
         if found > most {
             return Err(RecoverError::Cells { most, found });
         }
-        let mut floors = Vec::new();
-        arena.read(layout.floors..layout.floors + catalog.cells(), &mut floors);
-        let mut core = Self::new(arena, layout, origin, rules);
+        let floors = Floors::recovered(&arena, &layout, catalog.cells());
+        let mut core = Self::with(arena, layout, origin, grants, page);
         core.catalog = catalog;
         core.archive = archive;
-        core.pages = Pages::with_floors(floors.into_iter().map(f64::from_bits).collect());
+        core.floors = floors;
         core.free.clear();
         for slot in 0..core.slots.len() {
             core.recover_slot(slot)?;

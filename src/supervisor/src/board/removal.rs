@@ -35,7 +35,7 @@ struct Pass {
     totals: HashMap<u32, Vec<u64>>,
 }
 
-impl Core {
+impl<P> Core<P> {
     /// Takes in what a log says beside what determines cells. `first` is the number of the slot's
     /// own series that begin before.
     pub(crate) fn take_in(
@@ -207,7 +207,7 @@ impl Core {
     }
 
     /// What a series is counted in: itself, and the buckets that a native histogram has.
-    fn parts(&self, series: u32) -> impl Iterator<Item = u32> + use<'_> {
+    fn parts(&self, series: u32) -> impl Iterator<Item = u32> + use<'_, P> {
         let buckets = self.catalog.contents().buckets_of(series).iter();
         std::iter::once(series).chain(buckets.map(|(_, bucket)| *bucket))
     }
@@ -299,7 +299,7 @@ impl Core {
             let lowered = shape.lowered(&before, amounts.of(series, part), own, total);
             for at in (0..lowered.len()).filter(|&at| lowered[at] != before[at]) {
                 let cell = cell + at;
-                self.pages.floors.forget(&self.arena, &self.layout, cell..cell + 1);
+                self.floors.forget(&self.arena, &self.layout, cell..cell + 1);
             }
             self.archive.set_offset(cell, &lowered);
         }
@@ -319,7 +319,7 @@ impl Core {
         let shape = self.catalog.shape(series);
         if shape.counts() {
             let cells = cell..cell + shape.width();
-            self.pages.floors.forget(&self.arena, &self.layout, cells);
+            self.floors.forget(&self.arena, &self.layout, cells);
             let least = self.offset(cell, total.len());
             self.archive.set_offset(cell, &not_below(shape, &least, total));
             return;

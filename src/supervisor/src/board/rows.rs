@@ -40,7 +40,7 @@ struct Judged {
     found: u64,
 }
 
-impl Core {
+impl<P> Core<P> {
     /// Reads every taken slot: what is new in its log, then its cells. `selected` says of each
     /// family of the catalog whether its cells are read; those of others stay as they were.
     pub(crate) fn read_rows(&mut self, selected: Option<&[bool]>) {

@@ -7,12 +7,13 @@ use tallyboard_proto::log::{self, Record};
 use tallyboard_proto::slot::SlotHeader;
 
 use crate::board::attach::Caller;
-use crate::board::core::{Core, Rules};
+use crate::board::core::{Core, Grants};
+use crate::board::guests::Guests;
 use crate::board::origin::{Origin, format};
 
 /// A core, and workers that write nothing but logs.
 pub(crate) struct Writers {
-    pub(crate) core: Core,
+    pub(crate) core: Core<()>,
     /// How long the log of each is.
     committed: Vec<usize>,
 }
@@ -25,7 +26,8 @@ impl Writers {
         let arena = tallyboard_segment::private::arena(layout.arena_words()).unwrap();
         let origin = Origin { arena_id: 5, ..Origin::default() };
         format(&arena, &layout, &origin).unwrap();
-        let mut core = Core::new(arena, layout, origin, Rules::new(vec![0], 1000));
+        let grants = Grants { guests: Guests::new(vec![0]), label_limit: 1000 };
+        let mut core = Core::with(arena, layout, origin, grants, ());
         for slot in 0..slots {
             let hello = Hello {
                 layout: LAYOUT_VERSION,

@@ -4,16 +4,13 @@
 //! Rules: a label of the family's own is never replaced or repeated; the names of the constant
 //! labels and of the label that tells processes apart cannot be the same.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
 use tallyboard_exposition::sample::FamilySamples;
-use tallyboard_proto::cell::GAUGE_CELLS;
 use tallyboard_proto::family::{Family, LAST_WORKER_LABEL, MAX_NAME_BYTES, MAX_VALUE_BYTES};
 use thiserror::Error;
-
-use crate::board::core::Core;
 
 /// What tells the processes of a gauge of mode `all` or `liveall` apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,7 +44,7 @@ impl WorkerLabel {
 
     /// Its value for a process: the pid, or slot and generation where the pid is not known or not
     /// its own; with `slot`, the slot.
-    fn value(self, pid: u64, is_shared: bool, slot: u64, generation: u64) -> String {
+    pub(crate) fn value(self, pid: u64, is_shared: bool, slot: u64, generation: u64) -> String {
         match self {
             Self::Slot => slot.to_string(),
             Self::Pid if pid == 0 || is_shared => format!("s{slot}g{generation}"),
@@ -173,49 +170,6 @@ impl Labels {
                 }
             }
         }
-    }
-}
-
-/// The values of a series of a per-process gauge: what tells each process apart, and the value.
-pub(crate) type ProcessValues = Vec<(String, f64)>;
-
-impl Core {
-    /// The values of per-process gauges, by series. No series has two values of one process label:
-    /// the living come first, then the dead, newest first, and what comes first hides the rest.
-    pub(crate) fn per_process(&self) -> HashMap<u32, ProcessValues> {
-        let mut processes: HashMap<u32, ProcessValues> = HashMap::new();
-        let mut seen: HashSet<(u32, String)> = HashSet::new();
-        let mut add = |series: u32, label: &str, value: u64| {
-            if seen.insert((series, label.to_owned())) {
-                let value = (label.to_owned(), f64::from_bits(value));
-                processes.entry(series).or_default().push(value);
-            }
-        };
-        let kind = self.rules.worker_label;
-        for slot in self.taken() {
-            let taken = &self.slots[slot];
-            let Some(class) = taken.class.as_deref().filter(|c| taken.row.len() == c.cells) else {
-                continue;
-            };
-            let (pid, generation) = (taken.tenant.pid, taken.word.generation);
-            let label = kind.value(pid, taken.shares_pid, slot as u64, generation);
-            for &(series, from) in &class.gauges {
-                if taken.row[from + 1] != 0 {
-                    add(series, &label, taken.row[from]);
-                }
-            }
-        }
-        for dead in self.archive.rows().rev() {
-            let label = kind.value(dead.pid, false, dead.slot, dead.generation);
-            let gauges = self.catalog.all_gauges().iter();
-            for (&series, cells) in gauges.zip(dead.cells.as_chunks::<GAUGE_CELLS>().0) {
-                if cells[1] != 0 {
-                    add(series, &label, cells[0]);
-                }
-            }
-        }
-        processes.values_mut().for_each(|rows| rows.sort_by(|a, b| a.0.cmp(&b.0)));
-        processes
     }
 }
 

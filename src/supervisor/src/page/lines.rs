@@ -1,18 +1,12 @@
-//! The page, prepared: for each family its header, for each series its lines without numbers; and
-//! the floors, under which the numbers do not fall.
+//! The page, prepared: for each family its header, for each series its lines without numbers.
 
 use std::collections::HashMap;
-use std::ops::Range;
-use std::sync::atomic::Ordering::Relaxed;
 
 use tallyboard_exposition::cells::{labels_of, lines, type_of};
 use tallyboard_exposition::prefixes::Prefixes;
 use tallyboard_exposition::{openmetrics, text};
 use tallyboard_proto::family::{EXEMPLAR_PREFIX, Family, Kind};
-use tallyboard_proto::layout::Layout;
 use tallyboard_proto::log::{Contents, Series};
-use tallyboard_proto::word::Words;
-use tallyboard_segment::mapping::Arena;
 
 use crate::page::labels::Labels;
 
@@ -28,7 +22,6 @@ pub struct Pages {
     series_taken: usize,
     /// The exemplars of a series, by its ordinal: of which of its lines, and their own ordinal.
     pub(crate) exemplars: HashMap<u32, Vec<(usize, u32)>>,
-    pub(crate) floors: Floors,
 }
 
 /// A family of the page.
@@ -58,11 +51,6 @@ pub(crate) struct SeriesLines {
 }
 
 impl Pages {
-    /// Pages of an arena whose floats were exposed before.
-    pub(crate) fn with_floors(floors: Vec<f64>) -> Self {
-        Self { floors: Floors(floors), ..Self::default() }
-    }
-
     /// Takes in what the catalog has begun since the last time.
     pub(crate) fn follow(&mut self, contents: &Contents, labels: &Labels) {
         let families = &contents.families()[self.families_taken..];
@@ -88,7 +76,6 @@ impl Pages {
             page.series.sort_by(|a, b| values(a).cmp(values(b)));
             page.gather();
         }
-        self.floors.0.resize(contents.end().cells, 0.0);
     }
 
     /// Takes in the exemplars that have begun since there were so many series. Where a name has several
@@ -180,55 +167,5 @@ impl FamilyPage {
         }
         self.lines = lines;
         self.is_sorted = true;
-    }
-}
-
-/// Floats as they were exposed last, by cell of the catalog; they do not fall while the life of
-/// their series lasts.
-#[derive(Debug, Default)]
-pub(crate) struct Floors(Vec<f64>);
-
-impl Floors {
-    /// Lets the floats of these cells fall: the life in which they were exposed has ended.
-    pub(crate) fn forget(&mut self, arena: &Arena, layout: &Layout, cells: Range<usize>) {
-        for cell in cells {
-            arena.store(layout.floors + cell, 0, Relaxed);
-            self.0.get_mut(cell).into_iter().for_each(|floor| *floor = 0.0);
-        }
-    }
-}
-
-/// What was exposed last of each float, in the heap and in the control segment, while a family is
-/// written.
-pub(crate) struct Held<'a> {
-    pub(crate) floors: &'a mut Floors,
-    pub(crate) arena: &'a Arena,
-    /// Where the floors begin in the control segment.
-    pub(crate) start: usize,
-    /// How often a floor was exposed instead of a value.
-    pub(crate) applied: u64,
-    /// A family that saw a negative or non-finite amount may fall: it has no floor.
-    pub(crate) has_floor: bool,
-}
-
-impl Held<'_> {
-    /// The value to expose for `value`: never less than the last one.
-    pub(crate) fn hold(&mut self, cell: usize, value: f64) -> f64 {
-        let floor = self.floors.0[cell];
-        if !self.has_floor || value == floor {
-            return value;
-        }
-        if value < floor {
-            self.applied += 1;
-            return floor;
-        }
-        // A sum that was infinite before a reset is none afterwards: nothing to stay above.
-        if !value.is_finite() {
-            return value;
-        }
-        self.floors.0[cell] = value;
-        // Before the bytes leave, so that a later supervisor does not undercut them.
-        self.arena.store(self.start + cell, value.to_bits(), Relaxed);
-        value
     }
 }

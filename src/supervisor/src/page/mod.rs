@@ -2,9 +2,11 @@
 //! processes. It reads the state and asks for nothing: sockets and files of others are not known here.
 
 pub(crate) mod collector;
+pub(crate) mod exposed;
 pub mod labels;
-pub(crate) mod lines;
+mod lines;
 pub mod own;
 pub(crate) mod process;
-pub(crate) mod render;
+mod processes;
+mod render;
 pub mod scrape;

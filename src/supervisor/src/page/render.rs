@@ -12,7 +12,7 @@ use tallyboard_exposition::text;
 use tallyboard_proto::family::{Family, Kind};
 use tallyboard_proto::log::Series;
 
-use crate::board::core::Rules;
+use crate::page::exposed::Style;
 use crate::page::lines::{FamilyPage, SeriesLines};
 
 /// A series with its numbers.
@@ -38,13 +38,13 @@ pub(crate) trait Sink {
     /// A family begins.
     fn family(&mut self, page: &FamilyPage, family: &Family);
     /// A series of it.
-    fn series(&mut self, shown: Shown<'_>, rules: &Rules);
+    fn series(&mut self, shown: Shown<'_>, style: &Style);
     /// A series of which each process has a sample: the label that tells them apart, and the value.
     fn processes(
         &mut self,
         family: &Family,
         series: &Series,
-        rules: &Rules,
+        style: &Style,
         rows: &[(String, f64)],
     );
     /// A family as a whole.
@@ -91,7 +91,7 @@ impl Sink for Text {
         self.header = (start, self.page.len());
     }
 
-    fn series(&mut self, shown: Shown<'_>, _: &Rules) {
+    fn series(&mut self, shown: Shown<'_>, _: &Style) {
         let (lines, first) = (&shown.page.lines, shown.lines.line);
         let values = if self.has_exemplars() { allowed(&shown) } else { Some(shown.values) };
         let Some(values) = values else { return };
@@ -124,10 +124,10 @@ impl Sink for Text {
         &mut self,
         family: &Family,
         series: &Series,
-        rules: &Rules,
+        style: &Style,
         rows: &[(String, f64)],
     ) {
-        for (labels, value) in of_processes(family, series, rules, rows) {
+        for (labels, value) in of_processes(family, series, style, rows) {
             text::write_prefix(&mut self.page, &family.name, "", labels);
             text::write_float(&mut self.page, value);
             self.page.push(b'\n');
@@ -173,8 +173,8 @@ impl Sink for Whole {
         }
     }
 
-    fn series(&mut self, shown: Shown<'_>, rules: &Rules) {
-        let labels = labels_of(rules.labels.pairs(), shown.family, shown.series);
+    fn series(&mut self, shown: Shown<'_>, style: &Style) {
+        let labels = labels_of(style.labels.pairs(), shown.family, shown.series);
         let created = Value::Float(shown.created_ms as f64 / 1000.0);
         let created = (shown.created_ms != 0).then_some(&created);
         let Some(samples) = self.last() else { return };
@@ -202,11 +202,11 @@ impl Sink for Whole {
         &mut self,
         family: &Family,
         series: &Series,
-        rules: &Rules,
+        style: &Style,
         rows: &[(String, f64)],
     ) {
         let Some(samples) = self.last() else { return };
-        for (labels, value) in of_processes(family, series, rules, rows) {
+        for (labels, value) in of_processes(family, series, style, rows) {
             let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
             samples.push(Sample::new("", labels.collect(), Value::Float(value)));
         }
@@ -227,11 +227,11 @@ impl Sink for Whole {
 fn of_processes<'a>(
     family: &'a Family,
     series: &'a Series,
-    rules: &'a Rules,
+    style: &'a Style,
     rows: &'a [(String, f64)],
 ) -> impl Iterator<Item = (impl Iterator<Item = (&'a str, &'a str)>, f64)> {
-    let process = rules.worker_label.name(family.labels.iter().map(|label| &**label));
-    let labels = rules.labels.behind(family, &series.values);
+    let process = style.worker_label.name(family.labels.iter().map(|label| &**label));
+    let labels = style.labels.behind(family, &series.values);
     rows.iter()
         .map(move |(label, value)| (labels.clone().chain([(process, label.as_str())]), *value))
 }

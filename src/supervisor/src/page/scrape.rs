@@ -16,11 +16,12 @@ use tallyboard_proto::slot::State;
 
 use crate::board::catalog::is_selected;
 use crate::board::class::Class;
-use crate::board::core::Core;
 use crate::board::figures::{ByFamily, Ended};
-use crate::page::labels::ProcessValues;
-use crate::page::lines::{Held, SeriesLines};
+use crate::board::floors::Held;
+use crate::page::exposed::Core;
+use crate::page::lines::SeriesLines;
 use crate::page::own;
+use crate::page::processes::ProcessValues;
 use crate::page::render::{Shown, Sink, Text, Whole, moment};
 
 impl Core {
@@ -46,7 +47,7 @@ impl Core {
     }
 
     pub(crate) fn choices(&self) -> Choices {
-        self.rules.choices
+        self.page.style.choices
     }
 
     /// The same in text 0.0.4.
@@ -69,7 +70,8 @@ impl Core {
         });
         let selected = selected.as_deref();
         self.read_rows(selected);
-        self.pages.follow(self.catalog.contents(), &self.rules.labels);
+        self.page.pages.follow(self.catalog.contents(), &self.page.style.labels);
+        self.floors.cover(self.catalog.cells());
         let totals = self.totals(selected);
         let processes = self.per_process();
         let exemplars = if sink.has_exemplars() { self.exemplars() } else { HashMap::new() };
@@ -77,8 +79,8 @@ impl Core {
         let mut own = own.into_iter().peekable();
         let has_target = self.has_target();
         let hidden = self.hidden_definitions();
-        for at in 0..self.pages.families.len() {
-            let next = &self.pages.families[at];
+        for at in 0..self.page.pages.families.len() {
+            let next = &self.page.pages.families[at];
             while let Some(own) = own.next_if(|own| *own.name < *next.name) {
                 sink.whole(own);
             }
@@ -103,7 +105,7 @@ impl Core {
             };
             (*series, of.iter().filter_map(newest).collect())
         };
-        self.pages.exemplars.iter().map(of_series).collect()
+        self.page.pages.exemplars.iter().map(of_series).collect()
     }
 
     /// Whether an exemplar may be one of a line of a series. Definitions of a name that have the same
@@ -207,7 +209,7 @@ impl Core {
         processes: &HashMap<u32, ProcessValues>,
         exemplars: &HashMap<u32, Vec<(usize, Exemplar)>>,
     ) {
-        let page = &self.pages.families[at];
+        let page = &self.page.pages.families[at];
         let contents = self.catalog.contents();
         let family = &contents.families()[page.family as usize];
         if type_of(&family.kind).is_none() {
@@ -216,7 +218,7 @@ impl Core {
         sink.family(page, family);
         let width = family.kind.cells();
         let mut held = Held {
-            floors: &mut self.pages.floors,
+            floors: &mut self.floors,
             arena: &self.arena,
             start: self.layout.floors,
             applied: 0,
@@ -234,7 +236,7 @@ impl Core {
             }
             if is_per_process(&family.kind) {
                 let rows = processes.get(&lines.series).map_or(&[][..], Vec::as_slice);
-                sink.processes(family, series, &self.rules, rows);
+                sink.processes(family, series, &self.page.style, rows);
                 continue;
             }
             let cells = &totals[lines.cell..lines.cell + width];
@@ -262,7 +264,7 @@ impl Core {
             let values = &numbers;
             let shown =
                 Shown { family, page, lines, series, values, native, created_ms, exemplars };
-            sink.series(shown, &self.rules);
+            sink.series(shown, &self.page.style);
         }
         self.figures.floors_applied += held.applied;
         sink.end_family();
@@ -282,7 +284,7 @@ impl Core {
             !is_taken(family)
                 && (metrics.is_empty() || sample_names(family).any(|name| metrics.contains(&name)))
         });
-        families.iter_mut().for_each(|family| self.rules.labels.add_to(family));
+        families.iter_mut().for_each(|family| self.page.style.labels.add_to(family));
         families.sort_by(|a, b| a.name.cmp(&b.name));
         families
     }

@@ -15,8 +15,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::{JoinHandle, spawn_local};
 
 use crate::board::attach::Caller;
-use crate::board::core::Core;
 use crate::keep::link::{self, ToKeeper};
+use crate::page::exposed::Core;
 use crate::serve::events::{Events, watch};
 
 /// The workers, attached and about to be.

@@ -10,11 +10,11 @@ use tallyboard_proto::layout::LAYOUT_VERSION;
 use tallyboard_segment::pass::Socket;
 use tokio::io::unix::AsyncFd;
 
-use crate::board::core::Core;
 use crate::config::Config;
 use crate::keep::inheritance::Inheritance;
 use crate::keep::link::{self, ToKeeper};
 use crate::page::collector::{Collector, Process, Spent};
+use crate::page::exposed::Core;
 use crate::page::own;
 use crate::page::process::{own_process, platform};
 

@@ -4,9 +4,9 @@ use std::io;
 
 use tallyboard_segment::mapping::Arena;
 
-use crate::board::core::{Core, Rules};
 use crate::board::guests::Guests;
 use crate::keep::inheritance::{Holder, Inheritance};
+use crate::page::exposed::{Core, Rules};
 use crate::page::process::{Found, find};
 use crate::serve::attach::Workers;
 

@@ -21,12 +21,12 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
-use crate::board::core::Core;
 use crate::config::Config;
 use crate::keep::inheritance::Inheritance;
 use crate::keep::link::{self, ToKeeper, ToSupervisor};
 use crate::outlet::Ask;
 use crate::page::collector::Process;
+use crate::page::exposed::Core;
 use crate::serve::attach::Workers;
 use crate::serve::control;
 use crate::serve::door::{Door, Own, guests};
