@@ -8,21 +8,12 @@ use tallyboard_proto::life::Life;
 use tallyboard_proto::slot::{SlotWord, State};
 use tallyboard_proto::word::Words;
 
+use super::bank::Bank;
 use super::catalog::{Catalog, Wrong, odd_of, owner, wrong_cell};
+use super::facts::ArchiveFacts;
 use super::file::{FileWords, Snapshot};
+use super::findings::{Findings, MOST_PID, hex};
 use super::kinds::wrong_in_bank;
-use super::{ArchiveFacts, Findings, MOST_PID, hex};
-
-/// One bank while it is looked at.
-pub(super) struct Bank<'a> {
-    pub(super) layout: &'a Layout,
-    pub(super) catalog: &'a Catalog,
-    pub(super) number: usize,
-    pub(super) is_active: bool,
-    pub(super) words: Snapshot,
-    /// Its header, read after the rest: lengths only grow.
-    pub(super) head: [u64; bank::WORDS],
-}
 
 /// Reads and checks banks and floors once; says whether no fold came in between.
 pub(super) fn check(
@@ -76,14 +67,6 @@ pub(super) fn check(
 }
 
 impl Bank<'_> {
-    pub(super) fn at(&self) -> usize {
-        self.layout.bank(self.number)
-    }
-
-    pub(super) fn name(&self, rest: impl std::fmt::Display) -> String {
-        format!("bank[{}].{rest}", self.number)
-    }
-
     fn check(&self, epoch: u64, findings: &mut Findings) {
         let (at, geometry) = (self.at(), &self.layout.geometry);
         let found = self.head[bank::EPOCH];

@@ -9,8 +9,9 @@ use tallyboard_proto::layout::{Layout, LogArea};
 use tallyboard_proto::log::{self, Contents, LogError, MAX_RECORD_WORDS, Record};
 use tallyboard_proto::word::Words;
 
+use super::facts::CatalogFacts;
 use super::file::{FileWords, Snapshot};
-use super::{CatalogFacts, Findings, MOST_MS};
+use super::findings::{Findings, MOST_MS};
 
 /// The catalog, as far as it was read.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use tallyboard_proto::word::Words;
 
 use super::catalog::Wrong;
 use super::file::FileWords;
-use super::{MOST_MS, hex};
+use super::findings::{MOST_MS, hex};
 
 /// What is wrong with the cells of a series and with which of them, as far as that depends on its
 /// kind. `word` gives a cell of it.

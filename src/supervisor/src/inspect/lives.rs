@@ -2,13 +2,12 @@
 
 use tallyboard_proto::cell::Shape;
 use tallyboard_proto::layout::bank;
-use tallyboard_proto::life::Life;
 use tallyboard_proto::slot::{SlotWord, State};
 
-use super::archive::Bank;
+use super::bank::Bank;
 use super::catalog::{odd_of, owner, wrong_cell};
 use super::file::Snapshot;
-use super::{Findings, hex};
+use super::findings::{Findings, hex};
 
 impl Bank<'_> {
     /// What is taken off counts is as they are themselves; nothing is taken off a value.
@@ -62,13 +61,6 @@ impl Bank<'_> {
             let expected = || "a hidden series to be a removed one".to_owned();
             findings.check(is_right, start + series, &field, expected, || hex(life.to_word()));
         }
-    }
-
-    /// The lives that say anything, by series.
-    pub(super) fn lives(&self) -> Vec<(usize, Life)> {
-        let start = self.layout.lives(self.number);
-        let words = self.words.set(start..start + self.layout.geometry.cells);
-        words.map(|(at, word)| (at - start, Life::from_word(word))).collect()
     }
 
     /// Checks the length of a section, and that nothing stands behind it.

@@ -13,9 +13,10 @@ use tallyboard_proto::slot::{SlotHeader, SlotWord, State, Tenant, dropped};
 use tallyboard_proto::word::Words;
 
 use super::catalog::{Catalog, LogWords, Wrong, odd_of, owner, read_log, take, wrong_cell};
+use super::facts::SlotFacts;
 use super::file::{FileWords, Snapshot};
+use super::findings::{Findings, MOST_MS, MOST_PID, hex};
 use super::kinds::{wrong_in_slot, wrong_of_kind};
-use super::{Findings, MOST_MS, MOST_PID, SlotFacts, hex};
 
 /// What logs say that were parsed already: the children of a preloading parent have one log.
 #[derive(Debug, Default)]
