@@ -13,11 +13,12 @@ use tallyboard_proto::layout::{
 };
 use thiserror::Error;
 
+use super::archive;
 use super::catalog::Catalog;
 use super::facts::{ArchiveFacts, CatalogFacts, Damage, HeaderFacts, Inspection};
 use super::file::FileWords;
 use super::findings::{Findings, MOST_PID, damage_at, hex};
-use super::{archive, slots};
+use super::slots;
 
 /// An object that cannot be inspected.
 #[derive(Debug, Error)]

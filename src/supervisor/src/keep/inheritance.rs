@@ -4,10 +4,10 @@
 use tallyboard_proto::layout::Layout;
 use tallyboard_segment::mapping::Arena;
 use tallyboard_segment::pass::{Listener, Socket};
-use tallyboard_segment::pidfd::Pidfd;
 
 use crate::board::origin::Origin;
 use crate::config::{Backing, Config};
+use crate::keep::holders::Holders;
 use crate::keep::listen::MetricsSocket;
 use crate::page::collector::Spent;
 
@@ -27,20 +27,12 @@ pub(crate) struct Inheritance<'a> {
     pub(crate) reason: &'a str,
     pub(crate) control: &'a Listener,
     pub(crate) metrics: &'a [MetricsSocket],
-    /// Who had a slot when the last supervisor died, by slot.
-    pub(crate) holders: Vec<Option<Holder>>,
+    /// Who had a slot when the last supervisor died.
+    pub(crate) holders: Holders,
     /// Processor time of the workers, as the last supervisor left it.
     pub(crate) spent: Spent,
     pub(crate) starts: u64,
     pub(crate) is_reopened: bool,
-}
-
-/// Who has a slot.
-#[derive(Debug)]
-pub(crate) struct Holder {
-    pub(crate) generation: u64,
-    pub(crate) pid: u32,
-    pub(crate) pidfd: Pidfd,
 }
 
 /// What whoever asks is told when the arena is lost.

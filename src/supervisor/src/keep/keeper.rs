@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -26,7 +26,9 @@ use tallyboard_segment::process::{ForkError, close_passed, fork_child};
 use tallyboard_segment::reach::{NoDescriptor, is_out_of_descriptors};
 
 use crate::config::Config;
-use crate::keep::inheritance::{Holder, Inheritance, LOST, Run};
+use crate::keep::child::{Child, Restart};
+use crate::keep::holders::{Holder, Holders};
+use crate::keep::inheritance::{Inheritance, LOST, Run};
 use crate::keep::link::{self, ToKeeper, ToSupervisor};
 use crate::keep::listen::MetricsSocket;
 use crate::keep::open::{Opened, open};
@@ -40,12 +42,6 @@ use crate::page::collector::Spent;
 const LISTEN_RETRY: Duration = Duration::from_secs(5);
 /// How long a supervisor may take to stop, beside what its outlets may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// A supervisor that dies before this age is not replaced at once.
-const SHORT_LIFE: Duration = Duration::from_millis(100);
-/// Shortest and longest time before a replacement.
-const BACKOFF_FROM: Duration = Duration::from_millis(50);
-const BACKOFF_TO: Duration = Duration::from_secs(5);
 
 /// Signals that a keeper takes as messages rather than as interruptions.
 const SIGNALS: [Signal; 11] = [
@@ -71,10 +67,8 @@ pub struct Keeper {
     signals: SignalFd,
     supervisor: Option<Child>,
     starts: u64,
-    /// When the next supervisor is started, after one has ended.
-    restart_at: Option<Instant>,
-    backoff: Duration,
-    holders: Vec<Option<Holder>>,
+    restart: Restart,
+    holders: Holders,
     /// Processor time of the workers, as the last supervisor left it.
     spent: Spent,
     retry_at: Option<Instant>,
@@ -82,16 +76,6 @@ pub struct Keeper {
     pending: VecDeque<Happening>,
     /// Whether somebody has cut off the arena's object.
     is_lost: bool,
-}
-
-/// The supervisor that runs now.
-#[derive(Debug)]
-struct Child {
-    pid: Pid,
-    link: Socket,
-    started: Instant,
-    /// Whether it was asked for a sign of life and has not given one.
-    is_asked: bool,
 }
 
 /// What a keeper's owner has to act on.
@@ -152,7 +136,7 @@ impl Keeper {
             service::keep(object);
         }
         Ok(Self {
-            holders: (0..opened.layout.geometry.slots).map(|_| None).collect(),
+            holders: Holders::of(opened.layout.geometry.slots),
             spent: Spent::default(),
             retry_at: None,
             watchdog: config.is_service.then(Watchdog::wanted).flatten(),
@@ -160,8 +144,7 @@ impl Keeper {
             is_lost: false,
             supervisor: None,
             starts: 0,
-            restart_at: None,
-            backoff: Duration::ZERO,
+            restart: Restart::default(),
             config,
             run,
             opened,
@@ -221,15 +204,14 @@ impl Keeper {
             (self.run)(inheritance, theirs)
         })?;
         let Some(link) = mine else { return Ok(()) };
-        let (pid, started) = (Pid::from_raw(pid as i32), Instant::now());
-        self.supervisor = Some(Child { pid, link, started, is_asked: false });
+        self.supervisor = Some(Child::new(pid, link));
         self.retry_at = self
             .opened
             .metrics
             .iter()
             .any(|socket| socket.listener.is_none())
             .then(|| Instant::now() + LISTEN_RETRY);
-        tracing::info!(pid = pid.as_raw(), "started the supervisor");
+        tracing::info!(pid, "started the supervisor");
         Ok(())
     }
 
@@ -253,7 +235,7 @@ impl Keeper {
             let ready = self.poll(readable)?;
             self.take_signals()?;
             self.take_messages();
-            self.restart();
+            self.start_again();
             self.retry_listeners();
             self.ask();
             (self.config.tell_left_out)(false);
@@ -269,7 +251,7 @@ impl Keeper {
         let link = self.supervisor.as_ref().map(|child| child.link.as_fd());
         polled.extend(link.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let ask_at = self.watchdog.as_ref().map(Watchdog::due);
-        let due = [self.retry_at, self.restart_at, ask_at];
+        let due = [self.retry_at, self.restart.due(), ask_at];
         let timeout = match due.into_iter().flatten().min() {
             Some(at) => {
                 let left = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
@@ -328,13 +310,7 @@ impl Keeper {
         self.take_messages();
         let Some(child) = self.supervisor.take() else { return };
         self.see_loss();
-        self.backoff = if child.started.elapsed() >= SHORT_LIFE {
-            Duration::ZERO
-        } else {
-            (self.backoff * 2).clamp(BACKOFF_FROM, BACKOFF_TO)
-        };
-        self.restart_at = Some(Instant::now() + self.backoff);
-        let backoff_ms = self.backoff.as_millis();
+        let backoff_ms = self.restart.plan(child.age()).as_millis();
         tracing::error!(%status, backoff_ms, "the supervisor has ended; starting another");
     }
 
@@ -352,14 +328,12 @@ impl Keeper {
     }
 
     /// Starts another supervisor when it is time to.
-    fn restart(&mut self) {
-        if self.restart_at.is_none_or(|at| Instant::now() < at) {
-            return;
-        }
-        self.restart_at = None;
-        if let Err(error) = self.start() {
+    fn start_again(&mut self) {
+        if self.restart.is_due()
+            && let Err(error) = self.start()
+        {
             tracing::error!(%error, "cannot start another supervisor yet");
-            self.restart_at = Some(Instant::now() + BACKOFF_TO);
+            self.restart.put_off();
         }
     }
 
@@ -371,9 +345,7 @@ impl Keeper {
                 Ok(Some((ToKeeper::Assigned { slot, generation, pid }, Some(fd)))) => {
                     let holder =
                         Holder { generation, pid: pid as u32, pidfd: Pidfd::from_passed(fd) };
-                    if let Some(place) = self.holders.get_mut(slot as usize) {
-                        *place = Some(holder);
-                    }
+                    self.holders.put(slot as usize, holder);
                 }
                 Ok(Some((ToKeeper::Ready, _))) => {
                     tracing::info!("the supervisor is ready");
@@ -406,24 +378,15 @@ impl Keeper {
             return;
         }
         // Where there is none another one is about to start, which says that it is ready.
-        let Some(child) = &mut self.supervisor else { return };
-        if child.is_asked {
-            tracing::warn!(
-                pid = child.pid.as_raw(),
-                "the supervisor gives no sign of life; the service manager is not told of any"
-            );
-            return;
-        }
-        match link::send(&child.link, ToSupervisor::Ask, None) {
-            Ok(()) => child.is_asked = true,
-            Err(error) => tracing::warn!(%error, "cannot ask the supervisor for a sign of life"),
+        if let Some(child) = &mut self.supervisor {
+            child.ask();
         }
     }
 
     /// Passes a sign of life of the supervisor on to the service manager.
     fn pat(&mut self) {
         if let Some(child) = &mut self.supervisor {
-            child.is_asked = false;
+            child.is_alive();
         }
         if self.watchdog.is_some() {
             service::say(NotifyState::Watchdog);
@@ -477,12 +440,7 @@ impl Keeper {
     /// The living processes that hold a slot.
     fn living(&mut self) -> impl Iterator<Item = &Holder> {
         self.take_messages();
-        for place in &mut self.holders {
-            if place.as_ref().is_some_and(|holder| holder.pidfd.is_dead()) {
-                *place = None;
-            }
-        }
-        self.holders.iter().flatten()
+        self.holders.living()
     }
 
     /// Stops the supervisor and removes what nobody needs any more: the socket file, and the named
@@ -492,7 +450,7 @@ impl Keeper {
         if let Some(child) = self.supervisor.take() {
             let has_outlets = !self.config.outlets.is_empty();
             let last = if has_outlets { LAST_EXPORT } else { Duration::ZERO };
-            stop_supervisor(&child, STOP_TIMEOUT + last);
+            child.stop(STOP_TIMEOUT + last);
         }
         (self.config.tell_left_out)(true);
         self.opened.control.remove();
@@ -517,25 +475,4 @@ impl Keeper {
             Err(error) => tracing::error!(%object, %error, "cannot remove the arena"),
         }
     }
-}
-
-/// Asks the supervisor to end; ends it when it does not.
-fn stop_supervisor(child: &Child, limit: Duration) {
-    let asked = link::send(&child.link, ToSupervisor::Stop, None);
-    let deadline = Instant::now() + limit;
-    let pidfd = Pidfd::open(child.pid.as_raw() as u32);
-    if let (Ok(()), Ok(pidfd)) = (asked, &pidfd) {
-        while !pidfd.is_dead() && Instant::now() < deadline {
-            let mut polled = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-            let left = deadline.saturating_duration_since(Instant::now());
-            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
-            // Whatever it says, the loop looks again.
-            let _ = poll(&mut polled, left);
-        }
-    }
-    if pidfd.is_ok_and(|pidfd| !pidfd.is_dead()) {
-        tracing::warn!(pid = child.pid.as_raw(), "the supervisor did not stop in time");
-        let _ = kill(child.pid, Signal::SIGKILL);
-    }
-    let _ = waitpid(child.pid, None);
 }

@@ -2,6 +2,8 @@
 //! One thread, no runtime; it parses nothing, serves nothing, and knows nothing of what its supervisor
 //! does.
 
+mod child;
+pub(crate) mod holders;
 pub(crate) mod inheritance;
 pub mod keeper;
 mod left;

@@ -5,7 +5,8 @@ use std::io;
 use tallyboard_segment::mapping::Arena;
 
 use crate::board::guests::Guests;
-use crate::keep::inheritance::{Holder, Inheritance};
+use crate::keep::holders::Holders;
+use crate::keep::inheritance::Inheritance;
 use crate::page::exposed::{Core, Rules};
 use crate::page::process::{Found, find};
 use crate::serve::attach::Workers;
@@ -38,17 +39,11 @@ pub(crate) fn open_core(
 
 /// Watches the workers that an earlier supervisor has left: by the pidfds that the keeper kept, else
 /// by what the slot table says of them.
-pub(crate) fn watch_tenants(
-    core: &mut Core,
-    workers: &mut Workers,
-    mut holders: Vec<Option<Holder>>,
-) {
+pub(crate) fn watch_tenants(core: &mut Core, workers: &mut Workers, mut holders: Holders) {
     let tenants: Vec<_> =
         core.tenants().map(|(slot, generation, tenant)| (slot, generation, *tenant)).collect();
     for (slot, generation, tenant) in tenants {
-        let holder = holders.get_mut(slot).and_then(Option::take);
-        let kept = holder.filter(|holder| holder.generation == generation);
-        if let Some(kept) = kept {
+        if let Some(kept) = holders.take(slot, generation) {
             workers.watch(kept.pidfd, slot, generation);
             continue;
         }
