@@ -1,33 +1,19 @@
 //! The supervisor of an arena, and the keeper that holds its descriptors.
 //!
-//! | module | owns |
-//! |---|---|
-//! | [`config`] | what a supervisor is started with |
-//! | `open`, `listen` | the sockets on which a supervisor is found, and then the arena |
-//! | `made`, `left` | which backing; making an arena, or going on with one that was left |
-//! | [`prune`] | dead arenas, and what becomes of them |
-//! | [`keeper`] | the small parent: descriptors, signals, its supervisor's life |
-//! | `link` | the fixed-size messages between the two |
-//! | [`spawn`] | a keeper for the parent of a prefork server |
-//! | `supervise` | the runtime: everything becomes an event, one loop acts |
-//! | `lost` | a supervisor whose arena was cut off |
-//! | [`core`] | the state behind the loop: slots, archive; no sockets, no clock |
-//! | [`catalog`] | the series of all slots, in global order, and their conflicts |
-//! | `limits` | which metrics have met one |
-//! | `definitions` | which definition of a name is exposed |
-//! | [`class`] | how the cells of a slot map to those of the catalog |
-//! | `rows` | reading slots: the last good row of each, quarantine |
-//! | `reclaim` | the dead: drain, fold, scrub, free |
-//! | [`labels`] | what tells processes apart, and the labels of every sample |
-//! | [`scrape`] | totals, floors, and the page |
-//! | [`own`] | the table of the supervisor's own metrics |
-//! | `collector`, `stat` | the processes of the workers, as /proc describes them |
-//! | [`outlet`] | those who take families elsewhere, each in a thread of its own |
-//! | `service` | what systemd is told, and what it keeps |
-//! | [`coding`], `headers` | how a page is coded, and what the headers of a scrape ask for |
-//! | `http`, `control`, `process`, `reactor` | what the loop is asked over sockets, and what /proc says |
-//! | [`ask`] | the control conversation from the other side |
-//! | [`mod@inspect`] | an arena's object held against the protocol, read-only |
+//! | room | owns | uses |
+//! |---|---|---|
+//! | `board` | the state: slots, catalog, archive | nothing of this crate |
+//! | `page` | what is shown of the state, and of processes | `board` |
+//! | [`outlet`] | what takes families elsewhere | nothing of this crate |
+//! | [`config`] | what keeper and supervisor are started with | `page`, `outlet` |
+//! | `keep` | the keeper, and what outlives a supervisor | `board`, `page`, `outlet`, `config` |
+//! | `serve` | the supervisor's process: sockets, and the one loop | all of these |
+//! | `start` | gives keepers what their supervisors do | `config`, `keep`, `serve` |
+//! | [`mod@inspect`] | an arena's object held against the protocol, read-only | nothing of this crate |
+//!
+//! A room uses only what stands above it here, and inside a room no two files need each other. What
+//! goes the other way goes as a value: samples into the state, a function into the keeper, a channel
+//! into an outlet.
 //!
 //! Rules: sockets, pidfds and timers only push an event; the loop alone changes
 //! state. Nothing read from a slot is used before it was copied out and checked. The keeper parses

@@ -1,5 +1,24 @@
-//! The state: slots, catalog and archive of one arena. No sockets, no clock, no text of formats:
-//! time and identity come in as arguments, and what others make of the state is not known here.
+//! The state: slots, catalog and archive of one arena.
+//!
+//! Rule: no sockets, no clock, no text of formats. Time and identity come in as arguments, what others
+//! know comes in as samples, and what is made of the state for its readers is not known here.
+//!
+//! | file | owns, each above what it needs |
+//! |---|---|
+//! | `recover` | what a supervisor that has died left, as a core |
+//! | `attach` | who has a slot: granted, taken, released, left by the dead |
+//! | `reclaim` | the dead: drain, fold, scrub, free |
+//! | `definitions` | which definition of a name is exposed |
+//! | `rows` | reading slots: the last good row of each |
+//! | `removal` | removals and resets, applied once each |
+//! | `fold` | slots into the archive |
+//! | `core` | the truth: [`core::Core`] |
+//! | `slot`, `said` | a slot as it is known, and what its worker said and is not applied |
+//! | `class` | how the cells of a slot map to those of the catalog |
+//! | `catalog` | the series of all slots, in global order, and their conflicts |
+//! | `limits`, `figures` | which metrics have met a limit; what was counted |
+//! | `floors` | under which nothing that was exposed falls |
+//! | `guests`, `origin` | whose processes may attach; who made the arena, and where |
 
 pub(crate) mod attach;
 pub mod catalog;

@@ -1,5 +1,17 @@
-//! What is shown: families and the lines of a page, of the state and of what the system says of
-//! processes. It reads the state and asks for nothing: sockets and files of others are not known here.
+//! What is shown: families and the lines of pages, of the state and of what /proc says of processes.
+//!
+//! Rule: it reads the state and knows formats. It has no sockets, and decides nothing of slots.
+//!
+//! | file | owns, each above what it needs |
+//! |---|---|
+//! | `scrape` | totals, and the page of them |
+//! | `render` | what is written, line by line or as families |
+//! | `processes` | gauges of which each process has a sample |
+//! | `exposed` | the state with what its pages are made with |
+//! | `lines` | lines without their numbers |
+//! | `collector`, `process` | the processes of the workers, the supervisor's own, and who is who |
+//! | `labels` | what tells processes apart, and the labels of every sample |
+//! | `own` | the table of the supervisor's own metrics |
 
 pub(crate) mod collector;
 pub(crate) mod exposed;

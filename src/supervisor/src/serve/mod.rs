@@ -1,5 +1,23 @@
-//! The supervisor's process: sockets, pidfds and timers push an event, and one loop acts on it. Only
-//! this room knows the runtime. What it has from its keeper comes in as values.
+//! The supervisor's process.
+//!
+//! Rule: everything becomes an event, and the one loop acts on it; only this room runs in the runtime.
+//! What it has from its keeper comes in as values.
+//!
+//! | file | owns, each above what it needs |
+//! |---|---|
+//! | `supervise` | the loop |
+//! | `lost` | the loop of a supervisor whose arena was cut off |
+//! | `alone` | the page of a process without supervisor |
+//! | `restart` | what an earlier supervisor has left |
+//! | `attach` | the workers: what each was offered, and who waits for their deaths |
+//! | `outside` | what the state cannot know |
+//! | `outlets` | those who take families elsewhere, each in a thread of its own |
+//! | `control`, `http` | what is asked on the control socket, and over HTTP |
+//! | `events` | everything that can happen |
+//! | `door`, `places` | who is let in, and how many at once |
+//! | `connections`, `headers`, `coding` | HTTP connections; what a scrape asks for; how a page is coded |
+//! | `reactor` | the runtime, and the descriptors that it waits for |
+//! | `ask` | the control conversation from the other side |
 
 pub mod alone;
 pub mod ask;
