@@ -339,6 +339,18 @@ fn own_settings(manifest: &str) -> Vec<String> {
     wrong
 }
 
+/// Why the manifest of the tests has no such test as `file` is, or is a part of: cargo would not run it.
+fn undeclared(manifest: &str, file: &str) -> Option<String> {
+    let root = match file.split('/').collect::<Vec<_>>()[..] {
+        ["tests", room, folder, _, ..] => format!("tests/{room}/{folder}/main.rs"),
+        _ => file.to_owned(),
+    };
+    let name = root.trim_end_matches(".rs").trim_end_matches("/main").rsplit('/').next();
+    let name = name.unwrap_or_default();
+    let declared = format!("[[test]]\nname = \"{name}\"\npath = \"{root}\"\n");
+    (!manifest.contains(&declared)).then(|| format!("tests/{file}: expected {declared:?}"))
+}
+
 #[test]
 fn no_function_is_longer_than_it_can_be_read() {
     assert_eq!(complaints(&[".rs"], |_, text| Findings::of(text).long), "");
@@ -479,6 +491,37 @@ fn a_link_to_nowhere_is_found() {
     let exists = |path: &Path| path == Path::new("docs/b.md");
     assert_eq!(broken_links("docs/a.md", page, exists), ["5: no file ../k.md"]);
     assert_eq!(broken_links("docs/a.md", page, |_| false).len(), 2);
+}
+
+#[test]
+fn every_file_of_tests_is_declared() {
+    let manifest = fs::read_to_string(root().join("tests/Cargo.toml")).expect("our own manifest");
+    let files = files(&[".rs"]);
+    let tests = files.iter().filter_map(|(name, _)| name.strip_prefix("tests/"));
+    let tests: Vec<&str> = tests.filter(|name| name.starts_with("tests/")).collect();
+    assert!(tests.len() >= 40, "only {tests:?} were found");
+    let complaints: Vec<_> = tests.iter().filter_map(|file| undeclared(&manifest, file)).collect();
+    assert_eq!(complaints, [""; 0]);
+}
+
+#[test]
+fn a_test_that_is_not_declared_is_found() {
+    let manifest = "autotests = false\n\n[[test]]\nname = \"b\"\npath = \"tests/a/b.rs\"\n\n\
+        [[test]]\nname = \"c\"\npath = \"tests/a/c/main.rs\"\n";
+    for (file, expect) in [
+        ("tests/a/b.rs", true),
+        ("tests/a/c/main.rs", true),
+        ("tests/a/c/d.rs", true),
+        ("tests/a/c/d/e.rs", true),
+        ("tests/a/d.rs", false),
+        ("tests/b.rs", false),
+        ("tests/d/b.rs", false),
+        ("tests/a/e/main.rs", false),
+        ("tests/a/e/f.rs", false),
+        ("tests/a/b/b.rs", false),
+    ] {
+        assert_eq!(undeclared(manifest, file).is_none(), expect, "{file}");
+    }
 }
 
 #[test]
