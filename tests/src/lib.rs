@@ -1,20 +1,12 @@
 //! What the process tests stand on: the built program, its children, its pages over HTTP.
 //!
-//! | module | owns |
-//! |---|---|
-//! | [`build`] | building the programs under test, once a test binary |
-//! | [`child`] | processes that do not outlive their test, and the watchdog |
-//! | [`copied`] | programs where every user may execute them |
-//! | [`directory`] | directories that do not outlive their test |
-//! | [`http`] | a GET request and its answer |
-//! | [`linter`] | documents that a linter judges as the real one does |
-//! | [`named`] | an arena with a name, whose supervisor is killed and started again |
-//! | [`page`] | the samples of a page in the Prometheus text format |
-//! | [`prometheus`] | a real Prometheus, and what it knows |
-//! | [`receivers`] | programs that are sent something, certificates, and servers that behave badly |
-//! | [`scripted`] | receivers that answer as a test says |
-//! | [`serve`] | servers of pages, and between readers and their targets |
-//! | [`service`] | an arena, workers that count with every instrument, and what they have counted |
+//! | room | owns | uses |
+//! |---|---|---|
+//! | [`build`] | building the programs under test, once a test binary | |
+//! | [`start`] | processes that do not outlive their test, their files, and the watchdog | `build` |
+//! | [`read`] | pages over HTTP, and those who read them: Prometheus, a linter | `build`, `start` |
+//! | [`receive`] | who is sent something, or stands between | `start`, `read` |
+//! | [`service`] | what is under test: an arena with its workers, and what they have counted | `build`, `start`, `read` |
 //!
 //! Nothing here waits for a time to pass: it waits for something to become true, and a watchdog
 //! ends the test binary when it never does.
@@ -22,18 +14,34 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
-pub mod child;
-pub mod copied;
-pub mod directory;
-pub mod http;
-pub mod linter;
-pub mod named;
-pub mod page;
-pub mod prometheus;
-pub mod receivers;
-pub mod scripted;
-pub mod serve;
-pub mod service;
+
+/// Programs that are started beside a test, and end with it.
+pub mod start {
+    pub mod child;
+    pub mod copied;
+    pub mod directory;
+}
+
+/// Pages: they are asked for, read, and read by others.
+pub mod read {
+    pub mod http;
+    pub mod linter;
+    pub mod page;
+    pub mod prometheus;
+}
+
+/// Those who are sent something.
+pub mod receive {
+    pub mod between;
+    pub mod programs;
+    pub mod scripted;
+}
+
+/// What is under test.
+pub mod service {
+    pub mod arena;
+    pub mod named;
+}
 
 /// The examples of the project's README, which must run. One of them serves, another one pushes.
 #[cfg(all(doctest, feature = "serve", feature = "push"))]

@@ -12,10 +12,10 @@ use nix::sys::signal::Signal;
 use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::ask;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{Running, Watchdog, free_address, until};
-use tallyboard_tests::copied::Copied;
-use tallyboard_tests::http::get;
-use tallyboard_tests::page::Page;
+use tallyboard_tests::read::http::get;
+use tallyboard_tests::read::page::Page;
+use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
+use tallyboard_tests::start::copied::Copied;
 
 const HOSTILE: &str = env!("CARGO_BIN_EXE_hostile");
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");

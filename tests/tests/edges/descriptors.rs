@@ -19,9 +19,9 @@ use tallyboard_segment::pass::{Address, Listener};
 use tallyboard_segment::{memfd, stat};
 use tallyboard_supervisor::ask;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{Running, Watchdog, until};
-use tallyboard_tests::copied::Copied;
-use tallyboard_tests::directory::Directory;
+use tallyboard_tests::start::child::{Running, Watchdog, until};
+use tallyboard_tests::start::copied::Copied;
+use tallyboard_tests::start::directory::Directory;
 
 const HOSTILE: &str = env!("CARGO_BIN_EXE_hostile");
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");

@@ -16,8 +16,8 @@ use tallyboard_proto::layout::{Geometry, Layout};
 use tallyboard_segment::memfd;
 use tallyboard_segment::pass::{Address, Listener};
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{Ended, Running, Watchdog, until};
-use tallyboard_tests::copied::Copied;
+use tallyboard_tests::start::child::{Ended, Running, Watchdog, until};
+use tallyboard_tests::start::copied::Copied;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 const LONG: Duration = Duration::from_secs(60);

@@ -21,9 +21,9 @@ use tallyboard_segment::memfd;
 use tallyboard_segment::pass::{Address, Listener, Socket};
 use tallyboard_supervisor::ask;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{Ended, Running, Watchdog, until};
-use tallyboard_tests::copied::Copied;
-use tallyboard_tests::directory::Directory;
+use tallyboard_tests::start::child::{Ended, Running, Watchdog, until};
+use tallyboard_tests::start::copied::Copied;
+use tallyboard_tests::start::directory::Directory;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 const HOSTILE: &str = env!("CARGO_BIN_EXE_hostile");

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use tallyboard_tests::build;
-use tallyboard_tests::child::{Ended, Running, Watchdog};
+use tallyboard_tests::start::child::{Ended, Running, Watchdog};
 
 /// Runs `words` behind the script `mounts`, in a mount namespace.
 fn behind(mounts: &str, program: &Path, words: &[&str], after: &str) -> Ended {

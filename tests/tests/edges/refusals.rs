@@ -8,10 +8,10 @@ use std::time::Duration;
 use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::ask;
 use tallyboard_tests::build;
-use tallyboard_tests::child::{Running, Watchdog, free_address, until};
-use tallyboard_tests::copied::Copied;
-use tallyboard_tests::http::get;
-use tallyboard_tests::page::Page;
+use tallyboard_tests::read::http::get;
+use tallyboard_tests::read::page::Page;
+use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
+use tallyboard_tests::start::copied::Copied;
 
 const NOBODY: u32 = 65534;
 

@@ -13,9 +13,9 @@ use nix::unistd::Pid;
 use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::ask;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{Running, Watchdog, free_address, until};
-use tallyboard_tests::http::get;
-use tallyboard_tests::page::Page;
+use tallyboard_tests::read::http::get;
+use tallyboard_tests::read::page::Page;
+use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
 
 /// As many as the first pages of a slot have room for, and those of the catalog have not.
 const SERIES: u64 = 1200;

@@ -15,9 +15,9 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, geteuid};
 use tallyboard_segment::pass::{Address, Listener};
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{Ended, HANG, Running, Watchdog};
-use tallyboard_tests::directory::Directory;
-use tallyboard_tests::named::{Named, OWN_SHM, answering, behind, leave_behind, program};
+use tallyboard_tests::service::named::{Named, OWN_SHM, answering, behind, leave_behind, program};
+use tallyboard_tests::start::child::{Ended, HANG, Running, Watchdog};
+use tallyboard_tests::start::directory::Directory;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 

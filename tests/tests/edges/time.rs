@@ -7,9 +7,9 @@ use std::time::Duration;
 use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::ask;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{Ended, Running, Watchdog, free_address, until};
-use tallyboard_tests::http::get;
-use tallyboard_tests::page::Page;
+use tallyboard_tests::read::http::get;
+use tallyboard_tests::read::page::Page;
+use tallyboard_tests::start::child::{Ended, Running, Watchdog, free_address, until};
 
 /// How far the clock of a namespace is from the host's, in seconds.
 const SHIFTS: [i64; 3] = [0, 86_400, -3];

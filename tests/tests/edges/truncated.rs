@@ -9,9 +9,9 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 use tallyboard_supervisor::ask;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{HANG, Running, Watchdog, free_address, until};
-use tallyboard_tests::http::{Answer, get};
-use tallyboard_tests::named::{Named, OWN_SHM, answering, behind, program};
+use tallyboard_tests::read::http::{Answer, get};
+use tallyboard_tests::service::named::{Named, OWN_SHM, answering, behind, program};
+use tallyboard_tests::start::child::{HANG, Running, Watchdog, free_address, until};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{HANG, Running, Watchdog};
+use tallyboard_tests::start::child::{HANG, Running, Watchdog};
 
 fn times() -> u32 {
     if std::env::var("TALLYBOARD_LONG").is_ok_and(|long| long == "1") { 10 } else { 1 }

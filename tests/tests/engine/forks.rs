@@ -17,7 +17,7 @@ use tallyboard::{
 use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::ask;
 use tallyboard_tests::build;
-use tallyboard_tests::child::{Running, Watchdog, until};
+use tallyboard_tests::start::child::{Running, Watchdog, until};
 
 const CHILDREN: u64 = 300;
 

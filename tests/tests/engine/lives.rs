@@ -10,7 +10,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{HANG, Running, Watchdog};
+use tallyboard_tests::start::child::{HANG, Running, Watchdog};
 
 fn is_long() -> bool {
     std::env::var("TALLYBOARD_LONG").is_ok_and(|long| long == "1")

@@ -5,7 +5,7 @@
 use std::process::Command;
 
 use tallyboard::{Counter, Gauge, GaugeMode, Histogram, NativeHistogram, Summary, Timed};
-use tallyboard_tests::child::{Running, Watchdog};
+use tallyboard_tests::start::child::{Running, Watchdog};
 
 /// Allocations that `operation` makes once it has been used.
 fn allocations(mut operation: impl FnMut()) -> u64 {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{HANG, Running, Watchdog};
+use tallyboard_tests::start::child::{HANG, Running, Watchdog};
 
 fn times() -> u64 {
     if std::env::var("TALLYBOARD_LONG").is_ok_and(|long| long == "1") { 100 } else { 1 }

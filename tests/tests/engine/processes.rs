@@ -13,10 +13,10 @@ use nix::unistd::{Pid, geteuid};
 use serde_json::Value;
 use tallyboard_supervisor::ask;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{HANG, Running, Watchdog, free_address, until};
-use tallyboard_tests::http::get;
-use tallyboard_tests::named::{Named, behind, leave_behind, program};
-use tallyboard_tests::page::Page;
+use tallyboard_tests::read::http::get;
+use tallyboard_tests::read::page::Page;
+use tallyboard_tests::service::named::{Named, behind, leave_behind, program};
+use tallyboard_tests::start::child::{HANG, Running, Watchdog, free_address, until};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 use prost::Message;
 use tallyboard_bridges::otlp::messages::{Data, Number, Request as Otlp, ResourceMetrics};
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{Running, Watchdog, free_address, until};
-use tallyboard_tests::scripted::{Request, Says, Scripted};
-use tallyboard_tests::service::Service;
+use tallyboard_tests::receive::scripted::{Request, Says, Scripted};
+use tallyboard_tests::service::arena::Service;
+use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
 
 const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");
 const TAKEN: Says = Says::Answer(200, "", b"");

@@ -24,9 +24,9 @@ use tallyboard_bridges::Graphite;
 use tallyboard_bridges::graphite::{Counts, GraphiteError, Lines, Started};
 use tallyboard_exposition::sample::{FamilySamples, Sample, Timestamp, Type, Value};
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{Running, Watchdog, free_address, until};
-use tallyboard_tests::directory::Directory;
-use tallyboard_tests::receivers::program;
+use tallyboard_tests::receive::programs::program;
+use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
+use tallyboard_tests::start::directory::Directory;
 
 /// Between two snapshots: short, and a test waits for many of them.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -714,7 +714,7 @@ fn what_workers_have_counted_is_in_whisper_and_at_the_end_all_of_it() {
     serve.args(["serve", "--name", "graphite", "--backing", "memfd", "--control", &address]);
     serve.args(["--web.listen-address", &metrics]).env_remove("TALLYBOARD");
     let serve = Running::start(&mut serve);
-    until(|| tallyboard_tests::http::get(metrics.parse().ok()?, "/-/ready").ok());
+    until(|| tallyboard_tests::read::http::get(metrics.parse().ok()?, "/-/ready").ok());
     let first = worker(&address, "1000");
 
     let begin = now();

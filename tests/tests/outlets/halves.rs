@@ -12,7 +12,7 @@ use tallyboard_bridges::remote_write::halves::MOST_REQUESTS;
 use tallyboard_bridges::remote_write::messages::{Request1, Series1};
 use tallyboard_bridges::{Receiver, RemoteWrite, blocking};
 use tallyboard_exposition::sample::{FamilySamples, Sample, Timestamp, Type, Value};
-use tallyboard_tests::scripted::{Request, Says, Scripted};
+use tallyboard_tests::receive::scripted::{Request, Says, Scripted};
 
 const AT: i64 = 1_600_000_000_000;
 const TAKEN: Says = Says::Answer(204, "", b"");

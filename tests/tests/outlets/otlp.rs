@@ -9,11 +9,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use tallyboard_tests::child::{Running, Watchdog, free_address, until};
-use tallyboard_tests::http::get;
-use tallyboard_tests::page::Labels;
-use tallyboard_tests::prometheus::{Bucket, Native, Rule, Samples, Series};
-use tallyboard_tests::service::{ODD, Service, Shown};
+use tallyboard_tests::read::http::get;
+use tallyboard_tests::read::page::Labels;
+use tallyboard_tests::read::prometheus::{Bucket, Native, Rule, Samples, Series};
+use tallyboard_tests::service::arena::{ODD, Service, Shown};
+use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
 
 const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");
 const VARIABLE: &str = "TALLYBOARD_ROTEL";

@@ -8,10 +8,10 @@
 
 use std::path::PathBuf;
 
-use tallyboard_tests::child::Watchdog;
-use tallyboard_tests::page::Labels;
-use tallyboard_tests::prometheus::Prometheus;
-use tallyboard_tests::service::{ODD, Service, Shown, expect_exemplars};
+use tallyboard_tests::read::page::Labels;
+use tallyboard_tests::read::prometheus::Prometheus;
+use tallyboard_tests::service::arena::{ODD, Service, Shown, expect_exemplars};
+use tallyboard_tests::start::child::Watchdog;
 
 const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");
 const VARIABLE: &str = "TALLYBOARD_PROMETHEUS_3";

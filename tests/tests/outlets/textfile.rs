@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{Running, Watchdog, free_address, until};
-use tallyboard_tests::directory::Directory;
-use tallyboard_tests::http::get;
-use tallyboard_tests::page::Page;
-use tallyboard_tests::receivers::program;
+use tallyboard_tests::read::http::get;
+use tallyboard_tests::read::page::Page;
+use tallyboard_tests::receive::programs::program;
+use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
+use tallyboard_tests::start::directory::Directory;
 
 /// How many rewrites a test must see.
 const REWRITES: u64 = 1_000;

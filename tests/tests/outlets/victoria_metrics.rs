@@ -10,12 +10,12 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
-use tallyboard_tests::child::{Running, Watchdog, free_address, until};
-use tallyboard_tests::directory::Directory;
-use tallyboard_tests::http::get;
-use tallyboard_tests::page::Labels;
-use tallyboard_tests::prometheus::{Samples, Series};
-use tallyboard_tests::service::{Service, Shown, outage, until_good};
+use tallyboard_tests::read::http::get;
+use tallyboard_tests::read::page::Labels;
+use tallyboard_tests::read::prometheus::{Samples, Series};
+use tallyboard_tests::service::arena::{Service, Shown, outage, until_good};
+use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
+use tallyboard_tests::start::directory::Directory;
 
 const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");
 const VARIABLE: &str = "TALLYBOARD_VICTORIA_METRICS";

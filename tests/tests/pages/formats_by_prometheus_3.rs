@@ -15,13 +15,13 @@ use tallyboard_exposition::parse::{Options, parse};
 use tallyboard_exposition::sample::{
     FamilySamples, NativeBuckets, NativeHistogram, Sample, Span, Type, Value,
 };
-use tallyboard_tests::child::Watchdog;
-use tallyboard_tests::http::get_bytes;
-use tallyboard_tests::prometheus::{Job, Prometheus, Samples, Series};
-use tallyboard_tests::serve::{Proxy, serve_families};
-use tallyboard_tests::service::{
+use tallyboard_tests::read::http::get_bytes;
+use tallyboard_tests::read::prometheus::{Job, Prometheus, Samples, Series};
+use tallyboard_tests::receive::between::{Proxy, serve_families};
+use tallyboard_tests::service::arena::{
     ODD, Service, Shown, expect_exemplar, expect_exemplars, expect_functions, play,
 };
+use tallyboard_tests::start::child::Watchdog;
 
 const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");
 const VARIABLE: &str = "TALLYBOARD_PROMETHEUS_3";

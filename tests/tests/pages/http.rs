@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{setsockopt, sockopt};
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{Running, Watchdog, free_address, until};
-use tallyboard_tests::http::get;
-use tallyboard_tests::page::Page;
+use tallyboard_tests::read::http::get;
+use tallyboard_tests::read::page::Page;
+use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
 
 /// Clients of each kind, about twice as many as have room.
 const CLIENTS: usize = 1000;

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use tallyboard_tests::linter::{DOCUMENTS, compare};
+use tallyboard_tests::read::linter::{DOCUMENTS, compare};
 
 #[test]
 fn a_document_has_the_verdict_that_promtool_gives_it() {

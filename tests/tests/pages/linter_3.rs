@@ -9,7 +9,7 @@
 
 use std::path::PathBuf;
 
-use tallyboard_tests::linter::{DOCUMENTS, compare};
+use tallyboard_tests::read::linter::{DOCUMENTS, compare};
 
 const VARIABLE: &str = "TALLYBOARD_PROMTOOL_3";
 

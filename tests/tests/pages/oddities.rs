@@ -11,12 +11,12 @@ use tallyboard_exposition::format::Format;
 use tallyboard_exposition::parse::{Options, parse};
 use tallyboard_exposition::sample::{FamilySamples, Sample};
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::Watchdog;
-use tallyboard_tests::directory::Directory;
-use tallyboard_tests::http::{get, get_bytes};
-use tallyboard_tests::page::Page;
-use tallyboard_tests::scripted::{Says, Scripted};
-use tallyboard_tests::service::Service;
+use tallyboard_tests::read::http::{get, get_bytes};
+use tallyboard_tests::read::page::Page;
+use tallyboard_tests::receive::scripted::{Says, Scripted};
+use tallyboard_tests::service::arena::Service;
+use tallyboard_tests::start::child::Watchdog;
+use tallyboard_tests::start::directory::Directory;
 
 const ODDITIES: &str = env!("CARGO_BIN_EXE_oddities");
 const NUMBERS: [f64; 4] = [1.5, -3.5, f64::NAN, 0.5];

@@ -13,9 +13,9 @@ use tallyboard::{Collector, Gauge, GaugeMode, PlatformCollector, ProcessCollecto
 use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::ask;
 use tallyboard_tests::build;
-use tallyboard_tests::child::{Running, Watchdog, free_address, until};
-use tallyboard_tests::http::get;
-use tallyboard_tests::page::Page;
+use tallyboard_tests::read::http::get;
+use tallyboard_tests::read::page::Page;
+use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
 
 /// A supervisor, a registry of this process that counts in it, and where its page is.
 fn serve(name: &str) -> (Running, &'static Registry, SocketAddr) {

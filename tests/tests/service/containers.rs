@@ -12,9 +12,9 @@ use std::process::Command;
 use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::ask;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{HANG, Running, Watchdog, until};
-use tallyboard_tests::copied::Copied;
-use tallyboard_tests::page::Page;
+use tallyboard_tests::read::page::Page;
+use tallyboard_tests::start::child::{HANG, Running, Watchdog, until};
+use tallyboard_tests::start::copied::Copied;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 const LISTEN: &str = "--web.listen-address=127.0.0.1:9500";

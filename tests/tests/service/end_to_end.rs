@@ -10,10 +10,10 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{Running, Watchdog, free_address, until};
-use tallyboard_tests::http::get;
-use tallyboard_tests::page::Page;
-use tallyboard_tests::prometheus::{Job, Prometheus};
+use tallyboard_tests::read::http::get;
+use tallyboard_tests::read::page::Page;
+use tallyboard_tests::read::prometheus::{Job, Prometheus};
+use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
 
 /// The exit status of `promtool check metrics` and what it says.
 fn promtool(page: &str) -> (Option<i32>, String) {

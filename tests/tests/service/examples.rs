@@ -9,10 +9,10 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tallyboard_tests::build;
-use tallyboard_tests::child::{Running, Watchdog, until};
-use tallyboard_tests::directory::Directory;
-use tallyboard_tests::http::{get, get_as};
-use tallyboard_tests::page::Page;
+use tallyboard_tests::read::http::{get, get_as};
+use tallyboard_tests::read::page::Page;
+use tallyboard_tests::start::child::{Running, Watchdog, until};
+use tallyboard_tests::start::directory::Directory;
 
 /// Requests of each kind: enough that both workers of a preforking server get some.
 const REQUESTS: usize = 40;

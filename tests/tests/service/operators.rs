@@ -9,9 +9,9 @@ use nix::sys::signal::Signal;
 use tallyboard::{Counter, Registry};
 use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::ask;
-use tallyboard_tests::child::{Ended, HANG, Running, Watchdog, free_address};
-use tallyboard_tests::directory::Directory;
-use tallyboard_tests::named::{Named, answering, program};
+use tallyboard_tests::service::named::{Named, answering, program};
+use tallyboard_tests::start::child::{Ended, HANG, Running, Watchdog, free_address};
+use tallyboard_tests::start::directory::Directory;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 

@@ -15,10 +15,10 @@ use serde_json::Value as Json;
 use tallyboard::{NativeHistogram, Registry};
 use tallyboard_exposition::format::Format;
 use tallyboard_tests::build::root;
-use tallyboard_tests::child::{Running, Watchdog, free_address, until};
-use tallyboard_tests::directory::Directory;
-use tallyboard_tests::http::get;
-use tallyboard_tests::receivers::program;
+use tallyboard_tests::read::http::get;
+use tallyboard_tests::receive::programs::program;
+use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
+use tallyboard_tests::start::directory::Directory;
 
 const RULES: &str = "tests/rules/recording.yml";
 const TEST: &str = "tests/rules/test.yml";

@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::ask;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{HANG, Running, Watchdog, free_address, until};
-use tallyboard_tests::http::get;
-use tallyboard_tests::page::Page;
+use tallyboard_tests::read::http::get;
+use tallyboard_tests::read::page::Page;
+use tallyboard_tests::start::child::{HANG, Running, Watchdog, free_address, until};
 
 const ACTIVATED: &str = env!("CARGO_BIN_EXE_activated");
 

@@ -11,9 +11,9 @@ use tallyboard_segment::pass::Address;
 use tallyboard_segment::posix::ObjectName;
 use tallyboard_segment::process::fork_child;
 use tallyboard_supervisor::{Builder, Handle, ask};
-use tallyboard_tests::child::{free_address, until};
-use tallyboard_tests::http::get;
-use tallyboard_tests::page::{Labels, Page};
+use tallyboard_tests::read::http::get;
+use tallyboard_tests::read::page::{Labels, Page};
+use tallyboard_tests::start::child::{free_address, until};
 
 use crate::stage::{send, text};
 use crate::text_flag;

@@ -31,8 +31,8 @@ use tallyboard_exposition::sample::FamilySamples;
 use tallyboard_segment::pass::Address;
 use tallyboard_segment::process::unix_ms;
 use tallyboard_supervisor::ask;
-use tallyboard_tests::child::until;
-use tallyboard_tests::http::get_bytes;
+use tallyboard_tests::read::http::get_bytes;
+use tallyboard_tests::start::child::until;
 
 use crate::board::{Board, fork, scrape_when_taken};
 use crate::stage::{Stage, killed, send, text};

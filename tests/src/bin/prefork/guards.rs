@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use serde_json::{Value, json};
 use tallyboard::{Gauge, GaugeMode, InProgress, RegisterError, Summary, Timed, Timer};
-use tallyboard_tests::page::Page;
+use tallyboard_tests::read::page::Page;
 
 use crate::board::{fork, scrape, scrape_when_taken, spawn};
 use crate::stage::{Stage, ended, text};

@@ -19,7 +19,7 @@ use tallyboard_segment::mapping::{SlotMapping, pread};
 use tallyboard_segment::pass::{Address, Socket};
 use tallyboard_segment::process;
 use tallyboard_supervisor::ask;
-use tallyboard_tests::child::until;
+use tallyboard_tests::start::child::until;
 
 use crate::board::{fork, scrape_when_taken, spawn};
 use crate::flag;

@@ -13,8 +13,8 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tallyboard::{Counter, Gauge, GaugeMode, Registry};
 use tallyboard_supervisor::{Handle, ask};
-use tallyboard_tests::child::until;
-use tallyboard_tests::page::Page;
+use tallyboard_tests::read::page::Page;
+use tallyboard_tests::start::child::until;
 
 use crate::board::{fork, scrape, scrape_when_taken, spawn, taken};
 use crate::flag;

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tallyboard::{Counter, GaugeMode, Histogram, NativeHistogram, Registry};
 use tallyboard_segment::pass::Address;
-use tallyboard_tests::child::{free_address, until};
+use tallyboard_tests::start::child::{free_address, until};
 
 use crate::board::{fork, scrape, scrape_when_taken, taken};
 use crate::ledger::{Ledger, What};

@@ -10,7 +10,7 @@ use tallyboard::{Counter, GaugeMode, Histogram, Registry, Summary};
 use tallyboard_proto::word::Words;
 use tallyboard_segment::{memfd, process};
 use tallyboard_supervisor::Builder;
-use tallyboard_tests::child::until;
+use tallyboard_tests::start::child::until;
 
 use crate::board::{fork, scrape, scrape_when_taken, spawn};
 use crate::flag;
@@ -59,7 +59,7 @@ pub(crate) fn run() -> Result<Value, String> {
         waitpid(Pid::from_raw(pid as i32), None).map_err(|error| error.to_string())?;
     }
     let dead = scrape_when_taken(metrics, 1.0)?;
-    let route = |page: &tallyboard_tests::page::Page| {
+    let route = |page: &tallyboard_tests::read::page::Page| {
         page.value("preload_requests_total", &[("route", "/")])
     };
     handle.stop();

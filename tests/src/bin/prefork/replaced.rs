@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tallyboard::{Counter, Histogram, Registry};
 use tallyboard_segment::process::threads;
-use tallyboard_tests::child::until;
-use tallyboard_tests::page::Page;
+use tallyboard_tests::read::page::Page;
+use tallyboard_tests::start::child::until;
 
 use crate::board::{Board, fork, scrape, scrape_when_taken, taken};
 use crate::ledger::{Ledger, What};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use tallyboard::raw::{Number, Series};
 use tallyboard::{Counter, Family, LabelError, RegisterError, Summary};
-use tallyboard_tests::page::Page;
+use tallyboard_tests::read::page::Page;
 
 use crate::ledger::{Ledger, What};
 

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use tallyboard::{Counter, Registry};
 use tallyboard_segment::pass::{Address, Listener, Socket};
 use tallyboard_supervisor::{Builder, ask};
-use tallyboard_tests::child::{free_address, until};
-use tallyboard_tests::page::Page;
+use tallyboard_tests::read::page::Page;
+use tallyboard_tests::start::child::{free_address, until};
 
 use crate::board::{fork, scrape, scrape_when_taken, taken};
 use crate::stage::{Stage, ended, send, state_of, text};

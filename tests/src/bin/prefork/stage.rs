@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use tallyboard_proto::word::Words;
 use tallyboard_segment::mapping::Arena;
 use tallyboard_segment::memfd;
-use tallyboard_tests::child::until;
+use tallyboard_tests::start::child::until;
 
 /// Words that parent and children see. Each has one writer and only rises.
 pub(crate) struct Stage {

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tallyboard::{Counter, Family, Histogram, NativeHistogram, Registry};
 use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::ask;
-use tallyboard_tests::child::until;
-use tallyboard_tests::page::Page;
+use tallyboard_tests::read::page::Page;
+use tallyboard_tests::start::child::until;
 
 use crate::board::{Board, fork, scrape, scrape_when_taken};
 use crate::flag;

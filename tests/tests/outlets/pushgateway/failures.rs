@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tallyboard::sample::{FamilySamples, Type};
 use tallyboard_bridges::{PushError, Pushgateway, Receiver};
-use tallyboard_tests::child::{Watchdog, free_address};
-use tallyboard_tests::directory::Directory;
-use tallyboard_tests::receivers::{Fault, FaultyServer};
+use tallyboard_tests::receive::programs::{Fault, FaultyServer};
+use tallyboard_tests::start::child::{Watchdog, free_address};
+use tallyboard_tests::start::directory::Directory;
 
 use crate::gateway::{Gateway, gauge, gauges, run};
 

@@ -7,10 +7,10 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tallyboard_bridges::Pushgateway;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{Running, free_address, until};
-use tallyboard_tests::http::get;
-use tallyboard_tests::page::{Labels, Page};
-use tallyboard_tests::receivers::program;
+use tallyboard_tests::read::http::get;
+use tallyboard_tests::read::page::{Labels, Page};
+use tallyboard_tests::receive::programs::program;
+use tallyboard_tests::start::child::{Running, free_address, until};
 
 /// Names and labels, and values as texts, because NaN is not equal to itself.
 pub type Samples = BTreeMap<(String, Labels), String>;

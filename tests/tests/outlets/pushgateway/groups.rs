@@ -1,7 +1,7 @@
 //! Jobs and grouping keys; what is pushed, added and deleted.
 
 use tallyboard_bridges::{blocking, instance_ip_grouping_key};
-use tallyboard_tests::child::{Watchdog, until};
+use tallyboard_tests::start::child::{Watchdog, until};
 
 use crate::gateway::{Gateway, gauge, gauges, run};
 
@@ -109,7 +109,7 @@ fn the_program_pushes_adds_and_deletes() {
     let _watchdog = Watchdog::new("the_program_pushes_adds_and_deletes");
     let gateway = Gateway::start();
     let url = format!("http://{}/", gateway.address);
-    let directory = tallyboard_tests::directory::Directory::new("push");
+    let directory = tallyboard_tests::start::directory::Directory::new("push");
     let push = |value: u32, method: &str| {
         // A timestamp is removed, or the gateway would refuse it.
         let page = format!("# TYPE a{value} gauge\na{value} {value} 1000\n");

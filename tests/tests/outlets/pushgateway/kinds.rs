@@ -6,8 +6,8 @@ use tallyboard::sample::{FamilySamples, Sample, Type, Value};
 use tallyboard::{Counter, Gauge, Histogram, Info, NativeHistogram, Registry, StateSet, Summary};
 use tallyboard_exposition::escaping::Escaping;
 use tallyboard_exposition::format::Format;
-use tallyboard_tests::child::{Running, Watchdog, until};
-use tallyboard_tests::page::{Labels, Page};
+use tallyboard_tests::read::page::{Labels, Page};
+use tallyboard_tests::start::child::{Running, Watchdog, until};
 
 use crate::gateway::{Gateway, Samples, program_with, run, sample};
 

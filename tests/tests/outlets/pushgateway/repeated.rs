@@ -4,9 +4,9 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::child::{Running, Watchdog, free_address, until};
-use tallyboard_tests::directory::Directory;
-use tallyboard_tests::receivers::{Fault, FaultyServer};
+use tallyboard_tests::receive::programs::{Fault, FaultyServer};
+use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
+use tallyboard_tests::start::directory::Directory;
 
 use crate::gateway::{Gateway, gauges};
 

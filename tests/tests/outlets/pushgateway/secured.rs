@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use tallyboard_bridges::{Pushgateway, Receiver, Tls};
-use tallyboard_tests::child::{Running, Watchdog, free_address, until};
-use tallyboard_tests::directory::Directory;
-use tallyboard_tests::receivers::{certificates, program};
+use tallyboard_tests::receive::programs::{certificates, program};
+use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
+use tallyboard_tests::start::directory::Directory;
 
 use crate::gateway::{Gateway, gauge, gauges, run, start};
 

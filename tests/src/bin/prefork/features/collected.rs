@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use tallyboard::sample::{FamilySamples, Sample, Type, Value};
 use tallyboard::{Collector, Counter, GaugeMode, RegisterError, Registry};
-use tallyboard_tests::child::until;
+use tallyboard_tests::start::child::until;
 
 use super::Moment::{Again, First, Killed, Last, Second};
 use super::{Done, Moment, Row, family};

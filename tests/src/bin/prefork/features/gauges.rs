@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, UNIX_EPOCH};
 
 use tallyboard::{Builder, Gauge, GaugeMode, RegisterError, Timed, TimestampError};
-use tallyboard_tests::child::until;
+use tallyboard_tests::start::child::until;
 
 use super::Moment::{Again, First, Killed, Last, Second};
 use super::{Done, Moment, Row, family};

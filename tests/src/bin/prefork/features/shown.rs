@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use tallyboard_exposition::format::Format;
 use tallyboard_exposition::parse::{Options, parse};
 use tallyboard_exposition::sample::{FamilySamples, NativeBuckets, NativeHistogram, Sample, Value};
-use tallyboard_tests::http::get_bytes;
+use tallyboard_tests::read::http::get_bytes;
 
 use crate::features::Moment;
 use crate::stage::text;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use tallyboard::{Counter, Registry};
-use tallyboard_tests::child::until;
+use tallyboard_tests::start::child::until;
 
 use super::restart;
 use super::shown::{ACCEPTED, Shown};

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::child::until;
+use crate::start::child::until;
 
 /// The receiver. It answers until the test binary ends.
 #[derive(Clone, Debug)]

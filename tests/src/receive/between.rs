@@ -119,7 +119,7 @@ fn header<'a>(head: &'a str, name: &str) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::get_as;
+    use crate::read::http::get_as;
     use tallyboard_exposition::sample::{Sample, Type, Value};
 
     #[test]

@@ -11,8 +11,8 @@ use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::ask;
 
 use crate::build::tallyboard;
-use crate::child::{HANG, Running, free_address, until};
-use crate::page::Page;
+use crate::read::page::Page;
+use crate::start::child::{HANG, Running, free_address, until};
 
 /// The program without an arena from outside.
 #[must_use]

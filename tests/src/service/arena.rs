@@ -16,10 +16,10 @@ use tallyboard_exposition::series::{points, series_labels, start};
 use tallyboard_supervisor::ask;
 
 use crate::build::tallyboard;
-use crate::child::{Ended, HANG, Running, free_address, until};
-use crate::http::{get, get_as};
-use crate::page::{Labels, Page};
-use crate::prometheus::{Bucket, Native, Prometheus, Samples, Series};
+use crate::read::http::{get, get_as};
+use crate::read::page::{Labels, Page};
+use crate::read::prometheus::{Bucket, Native, Prometheus, Samples, Series};
+use crate::start::child::{Ended, HANG, Running, free_address, until};
 
 /// For how many seconds a receiver is away: as `TALLYBOARD_OUTAGE` says, which is half a minute in
 /// `tests/run`, or a few.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::directory::Directory;
+use crate::start::directory::Directory;
 
 /// Where a program is, also one that is on root's path alone.
 ///

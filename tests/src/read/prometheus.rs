@@ -9,10 +9,10 @@ use std::process::Command;
 use serde_json::Value;
 use tallyboard_segment::process::unix_ms;
 
-use crate::child::{Running, free_address, until};
-use crate::directory::Directory;
-use crate::http::get;
-use crate::page::Labels;
+use crate::read::http::get;
+use crate::read::page::Labels;
+use crate::start::child::{Running, free_address, until};
+use crate::start::directory::Directory;
 
 /// A running Prometheus with a database of its own. Dropping it ends both.
 #[derive(Debug)]
