@@ -15,8 +15,8 @@ use tallyboard_tests::read::http::get;
 use tallyboard_tests::read::page::{Labels, Page};
 use tallyboard_tests::start::child::{free_address, until};
 
+use crate::flags::text_flag;
 use crate::stage::{send, text};
-use crate::text_flag;
 
 /// Spawns a keeper with the backing of `--backing`, and points the shared registry at it.
 pub(crate) fn spawn(slots: usize) -> Result<Handle, String> {
@@ -172,3 +172,28 @@ pub(crate) fn scrape_when_taken(address: SocketAddr, most: f64) -> Result<Page, 
         Err(error) => Some(Err(error)),
     })
 }
+
+/// Kills the supervisor, and waits for the one that the keeper starts in its place.
+pub(crate) fn restart(address: &Address) -> Result<(), String> {
+    let dead = settled_supervisor(address)?;
+    send(dead, Signal::SIGKILL)?;
+    until(|| {
+        let described = ask::describe(address, Duration::from_secs(1)).ok()?;
+        (described.supervisor_pid != dead).then_some(())
+    });
+    Ok(())
+}
+
+/// The pid of a supervisor that has lived long enough for its keeper to replace it at once.
+pub(crate) fn settled_supervisor(address: &Address) -> Result<u32, String> {
+    let described = ask::describe(address, Duration::from_secs(60));
+    let pid = described.map_err(|error| error.to_string())?.supervisor_pid;
+    let born = std::fs::metadata(format!("/proc/{pid}")).and_then(|found| found.created());
+    // Where the birth of a directory in /proc is not known, it counts as now.
+    let age = born.ok().and_then(|born| born.elapsed().ok()).unwrap_or_default();
+    std::thread::sleep(SETTLED.saturating_sub(age));
+    Ok(pid)
+}
+
+/// An age that is no longer short for a supervisor.
+const SETTLED: Duration = Duration::from_millis(120);

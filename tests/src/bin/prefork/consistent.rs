@@ -15,7 +15,7 @@ use tallyboard_exposition::sample::{FamilySamples, NativeHistogram as NativeSamp
 
 use crate::board::{fork, scrape_when_taken, spawn};
 use crate::features::shown::{ACCEPTED, Shown};
-use crate::flag;
+use crate::flags::flag;
 use crate::ledger::{Ledger, What};
 use crate::stage::{killed, text};
 

@@ -12,8 +12,8 @@ use tallyboard::{Counter, Registry};
 use tallyboard_supervisor::ask;
 
 use crate::board::{fork, scrape, scrape_when_taken, spawn, taken};
+use crate::flags::{flag, text_flag};
 use crate::stage::{descriptors, ended, text};
-use crate::{flag, text_flag};
 
 /// After so many lives every slot has been used, and what is kept by slot is there.
 const SETTLED: u64 = 500;

@@ -1,9 +1,7 @@
 //! Every instrument across processes: what is shown is what workers did, while they live, after one
 //! of them was killed, and after the supervisor was.
 //!
-//! A table has a row for each feature: what a worker does in its turn, and what is shown from each
-//! moment on. Between two moments of which a row says nothing it is shown as it was; so it is after
-//! each death of a supervisor.
+//! A table has a row for each feature: see [`row`].
 
 // An act is one expression, and most end in an operation that gives nothing.
 #![allow(clippy::unit_arg)]
@@ -15,68 +13,30 @@ mod gauges;
 mod labelled;
 mod native;
 mod observed;
+mod row;
 pub(crate) mod shown;
 mod spent;
 mod told;
 
-use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tallyboard::{GaugeMode, Registry, RegistryBuilder};
 use tallyboard_exposition::parse::{Options, parse};
 use tallyboard_exposition::sample::FamilySamples;
 use tallyboard_segment::pass::Address;
 use tallyboard_segment::process::unix_ms;
-use tallyboard_supervisor::ask;
 use tallyboard_tests::read::http::get_bytes;
 use tallyboard_tests::start::child::until;
 
-use crate::board::{Board, fork, scrape_when_taken};
-use crate::stage::{Stage, killed, send, text};
-use crate::text_flag;
-use crate::torture::settled_supervisor;
+use crate::board::{Board, fork, restart, scrape_when_taken};
+use crate::flags::text_flag;
+use crate::stage::{Stage, killed, text};
+use row::{Moment, Row, family};
 use shown::{ACCEPTED, Shown};
 
 pub(crate) use spent::run as spent;
-
-/// When something is done and shown: a worker acts, another does, the first acts again, the second
-/// is killed, and a third that was born after all that acts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Moment {
-    First = 1,
-    Second,
-    Again,
-    Killed,
-    Last,
-}
-
-pub(crate) type Done = Result<(), Box<dyn Error>>;
-
-/// A feature.
-#[derive(Clone, Copy)]
-pub(crate) struct Row {
-    /// What the names of its samples have between `feat_` and their suffix.
-    name: &'static str,
-    /// What a worker does in its turn.
-    act: fn(Moment) -> Done,
-    /// The lines that are shown from a moment on, without what `name` says. See [`shown`].
-    shown: &'static [(Moment, &'static [&'static str])],
-}
-
-impl Row {
-    fn shown_at(&self, moment: Moment) -> &'static [&'static str] {
-        let by_now = self.shown.iter().rev().find(|(since, _)| *since <= moment);
-        by_now.map_or(&[], |(_, lines)| lines)
-    }
-}
-
-/// The name of the family of a row.
-pub(crate) fn family(row: &str) -> String {
-    format!("feat_{row}")
-}
 
 pub(crate) fn run() -> Result<Value, String> {
     told::hold_a_private_counter();
@@ -102,17 +62,6 @@ fn drive(rows: &[Row], flags: &[&str], registry: RegistryBuilder) -> Result<Valu
     let found = Stand::new(rows, &board).and_then(|mut stand| stand.drive(&board.address()));
     board.stop();
     found
-}
-
-/// Kills the supervisor, and waits for the one that the keeper starts in its place.
-pub(crate) fn restart(address: &Address) -> Result<(), String> {
-    let dead = settled_supervisor(address)?;
-    send(dead, Signal::SIGKILL)?;
-    until(|| {
-        let described = ask::describe(address, Duration::from_secs(1)).ok()?;
-        (described.supervisor_pid != dead).then_some(())
-    });
-    Ok(())
 }
 
 /// Words of the stage; behind them one for each worker, the last moment that it acted in.
@@ -210,8 +159,9 @@ impl<'a> Stand<'a> {
     }
 
     fn act(&self, moment: Moment) -> Result<(), String> {
-        let act =
-            |row: &Row| (row.act)(moment).map_err(|e| format!("{} {moment:?}: {e}", row.name));
+        let act = |row: &Row| {
+            (row.act)(row.name, moment).map_err(|e| format!("{} {moment:?}: {e}", row.name))
+        };
         self.rows.iter().try_for_each(act)
     }
 
@@ -253,9 +203,8 @@ impl<'a> Stand<'a> {
             for row in self.rows {
                 let found = lines.remove(row.name).unwrap_or_default();
                 self.lines += found.len();
-                if let Err(expected) =
-                    shown::is_as(&found, row.shown_at(moment), *format, &self.turns)
-                {
+                let expected = row.shown_at(moment);
+                if let Err(expected) = shown::is_as(&found, &expected, *format, &self.turns) {
                     self.wrong.push(format!(
                         "{} at {moment:?}{after}, {format:?}: expected {expected:?}, found {found:?}",
                         row.name

@@ -22,7 +22,7 @@ use tallyboard_supervisor::ask;
 use tallyboard_tests::start::child::until;
 
 use crate::board::{fork, scrape_when_taken, spawn};
-use crate::flag;
+use crate::flags::flag;
 use crate::stage::{Stage, killed, state_of, text};
 
 const WAIT: Duration = Duration::from_secs(60);

@@ -17,7 +17,7 @@ use tallyboard_tests::read::page::Page;
 use tallyboard_tests::start::child::until;
 
 use crate::board::{fork, scrape, scrape_when_taken, spawn, taken};
-use crate::flag;
+use crate::flags::flag;
 use crate::ledger::{Ledger, What};
 use crate::stage::{Stage, descriptors, ended, send, state_of, text};
 

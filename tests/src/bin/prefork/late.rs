@@ -13,8 +13,8 @@ use tallyboard_segment::pass::Address;
 use tallyboard_tests::start::child::{free_address, until};
 
 use crate::board::{fork, scrape, scrape_when_taken, taken};
+use crate::flags::{flag, text_flag};
 use crate::ledger::{Ledger, What};
-use crate::{flag, text_flag};
 
 const WORKERS: usize = 8;
 /// Workers that die before anybody answers: what they counted dies with them.

@@ -10,6 +10,7 @@ mod clients;
 mod consistent;
 mod cycles;
 mod features;
+mod flags;
 mod guards;
 mod halfway;
 mod hands;
@@ -25,20 +26,6 @@ mod torture;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-
-/// The value of the flag `--name`, or `otherwise`.
-fn flag(name: &str, otherwise: u64) -> u64 {
-    let mut words = std::env::args().skip_while(|word| *word != format!("--{name}"));
-    words.nth(1).map_or(otherwise, |word| {
-        word.parse().unwrap_or_else(|_| panic!("--{name} is a number, found {word:?}"))
-    })
-}
-
-/// The text of the flag `--name`, or `otherwise`.
-fn text_flag(name: &str, otherwise: &str) -> String {
-    let mut words = std::env::args().skip_while(|word| *word != format!("--{name}"));
-    words.nth(1).unwrap_or_else(|| otherwise.to_owned())
-}
 
 fn main() -> ExitCode {
     if let Err(error) = board::end_with_parent() {

@@ -13,7 +13,7 @@ use tallyboard_supervisor::Builder;
 use tallyboard_tests::start::child::until;
 
 use crate::board::{fork, scrape, scrape_when_taken, spawn};
-use crate::flag;
+use crate::flags::flag;
 
 const EACH: u64 = 1000;
 

@@ -146,7 +146,7 @@ pub(crate) fn heirs() -> Result<Value, String> {
     handles.count(BEFORE);
     killed(early)?;
     board.kill()?;
-    if crate::text_flag("backing", "auto") == "posix" {
+    if crate::flags::text_flag("backing", "auto") == "posix" {
         board.discard();
     }
     board.serve_again()?;

@@ -17,8 +17,8 @@ use tallyboard_tests::read::page::Page;
 use tallyboard_tests::start::child::{free_address, until};
 
 use crate::board::{fork, scrape, scrape_when_taken, taken};
+use crate::flags::text_flag;
 use crate::stage::{Stage, ended, send, state_of, text};
-use crate::text_flag;
 
 const WORKERS: usize = 4;
 /// How long a first use may wait. Nothing here takes so long that twenty times as much is right.

@@ -9,13 +9,11 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tallyboard::{Counter, Family, Histogram, NativeHistogram, Registry};
-use tallyboard_segment::pass::Address;
-use tallyboard_supervisor::ask;
 use tallyboard_tests::read::page::Page;
 use tallyboard_tests::start::child::until;
 
-use crate::board::{Board, fork, scrape, scrape_when_taken};
-use crate::flag;
+use crate::board::{Board, fork, scrape, scrape_when_taken, settled_supervisor};
+use crate::flags::flag;
 use crate::ledger::{Ledger, What};
 use crate::settings::{self, Settings};
 
@@ -36,8 +34,6 @@ const SIZES: [f64; 24] = {
 
 /// How many label values there are for workers; a long run uses each several times.
 const LABELS: usize = 4096;
-/// An age that is no longer short for a supervisor.
-const SETTLED: Duration = Duration::from_millis(120);
 /// How often a worker counts between two rests.
 const BURST: usize = 2000;
 
@@ -285,17 +281,6 @@ fn expect_killed(pid: u32) -> Result<(), String> {
         WaitStatus::Signaled(_, Signal::SIGKILL, _) => Ok(()),
         other => Err(format!("expected a worker that was killed, found {other:?}")),
     }
-}
-
-/// The pid of a supervisor that has lived long enough for its keeper to replace it at once.
-pub(crate) fn settled_supervisor(address: &Address) -> Result<u32, String> {
-    let described = ask::describe(address, Duration::from_secs(60));
-    let pid = described.map_err(|error| error.to_string())?.supervisor_pid;
-    let born = std::fs::metadata(format!("/proc/{pid}")).and_then(|found| found.created());
-    // Where the birth of a directory in /proc is not known, it counts as now.
-    let age = born.ok().and_then(|born| born.elapsed().ok()).unwrap_or_default();
-    std::thread::sleep(SETTLED.saturating_sub(age));
-    Ok(pid)
 }
 
 /// Scrapes without a pause until the ledger says stop, and looks for anything that went down.

@@ -7,52 +7,43 @@ use tallyboard::sample::{FamilySamples, Sample, Type, Value};
 use tallyboard::{Collector, Counter, GaugeMode, RegisterError, Registry};
 use tallyboard_tests::start::child::until;
 
-use super::Moment::{Again, First, Killed, Last, Second};
-use super::{Done, Moment, Row, family};
+use super::row::Moment::Again;
+use super::row::{Done, Moment, Row, family};
 
 pub(crate) const ROWS: &[Row] = &[
-    Row {
-        name: "pool_opened",
-        act: register,
-        shown: &[
-            (First, &["_total{pool='a'} 1.5 @1", "_total{pool='b'} 1 @1"]),
-            (Second, &["_total{pool='a'} 4 @1", "_total{pool='b'} 3 @1"]),
-            (Last, &["_total{pool='a'} 9.5 @1", "_total{pool='b'} 8 @1"]),
+    Row::new(
+        "pool_opened",
+        register,
+        &[
+            "_total{pool='a'} | 1.5 @1 | 4 @1 | = | = | 9.5 @1",
+            "_total{pool='b'} | 1 @1   | 3 @1 | = | = | 8 @1",
         ],
-    },
-    Row {
-        name: "pool_open",
-        act: |_| Ok(()),
-        shown: &[(First, &[" 1"]), (Second, &[" 3"]), (Killed, &[" 1"]), (Last, &[" 6"])],
-    },
-    Row {
-        name: "pool_seconds",
-        act: |_| Ok(()),
-        shown: &[
-            (First, &["_bucket{le='1.0'} 2", "_bucket{le='+Inf'} 3", "_count 3 @1", "_sum 4.5"]),
-            (Second, &["_bucket{le='1.0'} 4", "_bucket{le='+Inf'} 6", "_count 6 @1", "_sum 9"]),
-            (Last, &["_bucket{le='1.0'} 6", "_bucket{le='+Inf'} 9", "_count 9 @1", "_sum 13.5"]),
+    ),
+    Row::new("pool_open", |_, _| Ok(()), &["| 1 | 3 | = | 1 | 6"]),
+    Row::new(
+        "pool_seconds",
+        |_, _| Ok(()),
+        &[
+            "_bucket{le='1.0'}  | 2    | 4    | = | = | 6",
+            "_bucket{le='+Inf'} | 3    | 6    | = | = | 9",
+            "_count             | 3 @1 | 6 @1 | = | = | 9 @1",
+            "_sum               | 4.5  | 9    | = | = | 13.5",
         ],
-    },
-    Row {
-        name: "pool_bytes",
-        act: |_| Ok(()),
-        shown: &[
-            (First, &["_count 1 @1", "_sum 10"]),
-            (Second, &["_count 3 @1", "_sum 30"]),
-            (Last, &["_count 8 @1", "_sum 80"]),
+    ),
+    Row::new(
+        "pool_bytes",
+        |_, _| Ok(()),
+        &["_count | 1 @1 | 3 @1 | = | = | 8 @1", "_sum   | 10   | 30   | = | = | 80"],
+    ),
+    Row::new("pool_build", |_, _| Ok(()), &["_info{by='x',version='7'} | 1 | = | = | = | ="]),
+    Row::new(
+        "pool_state",
+        |_, _| Ok(()),
+        &[
+            "{feat_pool_state='on'}  | 1 | = | = | = | =",
+            "{feat_pool_state='off'} | 0 | = | = | = | =",
         ],
-    },
-    Row {
-        name: "pool_build",
-        act: |_| Ok(()),
-        shown: &[(First, &["_info{by='x',version='7'} 1"])],
-    },
-    Row {
-        name: "pool_state",
-        act: |_| Ok(()),
-        shown: &[(First, &["{feat_pool_state='on'} 1", "{feat_pool_state='off'} 0"])],
-    },
+    ),
 ];
 
 /// How often collectors of this process were asked.
@@ -71,7 +62,7 @@ impl Collector for Pool {
         ASKED.fetch_add(1, SeqCst);
         let number = self.number;
         let family = |kind, row, samples: &[Line<'_>]| {
-            let mut family = FamilySamples::new(kind, &super::family(row), "Collected.");
+            let mut family = FamilySamples::new(kind, &super::row::family(row), "Collected.");
             let samples = samples.iter().map(|(suffix, labels, value)| {
                 let labels = labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
                 Sample::new(suffix, labels.collect(), Value::Float(*value))
@@ -120,7 +111,7 @@ impl Collector for Pool {
 }
 
 /// Registers the collector, and waits until what it says is written.
-fn register(turn: Moment) -> Done {
+fn register(row: &str, turn: Moment) -> Done {
     if turn == Again {
         return Ok(());
     }
@@ -130,7 +121,7 @@ fn register(turn: Moment) -> Done {
     until(|| (ASKED.load(SeqCst) >= asked + 2).then_some(()));
     match registry.register_collector(Pool { number: 100 }) {
         Err(RegisterError::Duplicate { existing, found })
-            if existing.contains("pool_opened") && found.contains("pool_opened") => {}
+            if existing.contains(row) && found.contains(row) => {}
         other => return Err(format!("expected a duplicate, found {other:?}").into()),
     }
     match Counter::builder(&family("pool_open"), "Of the same name.").register() {

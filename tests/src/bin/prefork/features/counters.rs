@@ -7,95 +7,40 @@ use std::task::{Context, Poll, Waker};
 use tallyboard::raw::{Number, Series};
 use tallyboard::{Counter, RegisterError};
 
-use super::Moment::{Again, First, Last, Second};
-use super::{Done, Moment, Row, family};
+use super::row::Moment::{Again, First, Last, Second};
+use super::row::{Done, Moment, Row, family};
 
 pub(crate) const ROWS: &[Row] = &[
-    Row {
-        name: "inc",
-        act: |_| Ok(counter("inc")?.inc()),
-        shown: &[
-            (First, &["_total 1 @1"]),
-            (Second, &["_total 2 @1"]),
-            (Again, &["_total 3 @1"]),
-            (Last, &["_total 4 @1"]),
-        ],
-    },
-    Row {
-        name: "inc_by",
-        act: |turn| Ok(counter("inc_by")?.inc_by(if turn == First { 1 << 40 } else { 3 })),
-        shown: &[
-            (First, &["_total 1099511627776 @1"]),
-            (Second, &["_total 1099511627779 @1"]),
-            (Again, &["_total 1099511627782 @1"]),
-            (Last, &["_total 1099511627785 @1"]),
-        ],
-    },
-    Row {
-        name: "add",
-        act: add,
-        shown: &[
-            (First, &["_total 0.75 @1"]),
-            (Second, &["_total 2.5 @1"]),
-            (Again, &["_total 3.25 @1"]),
-            (Last, &["_total 4 @1"]),
-        ],
-    },
-    Row {
-        name: "errors",
-        act: errors,
-        shown: &[
-            (First, &["_total 3 @1"]),
-            (Second, &["_total 6 @1"]),
-            (Again, &["_total 9 @1"]),
-            (Last, &["_total 12 @1"]),
-        ],
-    },
-    Row {
-        name: "panics",
-        act: panics,
-        shown: &[
-            (First, &["_total 3 @1"]),
-            (Second, &["_total 6 @1"]),
-            (Again, &["_total 9 @1"]),
-            (Last, &["_total 12 @1"]),
-        ],
-    },
-    Row {
-        name: "reset_after",
-        act: |turn| reset("reset_after", turn, Again),
-        shown: &[
-            (First, &["_total 5 @1"]),
-            (Second, &["_total 10 @1"]),
-            (Again, &["_total 1 @3"]),
-            (Last, &["_total 6 @3"]),
-        ],
-    },
-    Row {
-        name: "reset_by_the_dead",
-        act: |turn| reset("reset_by_the_dead", turn, Second),
-        shown: &[
-            (First, &["_total 5 @1"]),
-            (Second, &["_total 1 @2"]),
-            (Again, &["_total 6 @2"]),
-            (Last, &["_total 11 @2"]),
-        ],
-    },
-    Row {
-        name: "reset_at_last",
-        act: |turn| reset("reset_at_last", turn, Last),
-        shown: &[
-            (First, &["_total 5 @1"]),
-            (Second, &["_total 10 @1"]),
-            (Again, &["_total 15 @1"]),
-            (Last, &["_total 1 @5"]),
-        ],
-    },
+    Row::new("inc", |row, _| Ok(counter(row)?.inc()), &["_total | 1 @1 | 2 @1 | 3 @1 | = | 4 @1"]),
+    Row::new(
+        "inc_by",
+        |row, turn| Ok(counter(row)?.inc_by(if turn == First { 1 << 40 } else { 3 })),
+        &["_total | 1099511627776 @1 | 1099511627779 @1 | 1099511627782 @1 | = \
+                | 1099511627785 @1"],
+    ),
+    Row::new("add", add, &["_total | 0.75 @1 | 2.5 @1 | 3.25 @1 | = | 4 @1"]),
+    Row::new("errors", errors, &["_total | 3 @1 | 6 @1 | 9 @1 | = | 12 @1"]),
+    Row::new("panics", panics, &["_total | 3 @1 | 6 @1 | 9 @1 | = | 12 @1"]),
+    Row::new(
+        "reset_after",
+        |row, turn| reset(row, turn, Again),
+        &["_total | 5 @1 | 10 @1 | 1 @3 | = | 6 @3"],
+    ),
+    Row::new(
+        "reset_by_the_dead",
+        |row, turn| reset(row, turn, Second),
+        &["_total | 5 @1 | 1 @2 | 6 @2 | = | 11 @2"],
+    ),
+    Row::new(
+        "reset_at_last",
+        |row, turn| reset(row, turn, Last),
+        &["_total | 5 @1 | 10 @1 | 15 @1 | = | 1 @5"],
+    ),
     // A part of one process, up and down, while the other counts; the dead keep theirs.
-    Row {
-        name: "set",
-        act: |turn| {
-            let counter = counter("set")?;
+    Row::new(
+        "set",
+        |row, turn| {
+            let counter = counter(row)?;
             let values: &[f64] = match turn {
                 First => &[0.0, 10.0, 20.0],
                 Second => &[0.0, 7.25, 7.25],
@@ -105,17 +50,12 @@ pub(crate) const ROWS: &[Row] = &[
             values.iter().for_each(|&value| Series::of(&counter).set(Number::Counter, value));
             Ok(())
         },
-        shown: &[
-            (First, &["_total 20 @1"]),
-            (Second, &["_total 27.25 @1"]),
-            (Again, &["_total 11.75 @3"]),
-            (Last, &["_total 12.25 @5"]),
-        ],
-    },
-    Row {
-        name: "set_to_nothing",
-        act: |turn| {
-            let counter = counter("set_to_nothing")?;
+        &["_total | 20 @1 | 27.25 @1 | 11.75 @3 | = | 12.25 @5"],
+    ),
+    Row::new(
+        "set_to_nothing",
+        |row, turn| {
+            let counter = counter(row)?;
             match turn {
                 First => counter.inc_by(5),
                 // It has counted nothing.
@@ -124,25 +64,22 @@ pub(crate) const ROWS: &[Row] = &[
             }
             Ok(())
         },
-        shown: &[(First, &["_total 5 @1"]), (Again, &["_total 0 @3"]), (Last, &["_total 1 @3"])],
-    },
-    Row {
-        name: "traced",
-        act: traced,
-        shown: &[
-            (First, &["_total 1 @1 # {trace='a'} 1 @1"]),
-            (Second, &["_total 3.5 @1 # {trace='b'} 2.5 @2"]),
-            (Last, &["_total 7.5 @1 # {span='d',trace='c'} 4 @5"]),
-        ],
-    },
+        &["_total | 5 @1 | = | 0 @3 | = | 1 @3"],
+    ),
+    Row::new(
+        "traced",
+        traced,
+        &["_total | 1 @1 # {trace='a'} 1 @1 | 3.5 @1 # {trace='b'} 2.5 @2 | = | = \
+                | 7.5 @1 # {span='d',trace='c'} 4 @5"],
+    ),
 ];
 
 fn counter(row: &str) -> Result<Counter, RegisterError> {
     Counter::builder(&family(row), "Counted.").reuse().register()
 }
 
-fn add(turn: Moment) -> Done {
-    let counter = counter("add")?;
+fn add(row: &str, turn: Moment) -> Done {
+    let counter = counter(row)?;
     counter.add(if turn == Second { 1.75 } else { 0.75 })?;
     for refused in [-1.0, f64::NAN, f64::INFINITY] {
         if counter.add(refused).is_ok() {
@@ -152,8 +89,8 @@ fn add(turn: Moment) -> Done {
     Ok(())
 }
 
-fn errors(_: Moment) -> Done {
-    let counter = counter("errors")?;
+fn errors(row: &str, _: Moment) -> Done {
+    let counter = counter(row)?;
     let is_two = |error: &u8| *error == 2;
     let _ = counter.count_errors(|| Err::<(), _>(1));
     let _ = counter.count_errors(|| Ok::<(), u8>(()));
@@ -166,8 +103,8 @@ fn errors(_: Moment) -> Done {
     }
 }
 
-fn panics(_: Moment) -> Done {
-    let counter = counter("panics")?;
+fn panics(row: &str, _: Moment) -> Done {
+    let counter = counter(row)?;
     let two = || -> u8 { resume_unwind(Box::new(2_u8)) };
     counter.count_panics(|| 1);
     let passed = [
@@ -197,8 +134,8 @@ fn reset(row: &str, turn: Moment, anew: Moment) -> Done {
     Ok(())
 }
 
-fn traced(turn: Moment) -> Done {
-    let counter = counter("traced")?;
+fn traced(row: &str, turn: Moment) -> Done {
+    let counter = counter(row)?;
     match turn {
         First => counter.inc_by_with_exemplar(1, &[("trace", "a")])?,
         Second => counter.add_with_exemplar(2.5, &[("trace", "b")])??,

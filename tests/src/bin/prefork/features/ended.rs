@@ -5,62 +5,41 @@ use tallyboard::{
     Counter, Family, Gauge, GaugeMode, Histogram, LabelError, NativeHistogram, Summary,
 };
 
-use super::Moment::{Again, First, Killed, Last, Second};
-use super::{Done, Moment, Row, family};
+use super::row::Moment::{Again, First, Last, Second};
+use super::row::{Done, Moment, Row, family};
 
 pub(crate) const ROWS: &[Row] = &[
-    Row {
-        name: "removed_by_one",
-        act: |turn| removed("removed_by_one", turn, &[Second]),
-        shown: &[
-            (First, &["_total{of='a'} 1 @1"]),
-            (Second, &["_total{of='a'} 3 @1"]),
-            (Again, &["_total{of='a'} 6 @1"]),
-            (Last, &["_total{of='a'} 11 @1"]),
-        ],
-    },
-    Row {
-        name: "removed_by_both",
-        act: |turn| removed("removed_by_both", turn, &[Second, Again]),
-        shown: &[
-            (First, &["_total{of='a'} 1 @1"]),
-            (Second, &["_total{of='a'} 3 @1"]),
-            (Again, &[]),
-            (Last, &["_total{of='a'} 5 @5"]),
-        ],
-    },
-    Row {
-        name: "removed_at_first",
-        act: |turn| removed("removed_at_first", turn, &[First]),
-        shown: &[
-            (First, &[]),
-            (Second, &["_total{of='a'} 2 @2"]),
-            (Again, &["_total{of='a'} 5 @2"]),
-            (Last, &["_total{of='a'} 10 @2"]),
-        ],
-    },
+    Row::new(
+        "removed_by_one",
+        |row, turn| removed(row, turn, &[Second]),
+        &["_total{of='a'} | 1 @1 | 3 @1 | 6 @1 | = | 11 @1"],
+    ),
+    Row::new(
+        "removed_by_both",
+        |row, turn| removed(row, turn, &[Second, Again]),
+        &["_total{of='a'} | 1 @1 | 3 @1 | - | - | 5 @5"],
+    ),
+    Row::new(
+        "removed_at_first",
+        |row, turn| removed(row, turn, &[First]),
+        &["_total{of='a'} | - | 2 @2 | 5 @2 | = | 10 @2"],
+    ),
     // The last who holds it is killed.
-    Row {
-        name: "removed_and_left",
-        act: |turn| removed("removed_and_left", turn, &[Again]),
-        shown: &[
-            (First, &["_total{of='a'} 1 @1"]),
-            (Second, &["_total{of='a'} 3 @1"]),
-            (Again, &["_total{of='a'} 6 @1"]),
-            (Killed, &[]),
-            (Last, &["_total{of='a'} 5 @5"]),
-        ],
-    },
-    Row {
-        name: "removed_each_time",
-        act: |turn| removed("removed_each_time", turn, &[First, Second, Again, Last]),
-        shown: &[],
-    },
+    Row::new(
+        "removed_and_left",
+        |row, turn| removed(row, turn, &[Again]),
+        &["_total{of='a'} | 1 @1 | 3 @1 | 6 @1 | - | 5 @5"],
+    ),
+    Row::new(
+        "removed_each_time",
+        |row, turn| removed(row, turn, &[First, Second, Again, Last]),
+        &[],
+    ),
     // Set through a handle that is older than the removal.
-    Row {
-        name: "removed_and_set",
-        act: |turn| {
-            let family = counters("removed_and_set")?;
+    Row::new(
+        "removed_and_set",
+        |row, turn| {
+            let family = counters(row)?;
             let counter = family.with(&["a"])?;
             counter.inc_by(turn as u64);
             if turn == Again {
@@ -69,109 +48,68 @@ pub(crate) const ROWS: &[Row] = &[
             }
             Ok(())
         },
-        shown: &[
-            (First, &["_total{of='a'} 1 @1"]),
-            (Second, &["_total{of='a'} 3 @1"]),
-            (Again, &["_total{of='a'} 8.5 @3"]),
-            (Killed, &[]),
-            (Last, &["_total{of='a'} 5 @5"]),
+        &["_total{of='a'} | 1 @1 | 3 @1 | 8.5 @3 | - | 5 @5"],
+    ),
+    Row::new(
+        "cleared",
+        cleared,
+        &[
+            "_total{of='a'} | 1 @1 | =    | - | - | -",
+            "_total{of='b'} | 1 @1 | 3 @1 | - | - | 5 @5",
         ],
-    },
-    Row {
-        name: "cleared",
-        act: cleared,
-        shown: &[
-            (First, &["_total{of='a'} 1 @1", "_total{of='b'} 1 @1"]),
-            (Second, &["_total{of='a'} 1 @1", "_total{of='b'} 3 @1"]),
-            (Again, &[]),
-            (Last, &["_total{of='b'} 5 @5"]),
-        ],
-    },
-    Row {
-        name: "removed_gauge",
-        act: |turn| {
-            let family = Gauge::builder(&family("removed_gauge"), "Set.").mode(GaugeMode::Sum);
+    ),
+    Row::new(
+        "removed_gauge",
+        |row, turn| {
+            let family = Gauge::builder(&family(row), "Set.").mode(GaugeMode::Sum);
             let family = family.labels(&["of"]).reuse().family()?;
             family.with(&["a"])?.set(turn as u8 as f64);
             remove(&family, turn, &[Second, Again])
         },
-        shown: &[
-            (First, &["{of='a'} 1"]),
-            (Second, &["{of='a'} 1"]),
-            (Again, &[]),
-            (Last, &["{of='a'} 5"]),
-        ],
-    },
-    Row {
-        name: "removed_of_each",
-        act: |turn| {
-            let family = Gauge::builder(&family("removed_of_each"), "Set.").mode(GaugeMode::All);
+        &["{of='a'} | 1 | = | - | - | 5"],
+    ),
+    Row::new(
+        "removed_of_each",
+        |row, turn| {
+            let family = Gauge::builder(&family(row), "Set.").mode(GaugeMode::All);
             let family = family.labels(&["of"]).reuse().family()?;
             family.with(&["a"])?.set(turn as u8 as f64);
             remove(&family, turn, &[Again])
         },
-        shown: &[
-            (First, &["{of='a',pid='w1'} 1"]),
-            (Second, &["{of='a',pid='w1'} 1", "{of='a',pid='w2'} 2"]),
-            (Again, &["{of='a',pid='w2'} 2"]),
-            (Killed, &[]),
-            (Last, &["{of='a',pid='w3'} 5"]),
+        &[
+            "{of='a',pid='w1'} | 1 | = | - | - | -",
+            "{of='a',pid='w2'} | - | 2 | = | - | -",
+            "{of='a',pid='w3'} | - | - | - | - | 5",
         ],
-    },
-    Row {
-        name: "removed_summary",
-        act: |turn| {
-            let family = Summary::builder(&family("removed_summary"), "Observed.");
+    ),
+    Row::new(
+        "removed_summary",
+        |row, turn| {
+            let family = Summary::builder(&family(row), "Observed.");
             let family = family.labels(&["of"]).reuse().family()?;
             family.with(&["a"])?.observe(turn as u8 as f64);
             remove(&family, turn, &[Second, Again])
         },
-        shown: &[
-            (First, &["_count{of='a'} 1 @1", "_sum{of='a'} 1"]),
-            (Second, &["_count{of='a'} 2 @1", "_sum{of='a'} 3"]),
-            (Again, &[]),
-            (Last, &["_count{of='a'} 1 @5", "_sum{of='a'} 5"]),
+        &[
+            "_count{of='a'} | 1 @1 | 2 @1 | - | - | 1 @5",
+            "_sum{of='a'}   | 1    | 3    | - | - | 5",
         ],
-    },
-    Row {
-        name: "removed_histogram",
-        act: |turn| {
-            let family = Histogram::builder(&family("removed_histogram"), "Observed.");
+    ),
+    Row::new(
+        "removed_histogram",
+        |row, turn| {
+            let family = Histogram::builder(&family(row), "Observed.");
             let family = family.buckets(&[2.0]).labels(&["of"]).reuse().family()?;
             family.with(&["a"])?.observe(turn as u8 as f64);
             remove(&family, turn, &[Second, Again])
         },
-        shown: &[
-            (
-                First,
-                &[
-                    "_bucket{of='a',le='2.0'} 1",
-                    "_bucket{of='a',le='+Inf'} 1",
-                    "_count{of='a'} 1 @1",
-                    "_sum{of='a'} 1",
-                ],
-            ),
-            (
-                Second,
-                &[
-                    "_bucket{of='a',le='2.0'} 2",
-                    "_bucket{of='a',le='+Inf'} 2",
-                    "_count{of='a'} 2 @1",
-                    "_sum{of='a'} 3",
-                ],
-            ),
-            (Again, &[]),
-            (
-                Last,
-                &[
-                    "_bucket{of='a',le='2.0'} 0",
-                    "_bucket{of='a',le='+Inf'} 1",
-                    "_count{of='a'} 1 @5",
-                    "_sum{of='a'} 5",
-                ],
-            ),
+        &[
+            "_bucket{of='a',le='2.0'}  | 1    | 2    | - | - | 0",
+            "_bucket{of='a',le='+Inf'} | 1    | 2    | - | - | 1",
+            "_count{of='a'}            | 1 @1 | 2 @1 | - | - | 1 @5",
+            "_sum{of='a'}              | 1    | 3    | - | - | 5",
         ],
-    },
+    ),
 ];
 
 fn counters(row: &str) -> Result<Family<Counter>, Box<dyn std::error::Error>> {
@@ -223,8 +161,8 @@ pub(crate) fn remove(family: &impl Removable, turn: Moment, removes: &[Moment]) 
     Ok(held(&[])?)
 }
 
-fn cleared(turn: Moment) -> Done {
-    let family = counters("cleared")?;
+fn cleared(row: &str, turn: Moment) -> Done {
+    let family = counters(row)?;
     let clear = |expected: usize| match family.clear() {
         cleared if cleared == expected => Ok(()),
         cleared => Err(format!("expected to clear {expected} series, found {cleared}")),

@@ -9,250 +9,151 @@ use std::time::{Duration, UNIX_EPOCH};
 use tallyboard::{Builder, Gauge, GaugeMode, RegisterError, Timed, TimestampError};
 use tallyboard_tests::start::child::until;
 
-use super::Moment::{Again, First, Killed, Last, Second};
-use super::{Done, Moment, Row, family};
+use super::row::Moment::{Again, First, Last, Second};
+use super::row::{Done, Moment, Row, family};
 
 pub(crate) const ROWS: &[Row] = &[
-    Row {
-        name: "sum",
-        act: |turn| set("sum", GaugeMode::Sum, turn),
-        shown: &[
-            (First, &["{at='high'} 5", "{at='low'} 5"]),
-            (Second, &["{at='high'} 14", "{at='low'} 6"]),
-            (Last, &["{at='high'} 18", "{at='low'} 10"]),
+    Row::new(
+        "sum",
+        |row, turn| set(row, GaugeMode::Sum, turn),
+        &["{at='high'} | 5 | 14 | = | = | 18", "{at='low'}  | 5 | 6  | = | = | 10"],
+    ),
+    Row::new(
+        "livesum",
+        |row, turn| set(row, GaugeMode::LiveSum, turn),
+        &["{at='high'} | 5 | 14 | = | 5 | 9", "{at='low'}  | 5 | 6  | = | 5 | 9"],
+    ),
+    Row::new(
+        "max",
+        |row, turn| set(row, GaugeMode::Max, turn),
+        &["{at='high'} | 5 | 9 | = | = | =", "{at='low'}  | 5 | = | = | = | ="],
+    ),
+    Row::new(
+        "livemax",
+        |row, turn| set(row, GaugeMode::LiveMax, turn),
+        &["{at='high'} | 5 | 9 | = | 5 | =", "{at='low'}  | 5 | = | = | = | ="],
+    ),
+    Row::new(
+        "min",
+        |row, turn| set(row, GaugeMode::Min, turn),
+        &["{at='high'} | 5 | = | = | = | 4", "{at='low'}  | 5 | 1 | = | = | ="],
+    ),
+    Row::new(
+        "livemin",
+        |row, turn| set(row, GaugeMode::LiveMin, turn),
+        &["{at='high'} | 5 | = | = | = | 4", "{at='low'}  | 5 | 1 | = | 5 | 4"],
+    ),
+    Row::new(
+        "mostrecent",
+        |row, turn| set(row, GaugeMode::MostRecent, turn),
+        &["{at='high'} | 5 | 9 | = | = | 4", "{at='low'}  | 5 | 1 | = | = | 4"],
+    ),
+    Row::new(
+        "livemostrecent",
+        |row, turn| set(row, GaugeMode::LiveMostRecent, turn),
+        &["{at='high'} | 5 | 9 | = | 5 | 4", "{at='low'}  | 5 | 1 | = | 5 | 4"],
+    ),
+    Row::new(
+        "all",
+        |row, turn| set(row, GaugeMode::All, turn),
+        &[
+            "{at='high',pid='w1'} | 5 | = | = | = | =",
+            "{at='low',pid='w1'}  | 5 | = | = | = | =",
+            "{at='high',pid='w2'} | - | 9 | = | = | =",
+            "{at='low',pid='w2'}  | - | 1 | = | = | =",
+            "{at='high',pid='w3'} | - | - | - | - | 4",
+            "{at='low',pid='w3'}  | - | - | - | - | 4",
         ],
-    },
-    Row {
-        name: "livesum",
-        act: |turn| set("livesum", GaugeMode::LiveSum, turn),
-        shown: &[
-            (First, &["{at='high'} 5", "{at='low'} 5"]),
-            (Second, &["{at='high'} 14", "{at='low'} 6"]),
-            (Killed, &["{at='high'} 5", "{at='low'} 5"]),
-            (Last, &["{at='high'} 9", "{at='low'} 9"]),
+    ),
+    Row::new(
+        "liveall",
+        |row, turn| set(row, GaugeMode::LiveAll, turn),
+        &[
+            "{at='high',pid='w1'} | 5 | = | = | = | =",
+            "{at='low',pid='w1'}  | 5 | = | = | = | =",
+            "{at='high',pid='w2'} | - | 9 | = | - | -",
+            "{at='low',pid='w2'}  | - | 1 | = | - | -",
+            "{at='high',pid='w3'} | - | - | - | - | 4",
+            "{at='low',pid='w3'}  | - | - | - | - | 4",
         ],
-    },
-    Row {
-        name: "max",
-        act: |turn| set("max", GaugeMode::Max, turn),
-        shown: &[
-            (First, &["{at='high'} 5", "{at='low'} 5"]),
-            (Second, &["{at='high'} 9", "{at='low'} 5"]),
-        ],
-    },
-    Row {
-        name: "livemax",
-        act: |turn| set("livemax", GaugeMode::LiveMax, turn),
-        shown: &[
-            (First, &["{at='high'} 5", "{at='low'} 5"]),
-            (Second, &["{at='high'} 9", "{at='low'} 5"]),
-            (Killed, &["{at='high'} 5", "{at='low'} 5"]),
-        ],
-    },
-    Row {
-        name: "min",
-        act: |turn| set("min", GaugeMode::Min, turn),
-        shown: &[
-            (First, &["{at='high'} 5", "{at='low'} 5"]),
-            (Second, &["{at='high'} 5", "{at='low'} 1"]),
-            (Last, &["{at='high'} 4", "{at='low'} 1"]),
-        ],
-    },
-    Row {
-        name: "livemin",
-        act: |turn| set("livemin", GaugeMode::LiveMin, turn),
-        shown: &[
-            (First, &["{at='high'} 5", "{at='low'} 5"]),
-            (Second, &["{at='high'} 5", "{at='low'} 1"]),
-            (Killed, &["{at='high'} 5", "{at='low'} 5"]),
-            (Last, &["{at='high'} 4", "{at='low'} 4"]),
-        ],
-    },
-    Row {
-        name: "mostrecent",
-        act: |turn| set("mostrecent", GaugeMode::MostRecent, turn),
-        shown: &[
-            (First, &["{at='high'} 5", "{at='low'} 5"]),
-            (Second, &["{at='high'} 9", "{at='low'} 1"]),
-            (Last, &["{at='high'} 4", "{at='low'} 4"]),
-        ],
-    },
-    Row {
-        name: "livemostrecent",
-        act: |turn| set("livemostrecent", GaugeMode::LiveMostRecent, turn),
-        shown: &[
-            (First, &["{at='high'} 5", "{at='low'} 5"]),
-            (Second, &["{at='high'} 9", "{at='low'} 1"]),
-            (Killed, &["{at='high'} 5", "{at='low'} 5"]),
-            (Last, &["{at='high'} 4", "{at='low'} 4"]),
-        ],
-    },
-    Row {
-        name: "all",
-        act: |turn| set("all", GaugeMode::All, turn),
-        shown: &[
-            (First, &["{at='high',pid='w1'} 5", "{at='low',pid='w1'} 5"]),
-            (
-                Second,
-                &[
-                    "{at='high',pid='w1'} 5",
-                    "{at='low',pid='w1'} 5",
-                    "{at='high',pid='w2'} 9",
-                    "{at='low',pid='w2'} 1",
-                ],
-            ),
-            (
-                Last,
-                &[
-                    "{at='high',pid='w1'} 5",
-                    "{at='low',pid='w1'} 5",
-                    "{at='high',pid='w2'} 9",
-                    "{at='low',pid='w2'} 1",
-                    "{at='high',pid='w3'} 4",
-                    "{at='low',pid='w3'} 4",
-                ],
-            ),
-        ],
-    },
-    Row {
-        name: "liveall",
-        act: |turn| set("liveall", GaugeMode::LiveAll, turn),
-        shown: &[
-            (First, &["{at='high',pid='w1'} 5", "{at='low',pid='w1'} 5"]),
-            (
-                Second,
-                &[
-                    "{at='high',pid='w1'} 5",
-                    "{at='low',pid='w1'} 5",
-                    "{at='high',pid='w2'} 9",
-                    "{at='low',pid='w2'} 1",
-                ],
-            ),
-            (Killed, &["{at='high',pid='w1'} 5", "{at='low',pid='w1'} 5"]),
-            (
-                Last,
-                &[
-                    "{at='high',pid='w1'} 5",
-                    "{at='low',pid='w1'} 5",
-                    "{at='high',pid='w3'} 4",
-                    "{at='low',pid='w3'} 4",
-                ],
-            ),
-        ],
-    },
-    Row {
-        name: "changed",
-        act: changed,
-        shown: &[(First, &[" 3"]), (Second, &[" 6"]), (Again, &[" 9"]), (Last, &[" 12"])],
-    },
-    Row {
-        name: "at_rising",
-        act: |turn| set_at("at_rising", GaugeMode::MostRecent, turn, [10, 20, 15, 18]),
-        shown: &[(First, &[" 1"]), (Second, &[" 2"])],
-    },
-    Row {
-        name: "at_falling",
-        act: |turn| set_at("at_falling", GaugeMode::MostRecent, turn, [20, 10, 5, 30]),
-        shown: &[(First, &[" 1"]), (Last, &[" 5"])],
-    },
-    Row {
-        name: "at_rising_live",
-        act: |turn| set_at("at_rising_live", GaugeMode::LiveMostRecent, turn, [10, 20, 15, 12]),
-        shown: &[(First, &[" 1"]), (Second, &[" 2"]), (Killed, &[" 3"])],
-    },
-    Row {
-        name: "at_falling_live",
-        act: |turn| set_at("at_falling_live", GaugeMode::LiveMostRecent, turn, [20, 10, 5, 30]),
-        shown: &[(First, &[" 1"]), (Last, &[" 5"])],
-    },
-    Row {
-        name: "asked",
-        act: asked,
-        shown: &[(First, &[" 1"]), (Second, &[" 3"]), (Killed, &[" 1"]), (Last, &[" 6"])],
-    },
-    Row {
-        name: "in_progress",
-        act: in_progress,
-        shown: &[
-            (First, &[" 1"]),
-            (Second, &[" 2"]),
-            (Again, &[" 3"]),
-            (Killed, &[" 2"]),
-            (Last, &[" 3"]),
-        ],
-    },
-    Row {
-        name: "timed",
-        act: |_| Ok(gauge("timed").mode(GaugeMode::Max).register()?.time(|| ())),
-        shown: &[(First, &[" *"])],
-    },
-    Row {
-        name: "clock",
-        act: |_| Ok(gauge("clock").mode(GaugeMode::Max).register()?.set_to_current_time()),
-        shown: &[(First, &[" ~1"]), (Second, &[" ~2"]), (Again, &[" ~3"]), (Last, &[" ~5"])],
-    },
-    Row {
-        name: "clock_live",
-        act: |turn| match turn {
+    ),
+    Row::new("changed", changed, &["| 3 | 6 | 9 | = | 12"]),
+    Row::new(
+        "at_rising",
+        |row, turn| set_at(row, GaugeMode::MostRecent, turn, [10, 20, 15, 18]),
+        &["| 1 | 2 | = | = | ="],
+    ),
+    Row::new(
+        "at_falling",
+        |row, turn| set_at(row, GaugeMode::MostRecent, turn, [20, 10, 5, 30]),
+        &["| 1 | = | = | = | 5"],
+    ),
+    Row::new(
+        "at_rising_live",
+        |row, turn| set_at(row, GaugeMode::LiveMostRecent, turn, [10, 20, 15, 12]),
+        &["| 1 | 2 | = | 3 | ="],
+    ),
+    Row::new(
+        "at_falling_live",
+        |row, turn| set_at(row, GaugeMode::LiveMostRecent, turn, [20, 10, 5, 30]),
+        &["| 1 | = | = | = | 5"],
+    ),
+    Row::new("asked", asked, &["| 1 | 3 | = | 1 | 6"]),
+    Row::new("in_progress", in_progress, &["| 1 | 2 | 3 | 2 | 3"]),
+    Row::new(
+        "timed",
+        |row, _| Ok(gauge(row).mode(GaugeMode::Max).register()?.time(|| ())),
+        &["| * | = | = | = | ="],
+    ),
+    Row::new(
+        "clock",
+        |row, _| Ok(gauge(row).mode(GaugeMode::Max).register()?.set_to_current_time()),
+        &["| ~1 | ~2 | ~3 | = | ~5"],
+    ),
+    Row::new(
+        "clock_live",
+        |row, turn| match turn {
             Again | Last => Ok(()),
-            _ => Ok(gauge("clock_live").mode(GaugeMode::LiveMax).register()?.set_to_current_time()),
+            _ => Ok(gauge(row).mode(GaugeMode::LiveMax).register()?.set_to_current_time()),
         },
-        shown: &[(First, &[" ~1"]), (Second, &[" ~2"]), (Killed, &[" ~1"])],
-    },
-    Row {
-        name: "of_default",
-        act: |turn| by_default("of_default", turn),
-        shown: &[
-            (First, &["{pid='w1'} 1"]),
-            (Second, &["{pid='w1'} 1", "{pid='w2'} 2"]),
-            (Again, &["{pid='w1'} 3", "{pid='w2'} 2"]),
-            (Last, &["{pid='w1'} 3", "{pid='w2'} 2", "{pid='w3'} 5"]),
+        &["| ~1 | ~2 | = | ~1 | ="],
+    ),
+    Row::new(
+        "of_default",
+        by_default,
+        &[
+            "{pid='w1'} | 1 | = | 3 | = | =",
+            "{pid='w2'} | - | 2 | = | = | =",
+            "{pid='w3'} | - | - | - | - | 5",
         ],
-    },
-    Row {
-        name: "own_pid",
-        act: own_pid,
-        shown: &[
-            (First, &["{pid='7',worker='w1'} 1"]),
-            (Second, &["{pid='7',worker='w1'} 1", "{pid='7',worker='w2'} 2"]),
-            (Again, &["{pid='7',worker='w1'} 3", "{pid='7',worker='w2'} 2"]),
-            (
-                Last,
-                &["{pid='7',worker='w1'} 3", "{pid='7',worker='w2'} 2", "{pid='7',worker='w3'} 5"],
-            ),
+    ),
+    Row::new(
+        "own_pid",
+        own_pid,
+        &[
+            "{pid='7',worker='w1'} | 1 | = | 3 | = | =",
+            "{pid='7',worker='w2'} | - | 2 | = | = | =",
+            "{pid='7',worker='w3'} | - | - | - | - | 5",
         ],
-    },
-    Row {
-        name: "own_pid_summed",
-        act: |turn| {
-            let family = gauge("own_pid_summed").mode(GaugeMode::Sum).labels(&["pid"]).family()?;
+    ),
+    Row::new(
+        "own_pid_summed",
+        |row, turn| {
+            let family = gauge(row).mode(GaugeMode::Sum).labels(&["pid"]).family()?;
             Ok(family.with(&["7"])?.add(turn as u8 as f64))
         },
-        shown: &[
-            (First, &["{pid='7'} 1"]),
-            (Second, &["{pid='7'} 3"]),
-            (Again, &["{pid='7'} 6"]),
-            (Last, &["{pid='7'} 11"]),
-        ],
-    },
+        &["{pid='7'} | 1 | 3 | 6 | = | 11"],
+    ),
 ];
 
 /// Where the registry says another mode.
 pub(crate) const BY_DEFAULT: &[Row] = &[
-    Row {
-        name: "of_registry",
-        act: |turn| by_default("of_registry", turn),
-        shown: &[(First, &[" 1"]), (Second, &[" 2"]), (Again, &[" 3"]), (Last, &[" 5"])],
-    },
-    Row {
-        name: "named",
-        act: |turn| set("named", GaugeMode::Min, turn),
-        shown: &[
-            (First, &["{at='high'} 5", "{at='low'} 5"]),
-            (Second, &["{at='high'} 5", "{at='low'} 1"]),
-            (Last, &["{at='high'} 4", "{at='low'} 1"]),
-        ],
-    },
+    Row::new("of_registry", by_default, &["| 1 | 2 | 3 | = | 5"]),
+    Row::new(
+        "named",
+        |row, turn| set(row, GaugeMode::Min, turn),
+        &["{at='high'} | 5 | = | = | = | 4", "{at='low'}  | 5 | 1 | = | = | ="],
+    ),
 ];
 
 fn gauge(row: &str) -> Builder<Gauge> {
@@ -273,8 +174,8 @@ fn set(row: &str, mode: GaugeMode, turn: Moment) -> Done {
     Ok(())
 }
 
-fn changed(_: Moment) -> Done {
-    let gauge = gauge("changed").mode(GaugeMode::Sum).register()?;
+fn changed(row: &str, _: Moment) -> Done {
+    let gauge = gauge(row).mode(GaugeMode::Sum).register()?;
     gauge.inc();
     gauge.inc();
     gauge.dec();
@@ -301,11 +202,11 @@ fn set_at(row: &str, mode: GaugeMode, turn: Moment, at: [u64; 4]) -> Done {
 }
 
 /// Has a gauge ask, and waits until what it was told is written. The first answer is a panic.
-fn asked(turn: Moment) -> Done {
+fn asked(row: &str, turn: Moment) -> Done {
     if turn == Again {
         return Ok(());
     }
-    let gauge = gauge("asked").mode(GaugeMode::LiveSum).register()?;
+    let gauge = gauge(row).mode(GaugeMode::LiveSum).register()?;
     let asked = Arc::new(AtomicU64::new(0));
     let asking = Arc::clone(&asked);
     gauge.set_function(move || match asking.fetch_add(1, SeqCst) {
@@ -316,8 +217,8 @@ fn asked(turn: Moment) -> Done {
     Ok(())
 }
 
-fn in_progress(_: Moment) -> Done {
-    let gauge = gauge("in_progress").mode(GaugeMode::LiveSum).register()?;
+fn in_progress(row: &str, _: Moment) -> Done {
+    let gauge = gauge(row).mode(GaugeMode::LiveSum).register()?;
     drop(gauge.track_in_progress());
     // One that lasts as long as the process.
     std::mem::forget(gauge.track_in_progress());
@@ -329,7 +230,7 @@ fn by_default(row: &str, turn: Moment) -> Done {
     Ok(gauge?.set(turn as u8 as f64))
 }
 
-fn own_pid(turn: Moment) -> Done {
-    let family = gauge("own_pid").mode(GaugeMode::All).labels(&["pid"]).family()?;
+fn own_pid(row: &str, turn: Moment) -> Done {
+    let family = gauge(row).mode(GaugeMode::All).labels(&["pid"]).family()?;
     Ok(family.with(&["7"])?.set(turn as u8 as f64))
 }

@@ -17,7 +17,7 @@ use tallyboard_exposition::parse::{Options, parse};
 use tallyboard_exposition::sample::{FamilySamples, NativeBuckets, NativeHistogram, Sample, Value};
 use tallyboard_tests::read::http::get_bytes;
 
-use crate::features::Moment;
+use super::row::Moment;
 use crate::stage::text;
 
 /// The formats that are asked for, and how.
@@ -94,26 +94,26 @@ impl Shown {
 }
 
 /// Whether `found` is what was `expected` of a page in `format`; if not, what was.
-pub(crate) fn is_as(
+pub(crate) fn is_as<'a>(
     found: &[String],
-    expected: &[&'static str],
+    expected: &'a [String],
     format: Format,
     turns: &Turns,
-) -> Result<(), Vec<&'static str>> {
+) -> Result<(), Vec<&'a str>> {
     let has_all = !matches!(format, Format::Text004 | Format::Text100);
     let has_native = matches!(format, Format::OpenMetrics200 | Format::Protobuf);
-    let of_format = |line: &&'static str| match line.as_bytes().first() {
+    let of_format = |line: &&String| match line.as_bytes().first() {
         Some(b'!') => has_native,
         Some(b'?') => !has_native,
         _ => true,
     };
-    let without = |line: &'static str| {
+    let without = |line: &'a str| {
         let end = [line.find(" @"), line.find(" #")].into_iter().flatten().min();
         &line[..end.unwrap_or(line.len())]
     };
-    let cut = |&line: &&'static str| if has_all { line } else { without(line) };
-    let bare = |line: &'static str| line.trim_start_matches(['!', '?']);
-    let expected = expected.iter().filter(|line| of_format(line));
+    let cut = |line: &'a str| if has_all { line } else { without(line) };
+    let bare = |line: &'a str| line.trim_start_matches(['!', '?']);
+    let expected = expected.iter().filter(of_format);
     let mut expected: Vec<&str> = expected.map(|line| bare(cut(line))).collect();
     expected.sort_unstable();
     let same = |(found, expected): (&String, &&str)| is_line(found, expected, turns);

@@ -8,11 +8,10 @@ use serde_json::{Value, json};
 use tallyboard::{Counter, Registry};
 use tallyboard_tests::start::child::until;
 
-use super::restart;
 use super::shown::{ACCEPTED, Shown};
-use crate::board::{Board, fork, scrape_when_taken};
+use crate::board::{Board, fork, restart, scrape_when_taken};
+use crate::flags::text_flag;
 use crate::stage::{Stage, killed};
-use crate::text_flag;
 
 const WORKERS: usize = 3;
 /// How long each worker spends processor time, in milliseconds.

@@ -6,114 +6,65 @@ use std::sync::OnceLock;
 use tallyboard::sample::Value;
 use tallyboard::{Counter, Gauge, GaugeMode, Info, RegisterError, Registry, StateSet};
 
-use super::Moment::{Again, First, Last, Second};
-use super::{Done, Moment, Row, family};
+use super::row::Moment::{Again, First, Last, Second};
+use super::row::{Done, Moment, Row, family};
 
 pub(crate) const ROWS: &[Row] = &[
-    Row {
-        name: "build",
-        act: build,
-        shown: &[
-            (First, &["_info{by='x',version='1'} 1"]),
-            (Second, &["_info{version='2'} 1"]),
-            (Again, &["_info{by='x',version='1'} 1"]),
-            (Last, &["_info{arch='z',version='3'} 1"]),
+    Row::new(
+        "build",
+        build,
+        &[
+            "_info{by='x',version='1'}   | 1 | - | 1 | = | -",
+            "_info{version='2'}          | - | 1 | - | - | -",
+            "_info{arch='z',version='3'} | - | - | - | - | 1",
         ],
-    },
-    Row {
-        name: "build_of_the_dead",
-        act: build_of_the_dead,
-        shown: &[
-            (First, &["_info{part='a',version='1'} 1"]),
-            (Second, &["_info{part='a',version='2'} 1", "_info{part='b',version='2'} 1"]),
-            (Last, &["_info{part='a',version='2'} 1", "_info{part='b',version='5'} 1"]),
+    ),
+    Row::new(
+        "build_of_the_dead",
+        build_of_the_dead,
+        &[
+            "_info{part='a',version='1'} | 1 | - | - | - | -",
+            "_info{part='a',version='2'} | - | 1 | = | = | =",
+            "_info{part='b',version='2'} | - | 1 | = | = | -",
+            "_info{part='b',version='5'} | - | - | - | - | 1",
         ],
-    },
-    Row {
-        name: "task",
-        act: |turn| match turn {
+    ),
+    Row::new(
+        "task",
+        |row, turn| match turn {
             Again => Ok(()),
-            _ => state("task", turn),
+            _ => state(row, turn),
         },
-        shown: &[
-            (First, &["{feat_task='up'} 1", "{feat_task='down'} 0", "{feat_task='away'} 0"]),
-            (Second, &["{feat_task='up'} 0", "{feat_task='down'} 1", "{feat_task='away'} 0"]),
-            (Last, &["{feat_task='up'} 0", "{feat_task='down'} 0", "{feat_task='away'} 1"]),
+        &[
+            "{feat_task='up'}   | 1 | 0 | = | = | =",
+            "{feat_task='down'} | 0 | 1 | = | = | 0",
+            "{feat_task='away'} | 0 | = | = | = | 1",
         ],
-    },
-    Row {
-        name: "task_again",
-        act: |turn| state("task_again", turn),
-        shown: &[
-            (
-                First,
-                &[
-                    "{feat_task_again='up'} 1",
-                    "{feat_task_again='down'} 0",
-                    "{feat_task_again='away'} 0",
-                ],
-            ),
-            (
-                Second,
-                &[
-                    "{feat_task_again='up'} 0",
-                    "{feat_task_again='down'} 1",
-                    "{feat_task_again='away'} 0",
-                ],
-            ),
-            (
-                Again,
-                &[
-                    "{feat_task_again='up'} 1",
-                    "{feat_task_again='down'} 0",
-                    "{feat_task_again='away'} 0",
-                ],
-            ),
-            (
-                Last,
-                &[
-                    "{feat_task_again='up'} 0",
-                    "{feat_task_again='down'} 0",
-                    "{feat_task_again='away'} 1",
-                ],
-            ),
+    ),
+    Row::new(
+        "task_again",
+        state,
+        &[
+            "{feat_task_again='up'}   | 1 | 0 | 1 | = | 0",
+            "{feat_task_again='down'} | 0 | 1 | 0 | = | =",
+            "{feat_task_again='away'} | 0 | = | = | = | 1",
         ],
-    },
-    Row {
-        name: "labels",
-        act: labels,
-        shown: &[
-            (First, &["_total{route='/a',status='200'} 1 @1"]),
-            (
-                Second,
-                &["_total{route='/a',status='200'} 3 @1", "_total{route='/b',status='-1'} 2 @2"],
-            ),
-            (
-                Again,
-                &["_total{route='/a',status='200'} 6 @1", "_total{route='/b',status='-1'} 2 @2"],
-            ),
-            (
-                Last,
-                &["_total{route='/a',status='200'} 11 @1", "_total{route='/b',status='-1'} 2 @2"],
-            ),
+    ),
+    Row::new(
+        "labels",
+        labels,
+        &[
+            "_total{route='/a',status='200'} | 1 @1 | 3 @1 | 6 @1 | = | 11 @1",
+            "_total{route='/b',status='-1'}  | -    | 2 @2 | =    | = | =",
         ],
-    },
-    Row {
-        name: "registered",
-        act: registered,
-        shown: &[
-            (First, &["_total 1 @1"]),
-            (Second, &["_total 2 @1"]),
-            (Again, &["_total 3 @1"]),
-            (Last, &["_total 4 @1"]),
-        ],
-    },
+    ),
+    Row::new("registered", registered, &["_total | 1 @1 | 2 @1 | 3 @1 | = | 4 @1"]),
     // No worker counts it in the arena.
-    Row { name: "private", act: private, shown: &[] },
+    Row::new("private", private, &[]),
 ];
 
-fn build(turn: Moment) -> Done {
-    let build = Info::builder(&family("build"), "What runs.").reuse().register()?;
+fn build(row: &str, turn: Moment) -> Done {
+    let build = Info::builder(&family(row), "What runs.").reuse().register()?;
     let pairs: &[(&str, &str)] = match turn {
         First | Again => &[("version", "1"), ("by", "x")],
         Second => &[("version", "2")],
@@ -122,8 +73,8 @@ fn build(turn: Moment) -> Done {
     Ok(build.set(pairs)?)
 }
 
-fn build_of_the_dead(turn: Moment) -> Done {
-    let builds = Info::builder(&family("build_of_the_dead"), "What runs.");
+fn build_of_the_dead(row: &str, turn: Moment) -> Done {
+    let builds = Info::builder(&family(row), "What runs.");
     let builds = builds.labels(&["part"]).reuse().family()?;
     if builds.with(&["a"])?.set(&[("part", "b")]).is_ok() {
         return Err("expected a refusal of a label of the family".into());
@@ -158,8 +109,8 @@ tallyboard::labels! {
 }
 
 /// One family, by position, by name and by type.
-fn labels(turn: Moment) -> Done {
-    let answers = Counter::builder(&family("labels"), "Answers.").labels_of::<Answer>();
+fn labels(row: &str, turn: Moment) -> Done {
+    let answers = Counter::builder(&family(row), "Answers.").labels_of::<Answer>();
     let answers = answers.reuse().family()?;
     match turn {
         First => answers.with(&["/a", "200"])?.inc(),
@@ -182,8 +133,8 @@ fn labels(turn: Moment) -> Done {
 }
 
 /// Registers, and is refused what is registered already.
-fn registered(_: Moment) -> Done {
-    let name = family("registered");
+fn registered(row: &str, _: Moment) -> Done {
+    let name = family(row);
     let counter = || Counter::builder(&name, "Registered.");
     counter().reuse().register()?.inc();
     match counter().register() {
@@ -212,12 +163,12 @@ pub(crate) fn hold_a_private_counter() {
 }
 
 /// Counts on in its own copy of what the parent has counted, and in a registry of its own.
-fn private(turn: Moment) -> Done {
+fn private(row: &str, turn: Moment) -> Done {
     let (inherited, counter) = PRIVATE.get().ok_or("expected a counter of the parent")?;
     let before = if turn == Again { 3 } else { 2 };
     counter.inc();
     let own = Registry::new();
-    Counter::builder(&family("private"), "The same name.").registry(own).register()?.inc();
+    Counter::builder(&family(row), "The same name.").registry(own).register()?.inc();
     for (registry, expected) in [(*inherited, before + 1), (own, 1)] {
         let families = registry.gather();
         let found = families.first().and_then(|family| family.samples.first());
