@@ -34,7 +34,7 @@ pub mod read {
 pub mod receive {
     pub mod between;
     pub mod programs;
-    pub mod scripted;
+    pub mod stand_in;
 }
 
 /// What is under test.

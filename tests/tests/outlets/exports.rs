@@ -12,7 +12,7 @@ use std::time::Duration;
 use prost::Message;
 use tallyboard_bridges::otlp::messages::{Data, Number, Request as Otlp, ResourceMetrics};
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::receive::scripted::{Request, Says, Scripted};
+use tallyboard_tests::receive::stand_in::{Request, Says, StandIn};
 use tallyboard_tests::service::arena::Service;
 use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
 
@@ -90,15 +90,12 @@ fn a_receiver_that_speaks_another_language_or_nothing_is_named_and_stalls_nothin
     for kind in KINDS {
         for (says, expect) in [
             (Says::Nothing, "gave no an answer within 300ms"),
-            (Says::Bytes(b"SSH-2.0-OpenSSH_9.2\r\n"), "gave no HTTP answer"),
-            (Says::Bytes(b""), "gave no HTTP answer"),
-            (
-                Says::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab"),
-                "gave no HTTP answer",
-            ),
+            (Says::Bytes("SSH-2.0-OpenSSH_9.2\r\n"), "gave no HTTP answer"),
+            (Says::Bytes(""), "gave no HTTP answer"),
+            (Says::Bytes("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab"), "gave no HTTP answer"),
             (Says::Answer(503, "", b"not just\tnow\n"), "answered 503: not just now"),
         ] {
-            let receiver = Scripted::start(move |_, _| says.clone());
+            let receiver = StandIn::start(move |_, _| says.clone());
             let mut service = kind.service(receiver.address());
             service.work(&[0.5]);
             kind.reaches(&service, "requests_failed_total", 2.0);
@@ -122,7 +119,7 @@ fn what_is_refused_is_counted_and_not_sent_again() {
     for kind in KINDS {
         for status in [400, 401, 404, 413] {
             let receiver =
-                Scripted::start(move |_, _| Says::Answer(status, "", b"<p>we do not like it</p>"));
+                StandIn::start(move |_, _| Says::Answer(status, "", b"<p>we do not like it</p>"));
             let service = kind.service(receiver.address());
             let seen = receiver.after(3);
             // Each has another moment in it.
@@ -141,7 +138,7 @@ fn what_is_refused_is_counted_and_not_sent_again() {
 fn what_may_be_taken_later_is_sent_again_as_it_was_and_not_before_its_time() {
     let _watchdog = Watchdog::new("what_may_be_taken_later_is_sent_again_as_it_was");
     for kind in KINDS {
-        let receiver = Scripted::start(|number, _| match number {
+        let receiver = StandIn::start(|number, _| match number {
             0 => Says::Answer(429, "Retry-After: 2\r\n", b"slow down\n"),
             _ => TAKEN,
         });
@@ -165,7 +162,7 @@ fn a_receiver_that_comes_back_gets_everything() {
         let mut service = kind.service(address);
         kind.reaches(&service, "requests_failed_total", 3.0);
         service.work(&[0.5, 2.5]);
-        let receiver = Scripted::start_at(address, |_, _| TAKEN);
+        let receiver = StandIn::start_at(address, |_, _| TAKEN);
         receiver.after(1);
         kind.reaches(&service, "samples_sent_total", 1.0);
         until(|| (kind.figure(&service, "tallyboard_export_lag_seconds") == 0.0).then_some(()));
@@ -211,7 +208,7 @@ fn of_what_a_receiver_leaves_out_as_much_is_counted_and_nothing_is_sent_again() 
         b"\x0a\x06\x08\x03\x12\x02no",
     );
     let receiver =
-        Scripted::start(move |number, _| if number == 0 { partial.clone() } else { TAKEN });
+        StandIn::start(move |number, _| if number == 0 { partial.clone() } else { TAKEN });
     let [kind, _] = KINDS;
     let service = kind.service(receiver.address());
     let seen = receiver.after(2);
@@ -235,7 +232,7 @@ fn what_a_receiver_says_in_protocol_buffers_is_read_and_a_page_is_no_answer() {
         ),
         (Says::Answer(200, protobuf, b"Hello"), "did not take what was sent"),
     ] {
-        let receiver = Scripted::start(move |_, _| says.clone());
+        let receiver = StandIn::start(move |_, _| says.clone());
         let [kind, _] = KINDS;
         let service = kind.service(receiver.address());
         kind.reaches(&service, "samples_failed_total", 1.0);
@@ -247,7 +244,7 @@ fn what_a_receiver_says_in_protocol_buffers_is_read_and_a_page_is_no_answer() {
 #[test]
 fn variables_say_what_no_flag_says_and_alone_send_nothing() {
     let _watchdog = Watchdog::new("variables_say_what_no_flag_says_and_alone_send_nothing");
-    let receiver = Scripted::start(|_, _| TAKEN);
+    let receiver = StandIn::start(|_, _| TAKEN);
     let endpoint = format!("http://{}/base", receiver.address());
     let variables = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint),
@@ -293,7 +290,7 @@ fn variables_say_what_no_flag_says_and_alone_send_nothing() {
 #[test]
 fn a_service_without_a_name_is_called_after_its_command() {
     let _watchdog = Watchdog::new("a_service_without_a_name_is_called_after_its_command");
-    let receiver = Scripted::start(|_, _| TAKEN);
+    let receiver = StandIn::start(|_, _| TAKEN);
     let flag = format!("--otlp.endpoint=http://{}", receiver.address());
     let mut command = Command::new(tallyboard());
     command.args(["exec", "--web.listen-address=127.0.0.1:0", &flag, "--", INSTRUMENTS, "x"]);

@@ -12,7 +12,7 @@ use tallyboard_bridges::remote_write::halves::MOST_REQUESTS;
 use tallyboard_bridges::remote_write::messages::{Request1, Series1};
 use tallyboard_bridges::{Receiver, RemoteWrite, blocking};
 use tallyboard_exposition::sample::{FamilySamples, Sample, Timestamp, Type, Value};
-use tallyboard_tests::receive::scripted::{Request, Says, Scripted};
+use tallyboard_tests::receive::stand_in::{Request, Says, StandIn};
 
 const AT: i64 = 1_600_000_000_000;
 const TAKEN: Says = Says::Answer(204, "", b"");
@@ -44,14 +44,14 @@ fn names(request: &Request) -> BTreeSet<String> {
 }
 
 /// A receiver that takes nothing of a request that has one of these.
-fn refusing(bad: &'static [&'static str]) -> Scripted {
-    Scripted::start(move |_, request| {
+fn refusing(bad: &'static [&'static str]) -> StandIn {
+    StandIn::start(move |_, request| {
         let names = names(request);
         if bad.iter().any(|bad| names.contains(*bad)) { REFUSED } else { TAKEN }
     })
 }
 
-fn target(receiver: &Scripted) -> RemoteWrite {
+fn target(receiver: &StandIn) -> RemoteWrite {
     let url = format!("http://{}/write", receiver.address());
     RemoteWrite::new(Receiver::new(&url).expect("a URL"))
 }
@@ -68,7 +68,7 @@ fn parted(outcome: Outcome) -> Parted {
 }
 
 /// What the receiver has taken, each once.
-fn taken(receiver: &Scripted, bad: &[&str]) -> BTreeSet<String> {
+fn taken(receiver: &StandIn, bad: &[&str]) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     for request in receiver.seen() {
         let names = names(&request);
@@ -123,14 +123,14 @@ fn of_few_samples_none_is_given_up_that_was_not_refused_alone() {
 
 #[test]
 fn a_receiver_that_refuses_everything_is_asked_twenty_times() {
-    let receiver = Scripted::start(|_, _| REFUSED);
+    let receiver = StandIn::start(|_, _| REFUSED);
     let target = target(&receiver);
     let found = parted(send(&target, &target.encode(&gauges(500), AT)[0]));
     assert_eq!(receiver.seen().len() as u64, MOST_REQUESTS);
     assert_eq!((found.requests, found.requests_failed), (MOST_REQUESTS, MOST_REQUESTS));
     assert_eq!((found.taken, found.given_up.len()), (0, 500));
     // One sample is asked for once.
-    let receiver = Scripted::start(|_, _| REFUSED);
+    let receiver = StandIn::start(|_, _| REFUSED);
     let target = self::target(&receiver);
     let found = parted(send(&target, &target.encode(&gauges(1), AT)[0]));
     assert_eq!((receiver.seen().len(), found.requests), (1, 1));
@@ -139,7 +139,7 @@ fn a_receiver_that_refuses_everything_is_asked_twenty_times() {
 
 #[test]
 fn what_may_be_taken_later_is_one_request_again() {
-    let receiver = Scripted::start(|number, request| {
+    let receiver = StandIn::start(|number, request| {
         let has = |name: &str| names(request).contains(name);
         match number {
             3.. => LATER,
@@ -207,7 +207,7 @@ fn the_samples_of_a_series_stay_together_and_metadata_comes_with_its_series() {
 fn version_2_is_not_sent_in_parts() {
     // A receiver of 2.0 stores the rest itself, and says so.
     let headers = "X-Prometheus-Remote-Write-Samples-Written: 3\r\n";
-    let receiver = Scripted::start(move |_, _| Says::Answer(400, headers, b"one is bad"));
+    let receiver = StandIn::start(move |_, _| Says::Answer(400, headers, b"one is bad"));
     let target = target(&receiver).version(Version::V2);
     match send(&target, &target.encode(&gauges(4), AT)[0]) {
         Outcome::Taken { left_out, .. } => assert_eq!(left_out, 1),

@@ -55,7 +55,8 @@ fn openmetrics_is_the_default_and_text_says_the_same() {
         Job { name: "asked", target: asked.address(), settings: &[] },
         Job { name: "text", target: text.address(), settings: &[] },
     ];
-    let names = Job { name: "names", target: serve_families(vec![named()]), settings: &[] };
+    let named = serve_families(vec![named()]);
+    let names = Job { name: "names", target: named.address(), settings: &[] };
     let prometheus = start("exemplar-storage", &[&jobs[..], &[names]].concat());
     play(&mut service, &prometheus, &jobs.map(|job| (job.name, Shown::Classic)));
     assert_eq!(answered(&asked), OPENMETRICS);

@@ -149,7 +149,8 @@ fn native_histograms_come_by_protocol_buffers_and_classic_ones_beside_them() {
     let between = Between::new(&rows, service.metrics());
     // With the last of these, this version ends when a native histogram says that it began long ago.
     let features = "exemplar-storage,native-histograms,created-timestamp-zero-ingestion";
-    let old = Job { name: "old", target: serve_families(vec![old()]), settings: &[] };
+    let old = serve_families(vec![old()]);
+    let old = Job { name: "old", target: old.address(), settings: &[] };
     let mut prometheus = start(features, &[&between.jobs()[..], &[old]].concat());
     let shown = [("native", Shown::Native), ("beside", Shown::Both), ("classic", Shown::Classic)];
     play(&mut service, &prometheus, &shown);
@@ -311,7 +312,8 @@ fn names_in_utf_8_arrive_as_they_are_or_escaped() {
         row("dots", &["metric_name_escaping_scheme: dots"], OPENMETRICS_DOTS),
         row("values", &["metric_name_escaping_scheme: values"], OPENMETRICS_VALUES),
     ];
-    let between = Between::new(&rows, serve_families(families()));
+    let target = serve_families(families());
+    let between = Between::new(&rows, target.address());
     let prometheus = start("exemplar-storage", &between.jobs());
     prometheus.scrape_all();
     between.expect_content_types();

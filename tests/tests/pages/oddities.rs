@@ -13,7 +13,7 @@ use tallyboard_exposition::sample::{FamilySamples, Sample};
 use tallyboard_tests::build::tallyboard;
 use tallyboard_tests::read::http::{get, get_bytes};
 use tallyboard_tests::read::page::Page;
-use tallyboard_tests::receive::scripted::{Says, Scripted};
+use tallyboard_tests::receive::stand_in::{Says, StandIn};
 use tallyboard_tests::service::arena::Service;
 use tallyboard_tests::start::child::Watchdog;
 use tallyboard_tests::start::directory::Directory;
@@ -105,7 +105,7 @@ fn what_takes_the_whole_service_has_a_negative_sum_as_any_other() {
     let text = std::fs::read_to_string(&file).expect("it is written");
     check(&Page::parse(&text).expect("a page"), "textfile");
 
-    let gateway = Scripted::start(|_, _| Says::Answer(200, "", b""));
+    let gateway = StandIn::always(Says::Answer(200, "", b""));
     let url = format!("http://{}", gateway.address());
     run(&service, &["push", &url, "--job", "odd"]);
     let pushed = gateway.seen().remove(0).body;

@@ -5,11 +5,9 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
 
 use serde_json::Value as Json;
 use tallyboard::{NativeHistogram, Registry};
@@ -17,6 +15,7 @@ use tallyboard_exposition::format::Format;
 use tallyboard_tests::build::root;
 use tallyboard_tests::read::http::get;
 use tallyboard_tests::receive::programs::program;
+use tallyboard_tests::receive::stand_in::{Says, StandIn};
 use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
 use tallyboard_tests::start::directory::Directory;
 
@@ -128,30 +127,16 @@ fn the_readme_has_these_rules_and_no_others() {
 
 /// A host that serves a native histogram, which counts at each scrape; in the one format that
 /// Prometheus 2.42 reads it from.
-fn host() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
+fn host() -> StandIn {
     let registry = Registry::new();
     let builder = NativeHistogram::builder("shop_delivery_seconds", "Time.").registry(registry);
     let seconds = builder.register().expect("a native histogram");
-    // Until the test binary ends.
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            seconds.observe(0.5);
-            seconds.observe(3.0);
-            let mut request = [0; 4096];
-            let body = Format::Protobuf.encode(&registry.gather());
-            let head = format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                Format::Protobuf.content_type(),
-                body.len()
-            );
-            // A scrape that is given up is Prometheus' matter.
-            let _ = stream.read(&mut request);
-            let _ = stream.write_all(&[head.as_bytes(), &body].concat());
-        }
-    });
-    address
+    StandIn::start(move |_, _| {
+        seconds.observe(0.5);
+        seconds.observe(3.0);
+        let page = Format::Protobuf.encode(&registry.gather());
+        Says::page(Format::Protobuf.content_type(), &page)
+    })
 }
 
 /// The samples of an instant query.
@@ -171,7 +156,9 @@ fn a_native_histogram_of_two_hosts_is_one() {
     directory.write("recording.yml", &read(RULES));
     let config = format!(
         "global:\n  scrape_interval: 1s\n  evaluation_interval: 1s\nrule_files: [recording.yml]\n\
-         scrape_configs:\n  - job_name: shop\n    static_configs:\n      - targets: ['{one}', '{two}']\n"
+         scrape_configs:\n  - job_name: shop\n    static_configs:\n      - targets: ['{}', '{}']\n",
+        one.address(),
+        two.address()
     );
     let config = directory.write("prometheus.yml", &config);
     let address = free_address();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tallyboard::sample::{FamilySamples, Type};
 use tallyboard_bridges::{PushError, Pushgateway, Receiver};
-use tallyboard_tests::receive::programs::{Fault, FaultyServer};
+use tallyboard_tests::receive::stand_in::{Says, StandIn};
 use tallyboard_tests::start::child::{Watchdog, free_address};
 use tallyboard_tests::start::directory::Directory;
 
@@ -35,48 +35,48 @@ fn has_no_secret(text: &str) {
 }
 
 /// Servers that are no gateway, and what is said of each.
-const FAULTS: &[(Fault, &str)] = &[
-    (Fault::HangsUp, "gave no HTTP answer: "),
-    (Fault::Says(""), "gave no HTTP answer: "),
-    (Fault::Says("SSH-2.0-OpenSSH_9.2\r\n"), "gave no HTTP answer: "),
-    (Fault::Says("\0\u{7f}\u{1b}[31m"), "gave no HTTP answer: "),
-    (Fault::Says("HTTP/1.1 200 OK\r\n"), "gave no HTTP answer: "),
-    (Fault::Says("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort"), "gave no HTTP answer: "),
-    (Fault::Says("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n"), "gave no HTTP answer: "),
+const FAULTS: &[(Says, &str)] = &[
+    (Says::HangsUp, "gave no HTTP answer: "),
+    (Says::Bytes(""), "gave no HTTP answer: "),
+    (Says::Bytes("SSH-2.0-OpenSSH_9.2\r\n"), "gave no HTTP answer: "),
+    (Says::Bytes("\0\u{7f}\u{1b}[31m"), "gave no HTTP answer: "),
+    (Says::Bytes("HTTP/1.1 200 OK\r\n"), "gave no HTTP answer: "),
+    (Says::Bytes("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort"), "gave no HTTP answer: "),
+    (Says::Bytes("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n"), "gave no HTTP answer: "),
     (
-        Fault::Says("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n"),
+        Says::Bytes("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n"),
         "gave no HTTP answer: ",
     ),
-    (Fault::Says("HTTP/1.1 999 Odd\r\ncontent-length: 0\r\n\r\n"), "answered 999: "),
+    (Says::Bytes("HTTP/1.1 999 Odd\r\ncontent-length: 0\r\n\r\n"), "answered 999: "),
     (
-        Fault::Says("HTTP/1.1 500 No\r\ncontent-length: 14\r\n\r\na\x1b[31m\n\n b\0c\r\n"),
+        Says::Bytes("HTTP/1.1 500 No\r\ncontent-length: 14\r\n\r\na\x1b[31m\n\n b\0c\r\n"),
         "answered 500: a[31m bc",
     ),
-    (Fault::Says("HTTP/1.0 503 Later\r\n\r\n"), "answered 503: Service Unavailable"),
+    (Says::Bytes("HTTP/1.0 503 Later\r\n\r\n"), "answered 503: Service Unavailable"),
     (
-        Fault::Says("HTTP/1.1 307 There\r\nlocation: http://me:v3ry@gateway/x\r\n\r\n"),
+        Says::Bytes("HTTP/1.1 307 There\r\nlocation: http://me:v3ry@gateway/x\r\n\r\n"),
         "answered 307: a redirect to http://gateway/x; give that address, or allow redirects",
     ),
-    (Fault::SaysForEver("HTTP/1.1 200 OK\r\n", "a: b\r\n"), "gave no HTTP answer: "),
+    (Says::ForEver("HTTP/1.1 200 OK\r\n", "a: b\r\n"), "gave no HTTP answer: "),
     // What it repeats of the request is not shown.
     (
-        Fault::Says(
+        Says::Bytes(
             "HTTP/1.0 401 No\r\n\r\nauthorization: Basic YWxpY2U6djNyeS9zM2NyZXQ= v3ry/s3cret",
         ),
         "answered 401: authorization: *** ***",
     ),
     // That it refuses is known, whatever becomes of its reasons.
     (
-        Fault::Says("HTTP/1.1 401 No\r\ncontent-length: 99\r\n\r\nwho are you?"),
+        Says::Bytes("HTTP/1.1 401 No\r\ncontent-length: 99\r\n\r\nwho are you?"),
         "answered 401: who are you?",
     ),
-    (Fault::Drips("HTTP/1.1 503 No\r\ncontent-length: 1000000\r\n\r\n", "a"), "answered 503: aaa"),
+    (Says::Drips("HTTP/1.1 503 No\r\ncontent-length: 1000000\r\n\r\n", "a"), "answered 503: aaa"),
     (
-        Fault::SaysForEver("HTTP/1.1 500 No\r\ncontent-length: 100000000\r\n\r\n", "no "),
+        Says::ForEver("HTTP/1.1 500 No\r\ncontent-length: 100000000\r\n\r\n", "no "),
         "answered 500: no no no",
     ),
     (
-        Fault::SaysForEver(
+        Says::ForEver(
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
             "10\r\n0123456789abcdef\r\n",
         ),
@@ -85,18 +85,18 @@ const FAULTS: &[(Fault, &str)] = &[
 ];
 
 /// Servers that would be waited for for ever.
-const SLOW: &[Fault] = &[
-    Fault::IsSilent,
-    Fault::Drips("HTTP/1.1 200 OK\r\n", "a"),
-    Fault::Drips("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n", "a"),
-    Fault::Drips("HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n"),
+const SLOW: &[Says] = &[
+    Says::Nothing,
+    Says::Drips("HTTP/1.1 200 OK\r\n", "a"),
+    Says::Drips("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n", "a"),
+    Says::Drips("HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n"),
 ];
 
 #[test]
 fn who_is_no_gateway_is_named_with_what_it_said() {
     let _watchdog = Watchdog::new("who_is_no_gateway_is_named_with_what_it_said");
     for (fault, expect) in FAULTS {
-        let server = FaultyServer::start(*fault);
+        let server = StandIn::always(fault.clone());
         let error = error(server.address(), LONG).to_string();
         assert!(error.contains(expect), "{fault:?}: {error}");
     }
@@ -109,7 +109,7 @@ fn who_is_no_gateway_is_named_with_what_it_said() {
 fn who_refuses_before_everything_was_sent_is_heard() {
     let _watchdog = Watchdog::new("who_refuses_before_everything_was_sent_is_heard");
     let says = "HTTP/1.1 413 No\r\ncontent-length: 8\r\nconnection: close\r\n\r\ntoo much";
-    let server = FaultyServer::start(Fault::Interrupts(says));
+    let server = StandIn::always(Says::Interrupts(says));
     let mut large = gauge("a", 1);
     large[0].help = "x".repeat(11 << 20);
     for _ in 0..10 {
@@ -123,13 +123,13 @@ fn who_refuses_before_everything_was_sent_is_heard() {
 fn who_is_slow_is_given_up() {
     let _watchdog = Watchdog::new("who_is_slow_is_given_up");
     for fault in SLOW {
-        let server = FaultyServer::start(*fault);
+        let server = StandIn::always(fault.clone());
         let error = error(server.address(), SHORT).to_string();
         assert!(error.contains("/metrics/job/j gave no answer within 250ms"), "{fault:?}: {error}");
     }
     // One that has refused is heard, however slow its reasons are.
-    let fault = Fault::Drips("HTTP/1.1 400 No\r\ncontent-length: 1000000\r\n\r\n", "a");
-    let server = FaultyServer::start(fault);
+    let fault = Says::Drips("HTTP/1.1 400 No\r\ncontent-length: 1000000\r\n\r\n", "a");
+    let server = StandIn::always(fault);
     let error = error(server.address(), SHORT).to_string();
     assert!(error.contains("answered 400: aaa"), "{error}");
 }
@@ -153,11 +153,11 @@ fn the_program_says_the_same_without_credentials() {
         push(&format!("http://alice:v3ry%2Fs3cret@{address}"), &[]);
         push(&address.to_string(), &["--username", "alice", "--password-file", &password]);
     };
-    for (fault, expect) in [FAULTS[0], FAULTS[3], FAULTS[9], FAULTS[11]] {
-        let server = FaultyServer::start(fault);
+    for (fault, expect) in [&FAULTS[0], &FAULTS[3], &FAULTS[9], &FAULTS[11]] {
+        let server = StandIn::always(fault.clone());
         check(server.address(), "1m", expect);
     }
-    let server = FaultyServer::start(SLOW[0]);
+    let server = StandIn::always(SLOW[0].clone());
     check(server.address(), "250ms", "gave no answer within 250ms");
     check(free_address(), "1m", "Connection refused");
     // What is no URL, and what a document cannot be got from.

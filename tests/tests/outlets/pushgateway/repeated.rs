@@ -4,7 +4,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::receive::programs::{Fault, FaultyServer};
+use tallyboard_tests::receive::stand_in::{Says, StandIn};
 use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
 use tallyboard_tests::start::directory::Directory;
 
@@ -76,7 +76,7 @@ fn a_gateway_that_never_answers_does_not_hold_up_the_end() {
     let directory = Directory::new("push-silent");
     let page = directory.write("page", "a 1\n");
     let file = page.to_str().expect("a text");
-    let server = FaultyServer::start(Fault::IsSilent);
+    let server = StandIn::always(Says::Nothing);
     let url = server.address().to_string();
     let mut program = pushing(&url, file, &["--interval", "10ms", "--timeout", "200ms"]);
     program.line(|line| line.contains("gave no answer within 200ms"));
@@ -85,11 +85,12 @@ fn a_gateway_that_never_answers_does_not_hold_up_the_end() {
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
 
     // Nor does one that is waited for for ever, when somebody says so twice.
-    let before = server.asked();
+    let asked = || server.seen().len();
+    let before = asked();
     let program = pushing(&url, file, &["--interval", "10ms", "--timeout", "1d"]);
-    until(|| (server.asked() == before + 1).then_some(()));
+    until(|| (asked() == before + 1).then_some(()));
     program.signal(Signal::SIGTERM);
-    until(|| (server.asked() == before + 2).then_some(()));
+    until(|| (asked() == before + 2).then_some(()));
     program.signal(Signal::SIGTERM);
     let ended = program.end();
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
