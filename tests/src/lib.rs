@@ -20,6 +20,9 @@ pub mod start {
     pub mod child;
     pub mod copied;
     pub mod directory;
+    pub mod long;
+    pub mod part;
+    pub mod program;
 }
 
 /// Pages: they are asked for, read, and read by others.
@@ -40,7 +43,10 @@ pub mod receive {
 /// What is under test.
 pub mod service {
     pub mod arena;
+    pub mod expected;
     pub mod named;
+    pub mod play;
+    pub mod served;
 }
 
 /// The examples of the project's README, which must run. One of them serves, another one pushes.

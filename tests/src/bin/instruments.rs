@@ -1,7 +1,7 @@
 //! A worker that counts each of the numbers that it is given with every instrument, says so, and
 //! lives until it is killed.
 //!
-//! What a service of such workers must show is in `tallyboard_tests::service::arena`.
+//! What a service of such workers must show is in `tallyboard_tests::service::expected`.
 
 #![forbid(unsafe_code)]
 
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use tallyboard::{Counter, Gauge, GaugeMode, Histogram, Info, NativeHistogram, StateSet, Summary};
 use tallyboard_segment::process::unix_ms;
-use tallyboard_tests::service::arena::{BOUNDS, ODD, WIDEST};
+use tallyboard_tests::service::expected::{BOUNDS, ODD, WIDEST};
 use tallyboard_tests::start::child::until;
 
 struct Instruments {

@@ -10,33 +10,10 @@ use tallyboard_proto::control::Description;
 use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::ask;
 
-use crate::build::tallyboard;
 use crate::read::page::Page;
-use crate::start::child::{HANG, Running, free_address, until};
-
-/// The program without an arena from outside.
-#[must_use]
-pub fn program(words: &[&str]) -> Command {
-    let mut command = Command::new(tallyboard());
-    command.args(words).env_remove("TALLYBOARD");
-    command
-}
-
-/// A /dev/shm of its own, in which nobody else starts anything, and removes what is dead.
-pub const OWN_SHM: &str = "mount -t tmpfs none /dev/shm";
-
-/// Runs `command` in a mount namespace of its own, behind `mounts`, a script.
-#[must_use]
-pub fn behind(mounts: &str, command: &Command) -> Command {
-    let mut unshare = Command::new("unshare");
-    unshare.arg("--mount");
-    if !geteuid().is_root() {
-        unshare.args(["--user", "--map-root-user"]);
-    }
-    unshare.args(["sh", "-c", &format!("set -e; {mounts}; exec \"$@\""), "sh"]);
-    unshare.arg(command.get_program()).args(command.get_args()).env_remove("TALLYBOARD");
-    unshare
-}
+use crate::service::served::{answering, words};
+use crate::start::child::{HANG, Running, free_address};
+use crate::start::program::program;
 
 /// Kills a keeper and its supervisor, which leaves a named object behind.
 pub fn leave_behind(serve: Running, described: &Description) {
@@ -77,15 +54,8 @@ impl Named {
     /// The command line that serves it, with more flags, or other ones.
     #[must_use]
     pub fn command(&self, more: &[&str]) -> Command {
-        let control = self.control.to_string();
-        let usual = [
-            ("--backing", "posix"),
-            ("--control", &control),
-            ("--web.listen-address", &self.listen),
-        ];
-        let usual = usual.iter().filter(|(flag, _)| !more.contains(flag));
-        let usual: Vec<&str> = usual.flat_map(|(flag, value)| [*flag, *value]).collect();
-        program(&[&["serve", "--name", &self.name][..], &usual, more].concat())
+        let words = words(&self.name, &self.control, "posix", &self.listen, more);
+        program(&words.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// Serves it.
@@ -121,21 +91,5 @@ impl Named {
     #[must_use]
     pub fn inode(&self) -> Option<u64> {
         fs::metadata(&self.object).map(|object| object.ino()).ok()
-    }
-}
-
-/// Waits until a program that was started answers on `control`.
-///
-/// # Panics
-/// When it ends before.
-#[must_use]
-pub fn answering(mut serve: Running, control: &Address) -> (Running, Description) {
-    let described = until(|| match serve.is_running() {
-        true => ask::describe(control, HANG).ok().map(Some),
-        false => Some(None),
-    });
-    match described {
-        Some(described) => (serve, described),
-        None => panic!("expected a server, found {:?}", serve.end()),
     }
 }

@@ -2,19 +2,16 @@
 
 #![forbid(unsafe_code)]
 
-use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::ask;
-use tallyboard_tests::build::tallyboard;
 use tallyboard_tests::read::http::get;
-use tallyboard_tests::read::page::Page;
-use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
+use tallyboard_tests::service::served::Served;
+use tallyboard_tests::start::child::{Running, Watchdog, until};
 use tallyboard_tests::start::copied::Copied;
 
 const HOSTILE: &str = env!("CARGO_BIN_EXE_hostile");
@@ -23,40 +20,20 @@ const NOBODY: u32 = 65534;
 const LONG: Duration = Duration::from_secs(60);
 
 /// `tallyboard serve` that may open `files` files, ready to be asked.
-struct Serving {
-    running: Running,
-    address: Address,
-    metrics: SocketAddr,
+fn serve(name: &str, files: u32) -> Served {
+    let limit = format!("--nofile={files}:{files}");
+    Served::start_of(&["prlimit", &limit, "--"], name, &["--slots", "64"], &[])
 }
 
-impl Serving {
-    fn start(name: &str, files: u32) -> Self {
-        let name = format!("{name}-{}", std::process::id());
-        let address = Address::Abstract(format!("tallyboard/test/{name}"));
-        let metrics = free_address();
-        let mut command = Command::new("prlimit");
-        command.arg(format!("--nofile={files}:{files}")).arg("--").arg(tallyboard());
-        command.args(["serve", "--backing", "memfd", "--name", &name, "--slots", "64"]);
-        command.args(["--control", &address.to_string()]).env_remove("TALLYBOARD");
-        command.args(["--web.listen-address", &metrics.to_string()]);
-        let running = Running::start(&mut command);
-        until(|| ask::describe(&address, LONG).ok());
-        Self { running, address, metrics }
-    }
+fn own(served: &Served, name: &str, reason: &str) -> f64 {
+    served.page().value(name, &[("reason", reason)]).expect("a metric")
+}
 
-    fn own(&self, name: &str, reason: &str) -> f64 {
-        let page = get(self.metrics, "/metrics").expect("a page");
-        let page = Page::parse(&page.body).expect("a page");
-        page.value(name, &[("reason", reason)]).expect("a metric")
-    }
-
-    /// Ends it, and gives its log.
-    fn log(self) -> String {
-        self.running.signal(Signal::SIGTERM);
-        let ended = self.running.end();
-        assert!(ended.status.success(), "{ended:?}");
-        ended.stderr
-    }
+/// Ends it, and gives its log.
+fn log(served: Served) -> String {
+    let ended = served.stop();
+    assert!(ended.status.success(), "{ended:?}");
+    ended.stderr
 }
 
 fn hostile(address: &Address, way: &str, count: usize) -> Command {
@@ -70,20 +47,20 @@ fn hostile(address: &Address, way: &str, count: usize) -> Command {
 fn connections_that_say_nothing_keep_nobody_from_attaching_or_scraping() {
     const SILENT: usize = 1_100;
     let _watchdog = Watchdog::new("silent connections");
-    let serving = Serving::start("silent", 1024);
-    let mut silent = Running::start(&mut hostile(&serving.address, "silent", SILENT));
+    let serving = serve("silent", 1024);
+    let mut silent = Running::start(&mut hostile(&serving.control, "silent", SILENT));
     silent.line(|line| line == "silent 1100");
     for _ in 0..20 {
         let mut worker = Command::new(WORKER);
-        worker.args(["1", "end"]).env("TALLYBOARD", serving.address.to_string());
+        worker.args(["1", "end"]).env("TALLYBOARD", serving.control.to_string());
         // A machine with much to do may take longer than usual.
         worker.env("TALLYBOARD_ATTACH_TIMEOUT_MS", "60000");
         let ended = Running::start(&mut worker).end();
         assert!(ended.stdout.contains(" slot "), "{ended:?}");
         assert_eq!(get(serving.metrics, "/metrics").expect("a page").status, 200);
-        ask::scrape(&serving.address, &[], LONG).expect("an answer");
+        ask::scrape(&serving.control, &[], LONG).expect("an answer");
     }
-    let ended = |reason| serving.own("tallyboard_conversations_ended_total", reason);
+    let ended = |reason| own(&serving, "tallyboard_conversations_ended_total", reason);
     let displaced = ended("displaced");
     println!("of {SILENT} silent connections {displaced} gave up their places");
     assert!(displaced >= (SILENT - 128) as f64, "{displaced}");
@@ -91,7 +68,7 @@ fn connections_that_say_nothing_keep_nobody_from_attaching_or_scraping() {
     silent.line(|line| line == "ended true");
     until(|| (ended("silent") > 0.0).then_some(()));
     assert!(silent.end().status.success());
-    let log = serving.log();
+    let log = log(serving);
     assert!(log.contains("gave up its place"), "{log}");
     assert!(log.len() < 16 << 10, "{} bytes: {log}", log.len());
 }
@@ -111,19 +88,19 @@ fn thirty_thousand_refusals_are_a_few_lines_of_the_log() {
     const OF_ANOTHER_LAYOUT: usize = 3_000;
     let _watchdog = Watchdog::new("refusals");
     assert!(nix::unistd::geteuid().is_root(), "expected root, who may start a process as another");
-    let serving = Serving::start("refusals", 1024);
+    let serving = serve("refusals", 1024);
     let program = Copied::new(Path::new(HOSTILE));
     let mut strangers = Command::new(program.path());
-    strangers.args(["refused", &serving.address.to_string(), &REFUSED.to_string()]);
+    strangers.args(["refused", &serving.control.to_string(), &REFUSED.to_string()]);
     let ended = Running::start(strangers.uid(NOBODY).current_dir("/")).end();
     assert_eq!(ended.stdout, format!("refused {REFUSED}\n"), "{ended:?}");
-    let other = Running::start(&mut hostile(&serving.address, "refused", OF_ANOTHER_LAYOUT)).end();
+    let other = Running::start(&mut hostile(&serving.control, "refused", OF_ANOTHER_LAYOUT)).end();
     assert_eq!(other.stdout, format!("refused {OF_ANOTHER_LAYOUT}\n"), "{other:?}");
-    let refused = |reason| serving.own("tallyboard_attaches_refused_total", reason);
+    let refused = |reason| own(&serving, "tallyboard_attaches_refused_total", reason);
     assert_eq!(refused("uid"), REFUSED as f64);
     assert_eq!(refused("layout"), OF_ANOTHER_LAYOUT as f64);
 
-    let log = serving.log();
+    let log = log(serving);
     println!("{} bytes of log in {} lines", log.len(), log.lines().count());
     assert_eq!(stood_for(&log, "refused a connection"), REFUSED, "{log}");
     assert_eq!(stood_for(&log, "refused a worker"), OF_ANOTHER_LAYOUT, "{log}");

@@ -19,6 +19,7 @@ use tallyboard_segment::pass::{Address, Listener};
 use tallyboard_segment::{memfd, stat};
 use tallyboard_supervisor::ask;
 use tallyboard_tests::build::tallyboard;
+use tallyboard_tests::service::served::{Served, answering};
 use tallyboard_tests::start::child::{Running, Watchdog, until};
 use tallyboard_tests::start::copied::Copied;
 use tallyboard_tests::start::directory::Directory;
@@ -44,8 +45,7 @@ impl Serving {
         command.args(["--web.listen-address", "127.0.0.1:0"]);
         // Somebody else may attach, so everybody reaches a socket file.
         command.args(["--worker-uid", "4711", "--log.level", "error"]).env_remove("TALLYBOARD");
-        let running = Running::start(&mut command);
-        until(|| ask::describe(&address, LONG).ok());
+        let (running, _) = answering(Running::start(&mut command), &address);
         let serving = Self { running, address };
         serving.use_every_slot();
         serving
@@ -282,14 +282,9 @@ fn a_worker_maps_its_own_slot_and_keeps_no_descriptor_of_the_arena() {
     let _watchdog = Watchdog::new("what a worker keeps");
     let layout = Layout::new(Geometry::for_series(8, 64).expect("an arena"));
     for backing in ["memfd", "posix"] {
-        let name = format!("kept-{}", std::process::id());
-        let address = format!("unix:@tallyboard/test/{name}");
-        let mut command = Command::new(tallyboard());
-        command.args(["serve", "--backing", backing, "--name", &name, "--control", &address]);
-        command.args(["--slots", "8", "--max-series", "64", "--web.listen-address", "127.0.0.1:0"]);
-        let serving = Running::start(command.env_remove("TALLYBOARD"));
-        let control: Address = address.parse().expect("an address");
-        until(|| ask::describe(&control, LONG).ok());
+        let flags = ["--backing", backing, "--slots", "8", "--max-series", "64"];
+        let served = Served::start("kept", &flags);
+        let address = served.control.to_string();
         let mut workers: Vec<Running> = (0..3)
             .map(|_| Running::start(Command::new(WORKER).arg("7").env("TALLYBOARD", &address)))
             .collect();
@@ -312,7 +307,6 @@ fn a_worker_maps_its_own_slot_and_keeps_no_descriptor_of_the_arena() {
             assert_eq!(targets.filter(kept).count(), 0, "{backing}: of the arena");
         }
         drop(workers);
-        serving.signal(nix::sys::signal::Signal::SIGTERM);
-        assert!(serving.end().status.success());
+        assert!(served.stop().status.success());
     }
 }

@@ -5,50 +5,33 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::ask;
 use tallyboard_tests::build;
-use tallyboard_tests::read::http::get;
-use tallyboard_tests::read::page::Page;
-use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
+use tallyboard_tests::service::served::Served;
+use tallyboard_tests::start::child::{Running, Watchdog};
 use tallyboard_tests::start::copied::Copied;
 
 const NOBODY: u32 = 65534;
-
-/// `tallyboard serve` on an abstract address, ready to be asked.
-fn serve(name: &str, more: &[&str]) -> (Running, Address) {
-    let name = format!("refusals-{name}-{}", std::process::id());
-    let address = Address::Abstract(format!("tallyboard/test/{name}"));
-    let mut command = Command::new(build::tallyboard());
-    command.args(["serve", "--name", &name, "--control", &address.to_string()]);
-    command.args(more).env_remove("TALLYBOARD");
-    let serving = Running::start(&mut command);
-    until(|| ask::describe(&address, Duration::from_secs(10)).ok());
-    (serving, address)
-}
 
 #[test]
 fn a_worker_of_another_user_is_refused_logged_and_counts_privately() {
     let _watchdog = Watchdog::new("a worker of another user");
     assert!(nix::unistd::geteuid().is_root(), "expected root, who may start a process as another");
-    let metrics = free_address();
-    let listen = format!("--web.listen-address={metrics}");
-    let (serving, address) = serve("uid", &["--backing", "memfd", &listen]);
+    let served = Served::start("refusals-uid", &[]);
     let worker = Copied::new(Path::new(env!("CARGO_BIN_EXE_worker")));
     let mut command = Command::new(worker.path());
     command.args(["5", "end"]).uid(NOBODY).current_dir("/");
-    let ended = Running::start(command.env("TALLYBOARD", address.to_string())).end();
+    let ended = Running::start(command.env("TALLYBOARD", served.control.to_string())).end();
     assert!(ended.status.success(), "{ended:?}");
     assert!(ended.stdout.ends_with(" private\n"), "{ended:?}");
     for part in ["found 65534", "--worker-uid 65534", "this process counts privately"] {
         assert!(ended.stderr.contains(part), "{part:?} is not in {}", ended.stderr);
     }
-    let page = Page::parse(&get(metrics, "/metrics").expect("a page").body).expect("a page");
+    let page = served.page();
     let refused = page.value("tallyboard_attaches_refused_total", &[("reason", "uid")]);
     assert!(refused >= Some(1.0), "{refused:?}");
     assert_eq!(page.sum("app_done_total"), 0.0);
-    serving.signal(nix::sys::signal::Signal::SIGTERM);
-    let ended = serving.end();
+    let ended = served.stop();
     assert!(ended.stderr.contains("refused a connection"), "{}", ended.stderr);
     assert!(ended.stderr.contains("uid=65534"), "{}", ended.stderr);
 }
@@ -78,15 +61,17 @@ fn a_name_that_somebody_else_has_is_not_taken_from_him() {
 #[test]
 fn a_name_that_a_supervisor_holds_is_refused_whatever_the_control_address() {
     let _watchdog = Watchdog::new("a name that is held");
-    let (serving, address) =
-        serve("held", &["--backing", "posix", "--web.listen-address", "127.0.0.1:0"]);
-    let described = ask::describe(&address, Duration::from_secs(10)).expect("it serves");
+    let served = Served::start("refusals-held", &["--backing", "posix"]);
+    let described = ask::describe(&served.control, Duration::from_secs(10)).expect("it serves");
     for (control, part) in [
         (
             "unix:@tallyboard-another-address".to_owned(),
             format!("held by another supervisor, with pid {}", described.keeper_pid),
         ),
-        (address.to_string(), format!("held by the supervisor with pid {}", described.keeper_pid)),
+        (
+            served.control.to_string(),
+            format!("held by the supervisor with pid {}", described.keeper_pid),
+        ),
     ] {
         let mut command = Command::new(build::tallyboard());
         command.args(["serve", "--backing", "posix", "--name", &described.name]);
@@ -95,6 +80,5 @@ fn a_name_that_a_supervisor_holds_is_refused_whatever_the_control_address() {
         assert!(!ended.status.success(), "{ended:?}");
         assert!(ended.stderr.contains(&part), "{part:?} is not in {}", ended.stderr);
     }
-    serving.signal(nix::sys::signal::Signal::SIGTERM);
-    assert!(serving.end().status.success());
+    assert!(served.stop().status.success());
 }

@@ -15,17 +15,16 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, geteuid};
 use tallyboard_segment::pass::{Address, Listener};
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::service::named::{Named, OWN_SHM, answering, behind, leave_behind, program};
+use tallyboard_tests::service::named::{Named, leave_behind};
+use tallyboard_tests::service::served::answering;
 use tallyboard_tests::start::child::{Ended, HANG, Running, Watchdog};
 use tallyboard_tests::start::directory::Directory;
+use tallyboard_tests::start::long::times;
+use tallyboard_tests::start::program::{OWN_SHM, behind, program};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
 /// How often something is killed: a few times, or as often as in a long run.
-fn times(few: u32, many: u32) -> u32 {
-    if std::env::var("TALLYBOARD_LONG").is_ok_and(|long| long == "1") { many } else { few }
-}
-
 /// Numbers that are the same for the same seed, which a test prints.
 struct Random(u64);
 

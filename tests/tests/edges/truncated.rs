@@ -10,8 +10,10 @@ use nix::sys::signal::Signal;
 use tallyboard_supervisor::ask;
 use tallyboard_tests::build::tallyboard;
 use tallyboard_tests::read::http::{Answer, get};
-use tallyboard_tests::service::named::{Named, OWN_SHM, answering, behind, program};
+use tallyboard_tests::service::named::Named;
+use tallyboard_tests::service::served::answering;
 use tallyboard_tests::start::child::{HANG, Running, Watchdog, free_address, until};
+use tallyboard_tests::start::program::{OWN_SHM, behind, program};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 

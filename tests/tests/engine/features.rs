@@ -10,9 +10,13 @@ use std::time::Duration;
 use serde_json::Value;
 use tallyboard_tests::build::tallyboard;
 use tallyboard_tests::start::child::{HANG, Running, Watchdog};
+use tallyboard_tests::start::long;
+use tallyboard_tests::start::part::{self, end};
+
+const PREFORK: &str = env!("CARGO_BIN_EXE_prefork");
 
 fn times() -> u32 {
-    if std::env::var("TALLYBOARD_LONG").is_ok_and(|long| long == "1") { 10 } else { 1 }
+    long::times(1, 10)
 }
 
 fn watchdog(test: &'static str) -> Watchdog {
@@ -20,20 +24,7 @@ fn watchdog(test: &'static str) -> Watchdog {
 }
 
 fn start(words: &[&str]) -> Running {
-    let program = tallyboard().to_str().expect("a path of this project is text");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_prefork"));
-    command.args(words).args(["--program", program]);
-    Running::start(command.env_remove("TALLYBOARD").env_remove("TALLYBOARD_GAUGE_MODE"))
-}
-
-/// What a part of the program `prefork` found.
-fn end(words: &[&str], running: Running) -> Value {
-    let ended = running.end();
-    let line = ended.stdout.lines().last().unwrap_or_default();
-    println!("{words:?}: {line}");
-    let error = line.replace("\\n", "\n");
-    assert!(ended.status.success(), "{}: {error}\n{}", ended.status, ended.stderr);
-    serde_json::from_str(line).expect("the last line is JSON")
+    part::start(PREFORK, &[words, &part::serves()].concat())
 }
 
 fn check(part: &str, backing: &str, rows: u64) {

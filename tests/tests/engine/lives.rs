@@ -6,28 +6,20 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
 use serde_json::{Value, json};
-use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::start::child::{HANG, Running, Watchdog};
+use tallyboard_tests::start::child::{HANG, Watchdog};
+use tallyboard_tests::start::long::times;
+use tallyboard_tests::start::part;
 
-fn is_long() -> bool {
-    std::env::var("TALLYBOARD_LONG").is_ok_and(|long| long == "1")
-}
+const PREFORK: &str = env!("CARGO_BIN_EXE_prefork");
 
 fn watchdog(test: &'static str) -> Watchdog {
-    Watchdog::with_limit(test, if is_long() { HANG * 100 } else { HANG })
+    Watchdog::with_limit(test, HANG * times(1, 100))
 }
 
-/// Runs a part of the program `prefork` and gives what it found.
 fn prefork(words: &[&str]) -> Value {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_prefork"));
-    let ended = Running::start(command.args(words).env_remove("TALLYBOARD")).end();
-    let line = ended.stdout.lines().last().unwrap_or_default();
-    println!("{words:?}: {line}");
-    assert!(ended.status.success(), "{}: {line}\n{}", ended.status, ended.stderr);
-    serde_json::from_str(line).expect("the last line is JSON")
+    part::run(PREFORK, words)
 }
 
 /// The word `name` of what was found, as a number.
@@ -43,7 +35,7 @@ fn numbers(found: &Value, name: &str) -> Vec<u64> {
 #[test]
 fn nothing_of_a_supervisor_grows_with_the_number_of_workers_that_have_died() {
     let _watchdog = watchdog("lives");
-    let count = if is_long() { 1_000_000 } else { 5_000 };
+    let count = times(5_000, 1_000_000);
     let found = prefork(&["lives", "--count", &count.to_string()]);
     assert_eq!(number(&found, "counted"), f64::from(count));
     assert_eq!(number(&found, "reclaims"), f64::from(count));
@@ -60,7 +52,7 @@ fn nothing_of_a_supervisor_grows_with_the_number_of_workers_that_have_died() {
 #[test]
 fn a_process_that_executes_itself_in_place_has_one_slot_and_loses_nothing() {
     let _watchdog = watchdog("images");
-    let count = if is_long() { 10_000 } else { 100 };
+    let count = times(100, 10_000);
     let found = prefork(&["images", "--count", &count.to_string(), "--each", "100"]);
     assert_eq!(number(&found, "counted"), f64::from(count * 100));
     assert!(number(&found, "most_taken") <= 2.0, "{found}");
@@ -180,14 +172,10 @@ fn a_stopped_supervisor_holds_nobody_up_and_moves_everything_when_it_goes_on() {
     check_silence(&found);
 }
 
-fn program() -> &'static str {
-    tallyboard().to_str().expect("a path of this project is text")
-}
-
 #[test]
 fn a_listener_that_accepts_and_never_answers_is_left_at_the_deadline() {
     let _watchdog = watchdog("mute");
-    let found = prefork(&["mute", "--program", program()]);
+    let found = prefork(&[&["mute"][..], &part::serves()].concat());
     assert!(number(&found, "accepts") >= number(&found, "workers"), "{found}");
     check_silence(&found);
 }
@@ -195,7 +183,7 @@ fn a_listener_that_accepts_and_never_answers_is_left_at_the_deadline() {
 #[test]
 fn a_listener_with_a_full_backlog_is_left_at_the_deadline() {
     let _watchdog = watchdog("full backlog");
-    let found = prefork(&["mute", "--backlog", "full", "--program", program()]);
+    let found = prefork(&[&["mute", "--backlog", "full"][..], &part::serves()].concat());
     assert!(number(&found, "waiting") >= 1.0, "{found}");
     check_silence(&found);
 }
@@ -203,7 +191,7 @@ fn a_listener_with_a_full_backlog_is_left_at_the_deadline() {
 #[test]
 fn a_slot_that_was_offered_and_not_taken_is_free_again() {
     let _watchdog = watchdog("halfway");
-    let rounds = if is_long() { 5_000 } else { 50 };
+    let rounds = times(50, 5_000);
     let found = prefork(&["halfway", "--rounds", &rounds.to_string()]);
     // Only those that took their slot have counted.
     assert_eq!(number(&found, "counted"), f64::from(5 * rounds));

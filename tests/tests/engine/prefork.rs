@@ -2,28 +2,23 @@
 //!
 //! With `TALLYBOARD_LONG=1` the same tests run a hundred times as many kills.
 
-use std::process::Command;
-
 use serde_json::Value;
 use tallyboard_tests::build::tallyboard;
-use tallyboard_tests::start::child::{HANG, Running, Watchdog};
+use tallyboard_tests::start::child::{HANG, Watchdog};
+use tallyboard_tests::start::{long, part};
+
+const PREFORK: &str = env!("CARGO_BIN_EXE_prefork");
 
 fn times() -> u64 {
-    if std::env::var("TALLYBOARD_LONG").is_ok_and(|long| long == "1") { 100 } else { 1 }
+    u64::from(long::times(1, 100))
 }
 
 fn watchdog(test: &'static str) -> Watchdog {
     Watchdog::with_limit(test, HANG * times() as u32)
 }
 
-/// Runs a part of the program `prefork` and gives what it found.
 fn prefork(words: &[&str]) -> Value {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_prefork"));
-    let ended = Running::start(command.args(words)).end();
-    let line = ended.stdout.lines().last().unwrap_or_default();
-    println!("{words:?}: {line}");
-    assert!(ended.status.success(), "{}: {line}\n{}", ended.status, ended.stderr);
-    serde_json::from_str(line).expect("the last line is JSON")
+    part::run(PREFORK, words)
 }
 
 fn torture(backing: &str, workers: u64, kills: u64, more: &[&str]) -> Value {

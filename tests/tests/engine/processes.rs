@@ -15,8 +15,9 @@ use tallyboard_supervisor::ask;
 use tallyboard_tests::build::tallyboard;
 use tallyboard_tests::read::http::get;
 use tallyboard_tests::read::page::Page;
-use tallyboard_tests::service::named::{Named, behind, leave_behind, program};
+use tallyboard_tests::service::named::{Named, leave_behind};
 use tallyboard_tests::start::child::{HANG, Running, Watchdog, free_address, until};
+use tallyboard_tests::start::program::{behind, program};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 

@@ -23,8 +23,8 @@ use tallyboard::{
 use tallyboard_bridges::Graphite;
 use tallyboard_bridges::graphite::{Counts, GraphiteError, Lines, Started};
 use tallyboard_exposition::sample::{FamilySamples, Sample, Timestamp, Type, Value};
-use tallyboard_tests::build::tallyboard;
 use tallyboard_tests::receive::programs::program;
+use tallyboard_tests::service::served::Served;
 use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
 use tallyboard_tests::start::directory::Directory;
 
@@ -584,9 +584,7 @@ fn a_source_that_fails_is_asked_again_and_what_was_taken_is_sent() {
 
 /// `tallyboard graphite` with these words, without variables of whoever runs the tests.
 fn command(words: &[&str]) -> Command {
-    let mut command = Command::new(tallyboard());
-    command.arg("graphite").args(words).env_remove("TALLYBOARD");
-    command
+    tallyboard_tests::start::program::program(&[&["graphite"], words].concat())
 }
 
 /// A document, and what it is written as.
@@ -708,13 +706,8 @@ fn what_workers_have_counted_is_in_whisper_and_at_the_end_all_of_it() {
         Watchdog::new("what_workers_have_counted_is_in_whisper_and_at_the_end_all_of_it");
     let mut carbon = Carbon::new("arena");
     carbon.start();
-    let address = format!("unix:@tallyboard/test/graphite-{}", std::process::id());
-    let metrics = free_address().to_string();
-    let mut serve = Command::new(tallyboard());
-    serve.args(["serve", "--name", "graphite", "--backing", "memfd", "--control", &address]);
-    serve.args(["--web.listen-address", &metrics]).env_remove("TALLYBOARD");
-    let serve = Running::start(&mut serve);
-    until(|| tallyboard_tests::read::http::get(metrics.parse().ok()?, "/-/ready").ok());
+    let served = Served::start("graphite", &[]);
+    let address = served.control.to_string();
     let first = worker(&address, "1000");
 
     let begin = now();
@@ -739,6 +732,5 @@ fn what_workers_have_counted_is_in_whisper_and_at_the_end_all_of_it() {
     carbon.expect(path, within(), 1234.0);
     carbon.expect("shop.app_seconds_count", within(), 1234.0);
     drop(second);
-    serve.signal(Signal::SIGTERM);
-    assert!(serve.end().status.success());
+    assert!(served.stop().status.success());
 }

@@ -12,7 +12,8 @@ use std::process::Command;
 use tallyboard_tests::read::http::get;
 use tallyboard_tests::read::page::Labels;
 use tallyboard_tests::read::prometheus::{Bucket, Native, Rule, Samples, Series};
-use tallyboard_tests::service::arena::{ODD, Service, Shown};
+use tallyboard_tests::service::arena::Service;
+use tallyboard_tests::service::expected::{ODD, Shown};
 use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
 
 const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");

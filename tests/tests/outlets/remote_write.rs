@@ -16,7 +16,9 @@ use tallyboard_tests::read::http::get;
 use tallyboard_tests::read::page::Page;
 use tallyboard_tests::read::prometheus::{Prometheus, Samples};
 use tallyboard_tests::receive::programs::certificates;
-use tallyboard_tests::service::arena::{ODD, Service, Shown, expect_exemplars, outage, until_good};
+use tallyboard_tests::service::arena::{Service, outage};
+use tallyboard_tests::service::expected::{ODD, Shown, until_good};
+use tallyboard_tests::service::play::expect_exemplars;
 use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
 use tallyboard_tests::start::directory::Directory;
 

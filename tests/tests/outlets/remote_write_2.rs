@@ -10,7 +10,9 @@ use std::path::PathBuf;
 
 use tallyboard_tests::read::page::Labels;
 use tallyboard_tests::read::prometheus::Prometheus;
-use tallyboard_tests::service::arena::{ODD, Service, Shown, expect_exemplars};
+use tallyboard_tests::service::arena::Service;
+use tallyboard_tests::service::expected::{ODD, Shown};
+use tallyboard_tests::service::play::expect_exemplars;
 use tallyboard_tests::start::child::Watchdog;
 
 const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");

@@ -14,8 +14,10 @@ use tallyboard_tests::build::tallyboard;
 use tallyboard_tests::read::http::get;
 use tallyboard_tests::read::page::Page;
 use tallyboard_tests::receive::programs::program;
+use tallyboard_tests::service::served::Served;
 use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
 use tallyboard_tests::start::directory::Directory;
+use tallyboard_tests::start::program::program_of;
 
 /// How many rewrites a test must see.
 const REWRITES: u64 = 1_000;
@@ -147,12 +149,8 @@ fn writers_of_one_file_that_are_killed_do_the_others_no_harm() {
 
 /// Runs the program behind a piece of shell; gives its exit status and all that it said.
 fn run(arguments: &[&str], before: &str) -> (Option<i32>, String) {
-    let mut command = Command::new("sh");
-    command.args(["-c", &format!("{before} exec \"$0\" \"$@\" 2>&1")]).arg(tallyboard());
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TALLYBOARD")) {
-        command.env_remove(name);
-    }
-    let output = command.args(arguments).output().expect("a shell");
+    let script = format!("{before} exec \"$0\" \"$@\" 2>&1");
+    let output = program_of(&["sh", "-c", &script], arguments).output().expect("a shell");
     (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -209,16 +207,6 @@ fn what_an_exporter_would_refuse_is_written_as_it_takes_it() {
     assert!(other.exists());
 }
 
-/// An arena, and where it is asked.
-fn serve(name: &str, more: &[&str]) -> (Running, String) {
-    let name = format!("{name}-{}", std::process::id());
-    let control = format!("unix:@tallyboard/test/{name}");
-    let mut serve = Command::new(tallyboard());
-    serve.args(["serve", "--name", &name, "--control", &control, "--backing", "memfd"]).args(more);
-    let serve = serve.args(["--web.listen-address", "127.0.0.1:0"]).env_remove("TALLYBOARD");
-    (Running::start(serve), control)
-}
-
 #[test]
 fn several_arenas_have_a_place_in_one_directory_by_their_labels() {
     let _watchdog = Watchdog::new("several_arenas_have_a_place_in_one_directory");
@@ -230,14 +218,15 @@ fn several_arenas_have_a_place_in_one_directory_by_their_labels() {
         (run(&["textfile", file, "--control", control], "").0 == Some(0)).then_some(())
     };
     let arenas = ["a", "b"].map(|name| {
-        let (running, control) =
-            serve(&format!("textfile-{name}"), &["--label", &format!("service={name}")]);
+        let label = format!("service={name}");
+        let served = Served::start(&format!("textfile-{name}"), &["--label", &label]);
+        let control = served.control.to_string();
         until(|| write(name, &control));
         let mut worker = Command::new(env!("CARGO_BIN_EXE_worker"));
         let ended = Running::start(worker.args(["100", "ends"]).env("TALLYBOARD", &control)).end();
         assert!(ended.stdout.contains(" slot "), "{ended:?}");
         until(|| write(name, &control));
-        running
+        served
     });
     let page = exporter.page();
     for name in ["a", "b"] {
@@ -291,7 +280,8 @@ fn the_metrics_of_a_service_are_written_again_and_again_and_a_last_time() {
     let _watchdog = Watchdog::new("the_metrics_of_a_service_are_written_again_and_again");
     let directory = Directory::new("textfile-service");
     let exporter = Exporter::start(directory.path());
-    let (_serve, control) = serve("textfile", &[]);
+    let served = Served::start("textfile", &[]);
+    let control = served.control.to_string();
     let file = directory.file("a.prom");
     let mut writing = Command::new(tallyboard());
     writing.arg("textfile").arg(&file).args(["--interval", "20ms", "--control", &control]);

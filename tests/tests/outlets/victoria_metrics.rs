@@ -13,7 +13,8 @@ use serde_json::Value;
 use tallyboard_tests::read::http::get;
 use tallyboard_tests::read::page::Labels;
 use tallyboard_tests::read::prometheus::{Samples, Series};
-use tallyboard_tests::service::arena::{Service, Shown, outage, until_good};
+use tallyboard_tests::service::arena::{Service, outage};
+use tallyboard_tests::service::expected::{Shown, until_good};
 use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
 use tallyboard_tests::start::directory::Directory;
 

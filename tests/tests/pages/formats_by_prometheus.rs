@@ -8,9 +8,9 @@ use std::path::Path;
 use tallyboard_exposition::sample::{FamilySamples, Sample, Type, Value};
 use tallyboard_tests::read::prometheus::{Job, Prometheus};
 use tallyboard_tests::receive::between::{Proxy, serve_families};
-use tallyboard_tests::service::arena::{
-    ODD, Service, Shown, expect_exemplar, expect_exemplars, expect_functions, play,
-};
+use tallyboard_tests::service::arena::Service;
+use tallyboard_tests::service::expected::{ODD, Shown};
+use tallyboard_tests::service::play::{expect_exemplar, expect_exemplars, expect_functions, play};
 use tallyboard_tests::start::child::Watchdog;
 
 const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");

@@ -18,9 +18,9 @@ use tallyboard_exposition::sample::{
 use tallyboard_tests::read::http::get_bytes;
 use tallyboard_tests::read::prometheus::{Job, Prometheus, Samples, Series};
 use tallyboard_tests::receive::between::{Proxy, serve_families};
-use tallyboard_tests::service::arena::{
-    ODD, Service, Shown, expect_exemplar, expect_exemplars, expect_functions, play,
-};
+use tallyboard_tests::service::arena::Service;
+use tallyboard_tests::service::expected::{ODD, Shown};
+use tallyboard_tests::service::play::{expect_exemplar, expect_exemplars, expect_functions, play};
 use tallyboard_tests::start::child::Watchdog;
 
 const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");

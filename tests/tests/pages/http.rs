@@ -5,15 +5,14 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{setsockopt, sockopt};
-use tallyboard_tests::build::tallyboard;
 use tallyboard_tests::read::http::get;
 use tallyboard_tests::read::page::Page;
-use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
+use tallyboard_tests::service::served::Served;
+use tallyboard_tests::start::child::{Running, Watchdog, until};
 
 /// Clients of each kind, about twice as many as have room.
 const CLIENTS: usize = 1000;
@@ -24,15 +23,8 @@ const UNREAD: usize = 4000;
 
 /// `tallyboard serve` with metrics.
 fn serve(name: &str, more: &[&str]) -> (Running, SocketAddr) {
-    let metrics = free_address();
-    let name = format!("http-{name}-{}", std::process::id());
-    let mut command = Command::new(tallyboard());
-    command.args(["serve", "--backing", "memfd", "--name", &name]);
-    command.args(["--control", &format!("unix:@tallyboard/test/{name}")]);
-    command.arg(format!("--web.listen-address={metrics}")).args(more).env_remove("TALLYBOARD");
-    let serving = Running::start(&mut command);
-    until(|| get(metrics, "/-/ready").ok());
-    (serving, metrics)
+    let Served { running, metrics, .. } = Served::start(&format!("http-{name}"), more);
+    (running, metrics)
 }
 
 /// A reader that keeps its connection.

@@ -10,29 +10,19 @@ use std::time::{Duration, SystemTime};
 
 use tallyboard::sample::{FamilySamples, Sample, Type, Value};
 use tallyboard::{Collector, Gauge, GaugeMode, PlatformCollector, ProcessCollector, Registry};
-use tallyboard_segment::pass::Address;
-use tallyboard_supervisor::ask;
-use tallyboard_tests::build;
 use tallyboard_tests::read::http::get;
 use tallyboard_tests::read::page::Page;
-use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
+use tallyboard_tests::service::served::Served;
+use tallyboard_tests::start::child::{Running, Watchdog, until};
 
 /// A supervisor, a registry of this process that counts in it, and where its page is.
 fn serve(name: &str) -> (Running, &'static Registry, SocketAddr) {
-    let name = format!("collectors-{name}-{}", std::process::id());
-    let address = Address::Abstract(format!("tallyboard/test/{name}")).to_string();
-    let metrics = free_address();
-    let mut command = Command::new(build::tallyboard());
-    command.args(["serve", "--backing", "memfd", "--name", &name, "--control", &address]);
-    command.arg(format!("--web.listen-address={metrics}")).env_remove("TALLYBOARD");
-    let serving = Running::start(&mut command);
-    let parsed = address.parse().expect("an address");
-    until(|| ask::describe(&parsed, Duration::from_secs(10)).ok());
-    until(|| get(metrics, "/-/ready").ok().filter(|answer| answer.status == 200));
+    let Served { running, control, metrics } = Served::start(&format!("collectors-{name}"), &[]);
     let often = Duration::from_millis(5);
-    let registry = Registry::builder().address(&address).refresh_interval(often).build();
+    let registry =
+        Registry::builder().address(&control.to_string()).refresh_interval(often).build();
     registry.attach().expect("a slot");
-    (serving, registry, metrics)
+    (running, registry, metrics)
 }
 
 fn page(address: SocketAddr) -> Page {

@@ -9,9 +9,11 @@ use nix::sys::signal::Signal;
 use tallyboard::{Counter, Registry};
 use tallyboard_segment::pass::Address;
 use tallyboard_supervisor::ask;
-use tallyboard_tests::service::named::{Named, answering, program};
-use tallyboard_tests::start::child::{Ended, HANG, Running, Watchdog, free_address};
+use tallyboard_tests::service::named::Named;
+use tallyboard_tests::service::served::answering;
+use tallyboard_tests::start::child::{HANG, Running, Watchdog, free_address};
 use tallyboard_tests::start::directory::Directory;
+use tallyboard_tests::start::program::{program, run};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
@@ -20,10 +22,6 @@ fn said_by(command: &Command) -> Running {
     let mut shell = Command::new("sh");
     shell.args(["-c", "exec \"$@\" 2>&1", "sh"]).arg(command.get_program());
     Running::start(shell.args(command.get_args()).env_remove("TALLYBOARD"))
-}
-
-fn run(words: &[&str]) -> Ended {
-    Running::start(&mut program(words)).end()
 }
 
 #[test]

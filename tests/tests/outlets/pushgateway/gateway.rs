@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 use tallyboard_bridges::Pushgateway;
-use tallyboard_tests::build::tallyboard;
 use tallyboard_tests::read::http::get;
 use tallyboard_tests::read::page::{Labels, Page};
 use tallyboard_tests::receive::programs::program;
@@ -99,20 +98,8 @@ pub fn gauges(of: &[(&str, u32)]) -> Samples {
     of.iter().map(one).collect()
 }
 
-/// The program with these arguments and nothing of the tester's own.
-pub fn program_with(arguments: &[&str]) -> Command {
-    let mut command = Command::new(tallyboard());
-    command.args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TALLYBOARD")) {
-        command.env_remove(name);
-    }
-    command
-}
-
 /// Runs the program to its end; gives its exit status and all that it said.
 pub fn run(arguments: &[&str]) -> (Option<i32>, String) {
-    let Output { status, stdout, stderr } =
-        program_with(arguments).output().expect("the program starts");
-    let said = [stdout, stderr].concat();
-    (status.code(), String::from_utf8_lossy(&said).into_owned())
+    let ended = tallyboard_tests::start::program::run(arguments);
+    (ended.status.code(), ended.stdout + &ended.stderr)
 }

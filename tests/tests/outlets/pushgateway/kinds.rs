@@ -7,9 +7,10 @@ use tallyboard::{Counter, Gauge, Histogram, Info, NativeHistogram, Registry, Sta
 use tallyboard_exposition::escaping::Escaping;
 use tallyboard_exposition::format::Format;
 use tallyboard_tests::read::page::{Labels, Page};
+use tallyboard_tests::service::served::Served;
 use tallyboard_tests::start::child::{Running, Watchdog, until};
 
-use crate::gateway::{Gateway, Samples, program_with, run, sample};
+use crate::gateway::{Gateway, Samples, run, sample};
 
 fn labels(of: &[(&str, &str)]) -> Labels {
     of.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -173,11 +174,8 @@ fn every_kind_of_metric_is_read_back_as_it_was_pushed() {
 fn the_metrics_of_a_whole_service_are_pushed_by_its_processes_and_by_the_program() {
     let _watchdog = Watchdog::new("the_metrics_of_a_whole_service");
     let gateway = Gateway::start();
-    let name = format!("push-{}", std::process::id());
-    let control = format!("unix:@tallyboard/test/{name}");
-    let mut serve = program_with(&["serve", "--name", &name, "--control", &control]);
-    serve.args(["--web.listen-address", "127.0.0.1:0", "--backing", "memfd"]);
-    let serve = Running::start(&mut serve);
+    let served = Served::start("push", &[]);
+    let control = served.control.to_string();
     let scrape = || run(&["scrape", "--control", &control]);
     until(|| (scrape().0 == Some(0)).then_some(()));
     let workers: Vec<Running> = (0..3)
@@ -220,7 +218,7 @@ fn the_metrics_of_a_whole_service_are_pushed_by_its_processes_and_by_the_program
     assert_eq!(push("some", &["--metric", "app_done_total"]), (Some(0), String::new()));
     assert_eq!(gateway.pushed("some").len(), 1);
     drop(workers);
-    drop(serve);
+    drop(served);
     let (status, said) = push("gone", &[]);
     assert_eq!(status, Some(1), "{said}");
     assert!(said.contains("no supervisor listens on"), "{said}");
