@@ -1,12 +1,14 @@
 //! What the process tests stand on: the built program, its children, its pages over HTTP.
 //!
+//! A room uses those that its row names, and within a room no two files use each other.
+//!
 //! | room | owns | uses |
 //! |---|---|---|
 //! | [`build`] | building the programs under test, once a test binary | |
 //! | [`start`] | processes that do not outlive their test, their files, and the watchdog | `build` |
 //! | [`read`] | pages over HTTP, and those who read them: Prometheus, a linter | `build`, `start` |
 //! | [`receive`] | who is sent something, or stands between | `start`, `read` |
-//! | [`service`] | what is under test: an arena with its workers, and what they have counted | `build`, `start`, `read` |
+//! | [`service`] | what is under test: an arena with its workers, and what they have counted | `start`, `read` |
 //!
 //! Nothing here waits for a time to pass: it waits for something to become true, and a watchdog
 //! ends the test binary when it never does.
