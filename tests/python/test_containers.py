@@ -1,12 +1,12 @@
-"""The image and the pod of the README, built and run by podman."""
+"""The image and the pod of the book, built and run by podman."""
 
 import contextlib
 import os
 import shutil
 from pathlib import Path
 
+import book
 import pytest
-import readme
 from podman import Podman, image_of_python
 from serving import HERE, samples, until
 
@@ -47,13 +47,13 @@ def podman(tmp_path_factory):
 
 
 def build(podman, home):
-    """Builds the image of the README, for which no network is needed."""
+    """Builds the image of the book, for which no network is needed."""
     archive, context = home / "python.tar", home / "context"
     image_of_python(archive)
     path = "ENV PATH=/usr/local/bin:/usr/bin:/bin"
     podman("import", "--change", path, archive, "docker.io/library/python:3.12-slim")
     context.mkdir()
-    (context / "Containerfile").write_text(readme.shown("Containerfile"))
+    (context / "Containerfile").write_text(book.shown("Containerfile"))
     (context / "requirements.txt").write_text("flask\ngunicorn\nprometheus_client==0.26.0\n")
     test_home = Path(os.environ["TALLYBOARD_TEST_HOME"])
     for file in [HERE / "app.py", *(test_home / "wheels").glob("tallyboard-*.whl")]:
@@ -126,7 +126,7 @@ def restart_the_sidecar(podman):
 
 
 def test_a_sidecar_that_is_restarted_goes_on_in_a_pod_that_shares_its_processes(podman, tmp_path):
-    shown = readme.shown("pod.yaml")
+    shown = book.shown("pod.yaml")
     assert SHARED in shown
     with pod(podman, tmp_path, shown) as app:
         sent = 0
@@ -145,7 +145,7 @@ def test_a_sidecar_that_is_restarted_goes_on_in_a_pod_that_shares_its_processes(
 
 
 def test_a_sidecar_that_is_restarted_begins_anew_in_a_pod_that_does_not(podman, tmp_path):
-    with pod(podman, tmp_path, readme.shown("pod.yaml").replace(SHARED, "")) as app:
+    with pod(podman, tmp_path, book.shown("pod.yaml").replace(SHARED, "")) as app:
         sent = 0
         for _ in range(3):
             sent += int(podman.python(app, LOAD))

@@ -1,4 +1,4 @@
-"""gunicorn as a service: on a socket that was passed, and by the units of the README under a systemd
+"""gunicorn as a service: on a socket that was passed, and by the units of the book under a systemd
 that is the first process of a container."""
 
 import os
@@ -9,8 +9,8 @@ import struct
 import sys
 from pathlib import Path
 
+import book
 import pytest
-import readme
 from podman import Podman
 from serving import HERE, Gunicorn, Process, free_port, samples, until
 
@@ -168,10 +168,10 @@ def systemd():
         yield Systemd(podman)
 
 
-def test_the_unit_of_the_readme_runs_gunicorn_under_exec(systemd):
+def test_the_unit_of_the_page_runs_gunicorn_under_exec(systemd):
     service = "shop.service"
     for name in ("shop.socket", service):
-        systemd.unit(name, readme.shown(f"/etc/systemd/system/{name}"))
+        systemd.unit(name, book.shown(f"/etc/systemd/system/{name}"))
     systemd.start()
     systemd.control("start", "shop.socket")
     assert systemd.show(service, "ActiveState") == "inactive"
@@ -193,7 +193,7 @@ def test_the_unit_of_the_readme_runs_gunicorn_under_exec(systemd):
 
 def test_the_main_process_of_the_unit_stays_when_gunicorn_is_replaced(systemd):
     # gunicorn does not find passed sockets again on USR2, so it has its own here.
-    text = readme.shown("/etc/systemd/system/shop.service")
+    text = book.shown("/etc/systemd/system/shop.service")
     own = text.replace("[Unit]\nRequires=shop.socket\n", "").replace("-w 4", "-b 127.0.0.1:8000 -w 4")
     assert "socket" not in own and "-b" in own
     systemd.unit("own.service", own)
@@ -222,9 +222,9 @@ signal.pause()
 
 
 @pytest.mark.parametrize("backing", ["posix", "memfd"])
-def test_the_unit_of_the_readme_runs_serve(systemd, backing):
+def test_the_unit_of_the_page_runs_serve(systemd, backing):
     service = "tallyboard.service"
-    systemd.unit(service, readme.shown(f"/etc/systemd/system/{service}"))
+    systemd.unit(service, book.shown(f"/etc/systemd/system/{service}"))
     # A stopped process does not end by the watchdog's signal, and in a container systemd may not
     # hear that the last process has ended: it goes on after this time.
     faster = "[Service]\nWatchdogSec=1\nTimeoutStopSec=1\nTimeoutAbortSec=1\n"

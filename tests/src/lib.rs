@@ -51,7 +51,15 @@ pub mod service {
     pub mod served;
 }
 
-/// The examples of the project's README, which must run. One of them serves, another one pushes.
+/// The examples of the book, which must run. One of them serves, others push.
 #[cfg(all(doctest, feature = "serve", feature = "push"))]
-#[doc = include_str!("../../README.md")]
-pub struct Readme;
+pub mod book {
+    #[doc = include_str!("../../docs/exporting.md")]
+    pub struct Exporting;
+    #[doc = include_str!("../../docs/instruments.md")]
+    pub struct Instruments;
+    #[doc = include_str!("../../docs/registries.md")]
+    pub struct Registries;
+    #[doc = include_str!("../../docs/rust.md")]
+    pub struct Rust;
+}

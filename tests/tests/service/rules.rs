@@ -1,5 +1,5 @@
 //! The recording rules for a service on many hosts: that they are rules, that they say what they
-//! should, that the README has these and no others, and what the real Prometheus makes of a native
+//! should, that the book has these and no others, and what the real Prometheus makes of a native
 //! histogram of two hosts.
 
 #![forbid(unsafe_code)]
@@ -20,6 +20,8 @@ use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
 use tallyboard_tests::start::directory::Directory;
 
 const RULES: &str = "tests/rules/recording.yml";
+/// The page of the book that shows them.
+const PAGE: &str = "docs/many-machines.md";
 const TEST: &str = "tests/rules/test.yml";
 
 fn read(path: &str) -> String {
@@ -108,12 +110,12 @@ fn each_of_them_is_tested() {
 }
 
 #[test]
-fn the_readme_has_these_rules_and_no_others() {
-    let page = read("README.md");
+fn the_page_has_these_rules_and_no_others() {
+    let page = read(PAGE);
     let quoted: Vec<&str> =
         blocks(&page, "yaml").into_iter().filter(|block| block.contains("- record: ")).collect();
     assert_eq!(quoted, [read(RULES)]);
-    assert!(page.contains(&format!("]({RULES})")), "no link to {RULES}");
+    assert!(page.contains(&format!("`{RULES}`")), "{PAGE} does not name {RULES}");
     // The jobs and names that they are about are scraped in the same chapter.
     let (is_good, said) = {
         let directory = Directory::new("scrape");
