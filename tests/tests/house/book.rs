@@ -22,8 +22,13 @@ use tallyboard_tests::build::{root, tallyboard};
 const BOOK: &str = "docs";
 const FRONT: [&str; 3] = ["README.md", "CONTRIBUTING.md", "SECURITY.md"];
 /// Other pages of the repository, whose links are followed too.
-const INSIDE: [&str; 5] =
-    ["CHANGELOG.md", "findings/README.md", "proto/README.md", "src/README.md", "src/python/README.md"];
+const INSIDE: [&str; 5] = [
+    "CHANGELOG.md",
+    "findings/README.md",
+    "proto/README.md",
+    "src/README.md",
+    "src/python/README.md",
+];
 
 /// A page and what stands in it.
 #[derive(Debug, Default)]
@@ -186,7 +191,8 @@ fn every_link_leads_to_a_page_and_to_a_heading() {
 #[test]
 fn a_link_to_nothing_is_found() {
     let broken = |of_a: &str, of_readme: &str| {
-        let pages = [("docs/a.md", of_a), ("docs/b.md", "# One `two`-3\n"), ("README.md", of_readme)];
+        let pages =
+            [("docs/a.md", of_a), ("docs/b.md", "# One `two`-3\n"), ("README.md", of_readme)];
         let pages = pages.map(|(name, text)| (name.to_owned(), Page::parse(text)));
         broken(&pages.into(), |path| path.starts_with("docs") && path.ends_with("b.md")).len()
     };
@@ -203,8 +209,11 @@ fn a_link_to_nothing_is_found() {
 fn every_page_of_the_book_is_in_its_summary_once() {
     let pages = book();
     let mut listed = pages["docs/SUMMARY.md"].links.clone();
-    let known: BTreeSet<&str> =
-        pages.keys().map(|path| &path["docs/".len()..]).filter(|name| *name != "SUMMARY.md").collect();
+    let known: BTreeSet<&str> = pages
+        .keys()
+        .map(|path| &path["docs/".len()..])
+        .filter(|name| *name != "SUMMARY.md")
+        .collect();
     listed.sort();
     assert_eq!(listed, Vec::from_iter(known));
 }
@@ -223,7 +232,8 @@ fn what_is_shown_is_run_or_says_that_it_is_not() {
 fn a_block_that_nobody_runs_is_found() {
     let check = |text: &str, expect: bool| {
         let page = Page::parse(text);
-        let complaints = page.blocks.iter().filter_map(|block| block.complaint(|test| test == "a::b"));
+        let complaints =
+            page.blocks.iter().filter_map(|block| block.complaint(|test| test == "a::b"));
         assert_eq!(complaints.count() == 0, expect, "{text}");
     };
     let block = "```sh\nls\n```\n";
@@ -275,7 +285,8 @@ fn the_tables_of_metrics_are_those_of_the_code() {
 
 /// The flags of a verb of the program, as its help has them.
 fn flags(verb: &str) -> BTreeSet<String> {
-    let help = Command::new(tallyboard()).args([verb, "--help"]).output().expect("the program runs");
+    let help =
+        Command::new(tallyboard()).args([verb, "--help"]).output().expect("the program runs");
     assert!(help.status.success(), "tallyboard {verb} --help");
     let help = String::from_utf8(help.stdout).expect("the help is text");
     let words = help.split_whitespace().filter(|word| word.starts_with("--"));

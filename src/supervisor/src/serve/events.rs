@@ -31,7 +31,7 @@ pub(crate) struct Wanted {
     pub(crate) metrics: Vec<String>,
     /// The format. Names need no escaping: those of an arena are what every reader knows.
     pub(crate) format: Format,
-    /// Whether it is to have all summaries: see [`Choices`].
+    /// Whether it is to have all summaries: see [`Choices`](tallyboard_exposition::format::Choices).
     pub(crate) any_summaries: bool,
 }
 

@@ -42,7 +42,7 @@ impl Arrows {
             self.0.keys().map(|file| (file, self.reached(file))).collect();
         let ring = |file: &Module| -> Vec<String> {
             let both = reached[file].iter().filter(|other| reached[*other].contains(file));
-            both.map(|file| shown(file)).collect()
+            both.map(shown).collect()
         };
         let rings: BTreeSet<_> = self.0.keys().map(ring).filter(|ring| ring.len() > 1).collect();
         rings.into_iter().collect()
