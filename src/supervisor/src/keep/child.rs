@@ -56,7 +56,7 @@ impl Child {
     }
 
     /// It has given one.
-    pub(crate) fn is_alive(&mut self) {
+    pub(crate) fn has_answered(&mut self) {
         self.is_asked = false;
     }
 

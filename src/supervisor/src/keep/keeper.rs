@@ -386,7 +386,7 @@ impl Keeper {
     /// Passes a sign of life of the supervisor on to the service manager.
     fn pat(&mut self) {
         if let Some(child) = &mut self.supervisor {
-            child.is_alive();
+            child.has_answered();
         }
         if self.watchdog.is_some() {
             service::say(NotifyState::Watchdog);

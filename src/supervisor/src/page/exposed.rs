@@ -42,7 +42,7 @@ impl Rules {
 /// What pages are made with.
 #[derive(Debug)]
 pub struct Page {
-    pub(crate) pages: Pages,
+    pub(crate) lines: Pages,
     pub(crate) style: Style,
 }
 
@@ -83,5 +83,5 @@ impl Core {
 fn apart(rules: Rules) -> (Grants, Page) {
     let Rules { guests, label_limit, worker_label, labels, choices } = rules;
     let style = Style { worker_label, labels, choices };
-    (Grants { guests, label_limit }, Page { pages: Pages::default(), style })
+    (Grants { guests, label_limit }, Page { lines: Pages::default(), style })
 }

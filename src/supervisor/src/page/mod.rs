@@ -9,7 +9,7 @@
 //! | `processes` | gauges of which each process has a sample |
 //! | `exposed` | the state with what its pages are made with |
 //! | `lines` | lines without their numbers |
-//! | `collector`, `process` | the processes of the workers, the supervisor's own, and who is who |
+//! | `collector`, `process` | the processes of the workers, and the supervisor's own |
 //! | `labels` | what tells processes apart, and the labels of every sample |
 //! | `own` | the table of the supervisor's own metrics |
 

@@ -70,7 +70,7 @@ impl Core {
         });
         let selected = selected.as_deref();
         self.read_rows(selected);
-        self.page.pages.follow(self.catalog.contents(), &self.page.style.labels);
+        self.page.lines.follow(self.catalog.contents(), &self.page.style.labels);
         self.floors.cover(self.catalog.cells());
         let totals = self.totals(selected);
         let processes = self.per_process();
@@ -79,8 +79,8 @@ impl Core {
         let mut own = own.into_iter().peekable();
         let has_target = self.has_target();
         let hidden = self.hidden_definitions();
-        for at in 0..self.page.pages.families.len() {
-            let next = &self.page.pages.families[at];
+        for at in 0..self.page.lines.families.len() {
+            let next = &self.page.lines.families[at];
             while let Some(own) = own.next_if(|own| *own.name < *next.name) {
                 sink.whole(own);
             }
@@ -105,7 +105,7 @@ impl Core {
             };
             (*series, of.iter().filter_map(newest).collect())
         };
-        self.page.pages.exemplars.iter().map(of_series).collect()
+        self.page.lines.exemplars.iter().map(of_series).collect()
     }
 
     /// Whether an exemplar may be one of a line of a series. Definitions of a name that have the same
@@ -209,7 +209,7 @@ impl Core {
         processes: &HashMap<u32, ProcessValues>,
         exemplars: &HashMap<u32, Vec<(usize, Exemplar)>>,
     ) {
-        let page = &self.page.pages.families[at];
+        let page = &self.page.lines.families[at];
         let contents = self.catalog.contents();
         let family = &contents.families()[page.family as usize];
         if type_of(&family.kind).is_none() {

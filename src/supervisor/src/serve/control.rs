@@ -20,9 +20,9 @@ use tokio::task::spawn_local;
 
 use crate::board::attach::Caller;
 use crate::board::figures::Ended;
-use crate::page::process::start_time;
 use crate::serve::door::{Door, unidentified};
 use crate::serve::events::{Event, Events};
+use crate::serve::identity::start_time;
 use crate::serve::places::{Place, Places};
 use crate::serve::reactor::both;
 

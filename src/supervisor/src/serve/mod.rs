@@ -14,7 +14,7 @@
 //! | `outlets` | those who take families elsewhere, each in a thread of its own |
 //! | `control`, `http` | what is asked on the control socket, and over HTTP |
 //! | `events` | everything that can happen |
-//! | `door`, `places` | who is let in, and how many at once |
+//! | `door`, `places`, `identity` | who is let in, how many at once, and who is who |
 //! | `connections`, `headers`, `coding` | HTTP connections; what a scrape asks for; how a page is coded |
 //! | `reactor` | the runtime, and the descriptors that it waits for |
 //! | `ask` | the control conversation from the other side |
@@ -29,6 +29,7 @@ mod door;
 mod events;
 mod headers;
 mod http;
+mod identity;
 pub(crate) mod lost;
 mod outlets;
 mod outside;

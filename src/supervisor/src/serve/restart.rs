@@ -8,8 +8,8 @@ use crate::board::guests::Guests;
 use crate::keep::holders::Holders;
 use crate::keep::inheritance::Inheritance;
 use crate::page::exposed::{Core, Rules};
-use crate::page::process::{Found, find};
 use crate::serve::attach::Workers;
+use crate::serve::identity::{Found, find};
 
 /// Whether nobody was before this supervisor: it is the first of a new arena.
 pub(crate) fn is_first(inheritance: &Inheritance<'_>) -> bool {
