@@ -51,7 +51,7 @@ pub enum Command {
     Exec(ExecFlags),
     /// Look at what `exec` with the same words would find, and say what to do about what is wrong.
     #[command(
-        after_help = "Exit status: 0 when nothing is bad, else 1; 2 when the command line is none. With --control, \
+        after_help = "Exit status: 0 when nothing is bad, else 1; 2 when the command line is wrong. With --control, \
         or where TALLYBOARD is set, the supervisor that listens there is asked; else exec would make one."
     )]
     Doctor(ExecFlags),
@@ -70,36 +70,36 @@ pub enum Command {
     /// Hold every byte of an arena against what can be there, without writing or mapping it.
     #[command(
         after_help = "Exit status: 0 when the arena is sound, 1 when it is damaged or cannot be read, 2 when \
-        the command line is none."
+        the command line is wrong."
     )]
     Inspect(InspectFlags),
     /// Read an exposition strictly and say what is in it.
     #[command(
-        after_help = "Exit status: 0 when it is an exposition, 1 when it is none (line:column: message on \
-        standard error), 2 when it cannot be read or the command line is none."
+        after_help = "Exit status: 0 when it is an exposition, 1 when it is not (line:column: message on \
+        standard error), 2 when it cannot be read or the command line is wrong."
     )]
     Parse(ParseFlags),
     /// Read an exposition as Prometheus does and say what is bad taste in it, as promtool would.
     #[command(
         after_help = "Exit status: 0 when it is good, 1 when it is no exposition, 3 when something is bad \
-        taste, 2 when it cannot be read or the command line is none."
+        taste, 2 when it cannot be read or the command line is wrong."
     )]
     Check(CheckFlags),
     /// Push the metrics of an arena, or of a document, to a Pushgateway.
     #[command(
-        after_help = "Exit status: 0 when the last push was taken, else 1; 2 when the command line is none.\n\
+        after_help = "Exit status: 0 when the last push was taken, else 1; 2 when the command line is wrong.\n\
         A password stands in a file rather than in the URL, which every user of the machine can read."
     )]
     Push(PushFlags),
     /// Send the metrics of an arena, or of a document, to Graphite.
     #[command(
         after_help = "Exit status: 0 when Graphite has read everything, with --interval everything that was \
-        left at the end; else 1; 2 when the command line is none."
+        left at the end; else 1; 2 when the command line is wrong."
     )]
     Graphite(GraphiteFlags),
     /// Write the metrics of an arena, or of a document, to a file for the node exporter.
     #[command(
-        after_help = "Exit status: 0 when the last write succeeded, else 1; 2 when the command line is none."
+        after_help = "Exit status: 0 when the last write succeeded, else 1; 2 when the command line is wrong."
     )]
     Textfile(TextfileFlags),
     /// Run a prefork HTTP application that is loaded, killed and scraped, and check its counts.

@@ -1,8 +1,8 @@
 //! The pages that users read: what they link to is there, what they show is run or says that it is
 //! not, and the tables that repeat a table of the code have its rows.
 //!
-//! A block of commands or of a file has a comment above it: `run:` with the tests that run it, by
-//! file and name, or `not run:` with the reason. Blocks of Rust have none: they are examples that
+//! A block of commands or of a file has a comment above it: `run:` with the names of the tests that run
+//! it, or `not run:` with the reason. Blocks of Rust have none: they are examples that
 //! run, because `tests/src/lib.rs` includes their page.
 
 #![forbid(unsafe_code)]
@@ -38,8 +38,6 @@ struct Page {
     /// Targets of links and pictures.
     links: Vec<String>,
     blocks: Vec<Block>,
-    /// What is set as code in a line of text.
-    inline: Vec<String>,
 }
 
 /// A block of code, with what the comment above it says.
@@ -85,7 +83,6 @@ impl Page {
                     if let Some(heading) = &mut heading {
                         heading.push_str(&code);
                     }
-                    page.inline.push(code.into_string());
                 }
                 Event::Start(_) => comment.clear(),
                 _ => {}
@@ -125,11 +122,52 @@ impl Block {
     }
 }
 
-/// Whether a file has a test of this name, given as `FILE::NAME`.
-fn is_test(test: &str) -> bool {
-    let Some((file, name)) = test.split_once("::") else { return false };
-    let text = fs::read_to_string(root().join(file)).unwrap_or_default();
-    [format!("fn {name}("), format!("def {name}(")].iter().any(|begin| text.contains(begin))
+/// Names of all tests, in Rust and in Python, wherever their files stand.
+fn tests() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for folder in ["tests", "src", "proto"] {
+        walk(&root().join(folder), &mut |path| {
+            let text = fs::read_to_string(path).unwrap_or_default();
+            match path.extension().and_then(|end| end.to_str()) {
+                Some("rs") => names.extend(marked(&text)),
+                Some("py") => names.extend(text.lines().filter_map(|line| name(line, "def test_"))),
+                _ => {}
+            }
+        });
+    }
+    names
+}
+
+/// The functions of a source that are marked as tests.
+fn marked(source: &str) -> Vec<String> {
+    let mut is_marked = false;
+    let mut names = Vec::new();
+    for line in source.lines().map(str::trim_start) {
+        is_marked |= line.starts_with("#[test]");
+        if let Some(name) = name(line, "fn ") {
+            names.extend(is_marked.then_some(name));
+            is_marked = false;
+        }
+    }
+    names
+}
+
+/// What the function of a line is called, if its line begins so.
+fn name(line: &str, begin: &str) -> Option<String> {
+    let keyword = begin.split_inclusive(' ').next()?;
+    let name =
+        line.starts_with(begin).then(|| line[keyword.len()..].split(['(', '<']).next())??;
+    Some(name.to_owned())
+}
+
+fn walk(folder: &Path, each: &mut impl FnMut(&Path)) {
+    for entry in fs::read_dir(folder).expect("a folder of the repository is readable") {
+        let path = entry.expect("an entry is readable").path();
+        match path.is_dir() {
+            true => walk(&path, each),
+            false => each(&path),
+        }
+    }
 }
 
 /// The pages of the book by their paths from the root.
@@ -156,6 +194,7 @@ fn joined(page: &str, target: &str) -> PathBuf {
     for part in Path::new(target).components() {
         match part {
             Component::ParentDir => drop(path.pop()),
+            Component::CurDir => {}
             part => path.push(part),
         }
     }
@@ -221,8 +260,10 @@ fn every_page_of_the_book_is_in_its_summary_once() {
 #[test]
 fn what_is_shown_is_run_or_says_that_it_is_not() {
     let mut complaints = Vec::new();
+    let tests = tests();
     for (name, page) in book().into_iter().chain(FRONT.map(|path| (path.to_owned(), read(path)))) {
-        let of_blocks = page.blocks.iter().filter_map(|block| block.complaint(is_test));
+        let of_blocks =
+            page.blocks.iter().filter_map(|block| block.complaint(|test| tests.contains(test)));
         complaints.extend(of_blocks.map(|complaint| format!("{name}: {complaint}")));
     }
     assert_eq!(complaints, [""; 0]);
@@ -233,16 +274,16 @@ fn a_block_that_nobody_runs_is_found() {
     let check = |text: &str, expect: bool| {
         let page = Page::parse(text);
         let complaints =
-            page.blocks.iter().filter_map(|block| block.complaint(|test| test == "a::b"));
+            page.blocks.iter().filter_map(|block| block.complaint(|test| test == "ab"));
         assert_eq!(complaints.count() == 0, expect, "{text}");
     };
     let block = "```sh\nls\n```\n";
     check(block, false);
-    check(&format!("<!-- run: a::b -->\n{block}"), true);
-    check(&format!("<!-- run: a::b\na::c -->\n{block}"), false);
+    check(&format!("<!-- run: ab -->\n{block}"), true);
+    check(&format!("<!-- run: ab\nac -->\n{block}"), false);
     check(&format!("<!-- not run: it takes an hour -->\n{block}"), true);
     check(&format!("<!-- not run: -->\n{block}"), false);
-    check(&format!("<!-- run: a::b -->\n{block}\nText.\n\n{block}"), false);
+    check(&format!("<!-- run: ab -->\n{block}\nText.\n\n{block}"), false);
     check("    ls\n", false);
     check("```rust\nlet a = 1;\n```\n", true);
 }
@@ -256,6 +297,14 @@ fn every_page_with_examples_in_rust_is_run() {
         let included = runs.contains(&format!("include_str!(\"../../{name}\")"));
         assert_eq!(included, has_rust(&page), "{name}");
     }
+}
+
+#[test]
+fn only_what_is_marked_as_a_test_is_one() {
+    let source = "fn a() {}\n#[test]\nfn b() {}\nfn c() {}\n    #[test]\n    #[x]\n    fn d() {}\n";
+    assert_eq!(marked(source), ["b", "d"]);
+    assert_eq!(name("def test_a(board):", "def test_"), Some("test_a".to_owned()));
+    assert_eq!(name("def a(board):", "def test_"), None);
 }
 
 /// A table of metrics as the book has it.

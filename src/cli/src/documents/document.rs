@@ -2,7 +2,7 @@
 
 use crate::fetch;
 
-/// Exit status when the document cannot be read, as when the command line is none.
+/// Exit status when the document cannot be read, as when the command line is wrong.
 pub const UNREADABLE: u8 = 2;
 
 /// The bytes of a document, unless it cannot be read, which is said.

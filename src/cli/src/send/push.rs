@@ -41,7 +41,7 @@ pub struct PushFlags {
     /// Name for basic authentication.
     #[arg(long, value_name = "NAME", requires = "password_file")]
     pub username: Option<String>,
-    /// File with the password for it; a line feed at its end is none of it.
+    /// File with the password for it; a line feed at its end is left out.
     #[arg(long, value_name = "FILE", requires = "username")]
     pub password_file: Option<PathBuf>,
     /// File with the certificates to trust, in PEM [default: those that the system trusts].
