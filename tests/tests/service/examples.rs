@@ -1,5 +1,5 @@
-//! The examples of servers that serve their own metrics: started, asked and ended; and the dependency
-//! that the page of the crate shows.
+//! The examples of servers that serve their own metrics: started, asked and ended; the dependency that
+//! the page of the crate shows, and what a build without it says on another system.
 
 #![forbid(unsafe_code)]
 
@@ -158,4 +158,28 @@ fn the_dependency_that_the_crates_page_shows_is_one_on_linux_and_none_elsewhere(
     assert_eq!(features_on("aarch64-unknown-linux-gnu"), features);
     assert_eq!(features_on("x86_64-apple-darwin"), None);
     assert_eq!(features_on("x86_64-pc-windows-msvc"), None);
+}
+
+#[test]
+fn a_build_for_another_system_is_one_error_that_says_what_to_do() {
+    let _watchdog = Watchdog::new("a build for another system");
+    let source = std::fs::read_to_string(build::root().join("src/segment/src/lib.rs"));
+    let linux = "target_os = \"linux\"";
+    let source = source.expect("the root of segment");
+    assert!(source.contains(&format!("#[cfg({linux})]\npub mod ")), "{source}");
+    // As the compiler of another system sees it: there these conditions do not hold.
+    let condition = |line: &str| match line.starts_with("#[cfg(") {
+        true => line.replace(linux, "target_os = \"redox\"") + "\n",
+        false => line.to_owned() + "\n",
+    };
+    let elsewhere = Directory::new("elsewhere");
+    let file = elsewhere.write("lib.rs", &source.lines().map(condition).collect::<String>());
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    rustc.args(["--edition", "2024", "--crate-type", "lib", "--emit", "metadata", "--out-dir"]);
+    let output = rustc.arg(elsewhere.path()).arg(file).output().expect("rustc runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert_eq!(said.matches("error: ").count(), 2, "{said}");
+    assert!(said.contains("error: expected a build for Linux, found another system"), "{said}");
+    assert!(said.contains("aborting due to 1 previous error"), "{said}");
 }
