@@ -1,5 +1,5 @@
 //! Who answers, and who asks: supervisors and workers of several users, in several user namespaces.
-//! Each row of the table in the README is a row here.
+//! Each row of the table in `docs/trust.md` is a row here.
 
 #![forbid(unsafe_code)]
 
