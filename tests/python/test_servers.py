@@ -41,6 +41,17 @@ def answers(server, port, path="/ready"):
         return False
 
 
+def until_replaced(server):
+    """Waits for uWSGI's newest worker to wait for requests: a signal that comes before that it misses,
+    and then it lives for a minute."""
+
+    def waits():
+        replaced = re.findall(r"new pid: (\d+)", server.said)
+        return replaced and "poll" in Path(f"/proc/{replaced[-1]}/wchan").read_text()
+
+    until(waits, server)
+
+
 def is_gone(pid):
     return not os.path.exists(f"/proc/{pid}/status")
 
@@ -149,9 +160,7 @@ def test_the_workers_of_uwsgi_are_one_service(board, lazy, threads):
         assert f"{COUNTED} 300.0\n" in get(port, "/metrics")[1]
         loaded += 1 if lazy else 0
         until(lambda: server.said.count("WSGI app 0") == loaded, server)
-        # What comes before a new worker waits for requests it misses too, and then lives for a minute.
-        (*_, worker) = re.findall(r"new pid: (\d+)", server.said)
-        until(lambda: "poll" in Path(f"/proc/{worker}/wchan").read_text(), server)
+        until_replaced(server)
     assert board.samples()[COUNTED] == 300
 
 
@@ -205,3 +214,4 @@ def test_two_applications_that_uwsgi_mounts_are_one_service(board):
         os.kill(killed, signal.SIGKILL)
         until(lambda: is_gone(killed), "the end of a worker")
         assert f"{COUNTED} 100.0\n" in get(port, "/one/metrics")[1]
+        until_replaced(server)
