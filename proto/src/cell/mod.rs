@@ -22,6 +22,15 @@
 //! All cell accesses are Relaxed. A cell is a number that only one process writes and that nothing
 //! else is published through: what makes a cell reachable at all is the log's commit word, and
 //! what makes the cells of the dead stand still is the kernel's word that the writer is dead.
+//!
+//! From the ground up; each file knows only files above it in this list:
+//!
+//! | file | has |
+//! |---|---|
+//! | `mode` | how the gauges of many processes become one |
+//! | `shape` | how the cells of a series are laid out and merged |
+//! | `run` | where cells of a slot are in the catalog |
+//! | `write` | how a worker writes them |
 
 mod mode;
 mod run;

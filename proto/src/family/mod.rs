@@ -1,5 +1,13 @@
 //! What a family is, and which names and labels it may have. A [`Family`] that exists is valid:
 //! both the worker that registers it and the supervisor that reads it from a log made it here.
+//!
+//! From the ground up; each file knows only files above it in this list:
+//!
+//! | file | has |
+//! |---|---|
+//! | `error` | what is wrong with a family |
+//! | `kind` | the kinds, with what each is made with |
+//! | `rules` | names, labels and bounds that may be |
 
 mod error;
 mod kind;

@@ -14,6 +14,17 @@
 //! a float; all little-endian, zero-padded to whole words. Families and series are numbered in log
 //! order and own their cells in log order, so a log determines its cell layout. A slot's log
 //! continues the prefix that it took from the catalog.
+//!
+//! From the ground up; each file knows only files above it in this list:
+//!
+//! | file | has |
+//! |---|---|
+//! | `error` | what is wrong with a log |
+//! | `payload` | bytes of a record |
+//! | `record` | a record, written and read |
+//! | `commit` | appending and reading behind the commit word |
+//! | `contents` | what a log says |
+//! | `parts` | a log taken apart: what begins series, and what ends them |
 
 mod commit;
 mod contents;

@@ -13,6 +13,14 @@
 //!
 //! Where a histogram has classic buckets beside the native ones, a bucket is the part of a native
 //! one that lies in one classic one: a single count is in both.
+//!
+//! From the ground up; each file knows only files above it in this list:
+//!
+//! | file | has |
+//! |---|---|
+//! | `cells` | the cells of the histogram itself |
+//! | `index` | which bucket a number falls into |
+//! | `bucket` | a bucket and its text |
 
 mod bucket;
 pub mod cells;

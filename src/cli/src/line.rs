@@ -165,7 +165,7 @@ mod tests {
     use tallyboard_supervisor::{Backing, Config, Labels, WorkerLabel};
 
     use super::*;
-    use crate::run::arena::ArenaFlags;
+    use crate::run::flags::ArenaFlags;
 
     fn read(line: &[&str]) -> Result<Flags, clap::Error> {
         let line = std::iter::once("tallyboard").chain(line.iter().copied());

@@ -12,7 +12,7 @@ use tallyboard_proto::exemplar;
 use tallyboard_proto::family::GaugeMode;
 use tallyboard_segment::process;
 
-pub use crate::registry::set::Number;
+pub use crate::registry::set_value::Number;
 
 use crate::instrument::exemplars;
 use crate::instrument::family::Family;
@@ -24,7 +24,7 @@ use crate::registry::background::Task;
 use crate::registry::questions::new_number;
 use crate::registry::registry::Registry;
 use crate::registry::series::SeriesRef;
-use crate::registry::set::{add_count, is_count};
+use crate::registry::set_value::{add_count, is_count};
 
 /// The metrics of the whole service as families of the classic types: those that are named by their own
 /// name or that of a sample, or all. The supervisor is waited for at most that long.

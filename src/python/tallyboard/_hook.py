@@ -109,8 +109,8 @@ class _Exporter:
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        fork: Any = importlib.import_module("tallyboard._fork")
-        fork.make_exporter(module)
+        postmates: Any = importlib.import_module("tallyboard._postmates")
+        postmates.make_exporter(module)
 
 
 class _Finder:

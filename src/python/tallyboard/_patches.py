@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import _arena, _directory, _fork, _instruments, _native, _pages, _replaced
+from . import _arena, _directory, _instruments, _native, _pages, _postmates, _replaced
 
 #: The names of the variable for files that are set: later versions warn of the second.
 _known: tuple[str, ...] = _directory.VARIABLES[:1]
@@ -114,7 +114,7 @@ PATCHES: dict[str, Callable[[Any], None]] = {
     "prometheus_client.metrics": _instruments.patch_metrics,
     "prometheus_client.openmetrics.exposition": _pages.patch_openmetrics,
     "prometheus_client.exposition": _pages.patch_exposition,
-    "prometheus_client.multiprocess": _fork.patch_multiprocess,
-    "prometheus_client.multiprocess_exporter": _fork.patch_exporter,
+    "prometheus_client.multiprocess": _postmates.patch_multiprocess,
+    "prometheus_client.multiprocess_exporter": _postmates.patch_exporter,
     "prometheus_client": patch_package,
 }

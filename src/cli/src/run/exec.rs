@@ -44,7 +44,7 @@ use tracing::{info, warn};
 use crate::errors::text_of;
 use crate::flags::arena_name;
 use crate::proc::{self, Executable};
-use crate::run::arena::ArenaFlags;
+use crate::run::flags::ArenaFlags;
 use crate::run::passed::Passed;
 use crate::run::swept;
 use crate::send::export::Service;

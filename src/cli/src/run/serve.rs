@@ -17,7 +17,7 @@ use tallyboard_supervisor::{Happening, Keeper, control_address};
 use tracing::{info, warn};
 
 use crate::flags::arena_name;
-use crate::run::arena::ArenaFlags;
+use crate::run::flags::ArenaFlags;
 use crate::run::swept;
 use crate::send::export::Service;
 

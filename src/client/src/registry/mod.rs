@@ -8,7 +8,7 @@
 //! | `attach` | the conversation that gets a slot |
 //! | `background` | the book of what threads do |
 //! | `definition`, `questions`, `ended` | what was registered, what is asked, what has ended |
-//! | `state`, `set` | all that a fork copies |
+//! | `state`, `set_value` | all that a fork copies |
 //! | `pump`, `move_in` | moving what was counted into a slot |
 //! | `registry`, `builder` | what does not change of a registry, and the lock on what does |
 //! | `threads`, `slot`, `detached`, `first_use` | getting a slot, at once or later |
@@ -31,7 +31,7 @@ pub(crate) mod registered;
 #[expect(clippy::module_inception, reason = "the registry itself is a file of its room")]
 pub(crate) mod registry;
 pub(crate) mod series;
-pub(crate) mod set;
+pub(crate) mod set_value;
 pub(crate) mod slot;
 pub(crate) mod state;
 pub(crate) mod threads;

@@ -9,7 +9,7 @@ use super::children::Place;
 use super::parts::Parts;
 use super::questions::Function;
 use super::registry::Registry;
-use super::set::Number;
+use super::set_value::Number;
 use super::state::State;
 
 /// A series of a registry.

@@ -11,6 +11,18 @@
 //! What text 0.0.4 allows here and `expfmt`, as `promtool` uses it, does not (blanks at the end of a
 //! line, a comma behind an opening brace, a backslash that escapes nothing, names that only version
 //! 1.0.0 has) can be refused with [`Options::exact`].
+//!
+//! From the ground up; each file knows only files above it in this list:
+//!
+//! | file | has |
+//! |---|---|
+//! | `error`, `options` | where and what is wrong; what is asked of a document |
+//! | `cursor` | where the reader is |
+//! | `number`, `labels`, `groups` | parts of lines, and which lines belong together |
+//! | `text` | text 0.0.4 and 1.0.0 |
+//! | `openmetrics_lines`, `composite` | lines of OpenMetrics, and the samples of 2.0 that hold several numbers |
+//! | `openmetrics`, `openmetrics2` | OpenMetrics 1.0 and 2.0 |
+//! | `protobuf` | protocol buffers |
 
 mod composite;
 mod cursor;

@@ -17,7 +17,7 @@ use tallyboard_proto::layout::{DropReason, Layout};
 use tallyboard_proto::log::{self, Begun, Contents, LogError, Record, append};
 use tallyboard_segment::mapping::Arena;
 
-use crate::board::limits::{Limit, Limits};
+use crate::board::limits_met::{Limit, Limits};
 
 /// The catalog, as the supervisor knows it; the control segment holds a copy for others.
 #[derive(Debug)]

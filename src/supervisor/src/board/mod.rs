@@ -16,7 +16,7 @@
 //! | `slot`, `said` | a slot as it is known, and what its worker said and is not applied |
 //! | `class` | how the cells of a slot map to those of the catalog |
 //! | `catalog` | the series of all slots, in global order, and their conflicts |
-//! | `limits`, `figures` | which metrics have met a limit; what was counted |
+//! | `limits_met`, `figures` | which metrics have met a limit; what was counted |
 //! | `floors` | under which nothing that was exposed falls |
 //! | `guests`, `origin` | whose processes may attach; who made the arena, and where |
 
@@ -29,7 +29,7 @@ pub(crate) mod figures;
 pub(crate) mod floors;
 mod fold;
 pub mod guests;
-mod limits;
+mod limits_met;
 pub(crate) mod origin;
 mod reclaim;
 pub(crate) mod recover;

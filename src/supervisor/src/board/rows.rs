@@ -25,7 +25,7 @@ use tallyboard_proto::word::Words;
 use crate::board::catalog::is_selected;
 use crate::board::class::Class;
 use crate::board::core::Core;
-use crate::board::limits::Limit;
+use crate::board::limits_met::Limit;
 use crate::board::slot::Quarantine;
 
 /// A cell that holds more than a count can, while it is found out.

@@ -226,7 +226,7 @@ import tallyboard
 assert tallyboard.install(os.environ.pop("ADDRESS")) == []
 # The thread goes on, and does nothing: this is what it calls.
 before = len(os.listdir("/proc/self/task"))
-assert multiprocess_exporter.archive_metrics.__module__ == "tallyboard._fork"
+assert multiprocess_exporter.archive_metrics.__module__ == "tallyboard._postmates"
 in_child(lambda: c.inc())
 assert "app_c_total 3\\n" in of_app(app)[2]
 start_archiver_thread()
