@@ -45,7 +45,9 @@ impl Message for ToKeeper {
         match self {
             Self::Assigned { slot, generation, pid } => [1, slot, generation, pid],
             Self::Ready => [2, 0, 0, 0],
-            Self::Spent(Spent { dead, total }) => [3, dead, total, 0],
+            Self::Spent(Spent { dead, total, is_exposed }) => {
+                [3, dead, total, u64::from(is_exposed)]
+            }
             Self::Alive => [4, 0, 0, 0],
         }
     }
@@ -54,7 +56,9 @@ impl Message for ToKeeper {
         match words {
             [1, slot, generation, pid] => Some(Self::Assigned { slot, generation, pid }),
             [2, 0, 0, 0] => Some(Self::Ready),
-            [3, dead, total, 0] => Some(Self::Spent(Spent { dead, total })),
+            [3, dead, total, is_exposed @ 0..=1] => {
+                Some(Self::Spent(Spent { dead, total, is_exposed: is_exposed == 1 }))
+            }
             [4, 0, 0, 0] => Some(Self::Alive),
             _ => None,
         }
@@ -114,7 +118,8 @@ mod tests {
         let sent = [
             ToKeeper::Assigned { slot: 1, generation: 2, pid: 3 },
             ToKeeper::Ready,
-            ToKeeper::Spent(Spent { dead: 4, total: u64::MAX }),
+            ToKeeper::Spent(Spent { dead: 4, total: u64::MAX, is_exposed: true }),
+            ToKeeper::Spent(Spent::default()),
             ToKeeper::Alive,
         ];
         for message in sent {

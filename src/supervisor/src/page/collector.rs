@@ -41,6 +41,8 @@ pub(crate) struct Spent {
     pub(crate) dead: u64,
     /// The sum as it was exposed.
     pub(crate) total: u64,
+    /// Whether it is exposed: from the first process that could be seen on, whoever lives.
+    pub(crate) is_exposed: bool,
 }
 
 /// What was seen of the workers.
@@ -145,6 +147,8 @@ impl Collector {
         let unaccounted = self.spent.total.saturating_sub(living);
         self.spent.dead = self.spent.dead.max(unaccounted);
         self.spent.total = self.spent.dead.saturating_add(living);
+        let sees_any = || self.seen.values().any(|seen| seen.now.is_some());
+        self.spent.is_exposed |= self.spent.total > 0 || sees_any();
     }
 
     /// What the next supervisor must know.
@@ -159,8 +163,7 @@ impl Collector {
         let least = |value: &Number<'_>| now.iter().filter_map(|n| value(n)).reduce(f64::min);
         let whole = |value: Option<u64>| value.map(|value| value as f64);
         let units = &self.units;
-        let cpu =
-            (self.spent.total > 0 || !now.is_empty()).then(|| units.seconds(self.spent.total));
+        let cpu = self.spent.is_exposed.then(|| units.seconds(self.spent.total));
         let service = [
             (own::SERVICE_CPU, cpu),
             (own::SERVICE_MAX_FDS, least(&|now| whole(now.max_fds))),
@@ -312,10 +315,27 @@ mod tests {
         children[1].kill().and_then(|()| children[1].wait()).expect("it lives");
         let mut next = Collector::new(left);
         look(&mut next, &[]);
-        assert_eq!(next.spent(), Spent { dead: left.total, total: left.total });
+        assert_eq!(next.spent(), Spent { dead: left.total, ..left });
         children.iter_mut().for_each(|child| {
             child.wait().expect("it has ended");
         });
+    }
+
+    #[test]
+    fn processor_time_is_exposed_from_the_first_process_on_whoever_lives() {
+        let mut child = Command::new("sleep").arg("60").spawn().expect("sleep starts");
+        let mut collector = Collector::new(Spent::default());
+        look(&mut collector, &[]);
+        assert_eq!(samples(&collector, WorkerLabel::Pid, "process_cpu_seconds"), []);
+        look(&mut collector, &[tenant_of(child.id())]);
+        child.kill().and_then(|()| child.wait()).expect("it lives");
+        look(&mut collector, &[]);
+        let mut next = Collector::new(collector.spent());
+        look(&mut next, &[]);
+        for collector in [&collector, &next] {
+            let found = samples(collector, WorkerLabel::Pid, "process_cpu_seconds");
+            assert_eq!(found.len(), 1, "{collector:?}");
+        }
     }
 
     #[test]
