@@ -2,7 +2,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`line`] | the command line and its environment variables |
+//! | [`mod@line`] | the command line and its environment variables |
 //! | [`log`] | where log lines go, in what form, and those that repeat |
 //! | [`run`] | a supervisor of its own, or one around an application |
 //! | [`look`] | what a supervisor answers, and what stands in an arena |

@@ -18,7 +18,7 @@ pub fn write(bytes: &[u8]) -> Result<ExitCode> {
 /// Writes a JSON array.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_json(objects: Vec<Value>) -> Result<ExitCode> {
     write(format!("{:#}\n", Value::from(objects)).as_bytes())
 }
