@@ -49,7 +49,7 @@ pub struct Graphite {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum GraphiteError {
-    /// The address is none.
+    /// It is not an address.
     #[error(
         "expected the address of a Graphite receiver, HOST:PORT or [IPV6]:PORT, found {found:?}: {why}; for example graphite:2003"
     )]
@@ -67,7 +67,7 @@ pub enum GraphiteError {
         /// What was found.
         found: String,
     },
-    /// The interval is none.
+    /// The interval is zero.
     #[error("expected an interval above zero, found {found:?}; for example 15 s")]
     Interval {
         /// What was found.
@@ -165,10 +165,10 @@ impl Graphite {
             None => host,
         };
         if host.is_empty() || host.contains(|c: char| c.is_whitespace() || "/@".contains(c)) {
-            return Err(wrong("its host is none"));
+            return Err(wrong("its host is no name and no address"));
         }
         let port = port.parse().ok().filter(|port| *port != 0);
-        let port = port.ok_or_else(|| wrong("its port is none"))?;
+        let port = port.ok_or_else(|| wrong("its port is no number from 1 to 65535"))?;
         Ok(Self {
             host: host.to_owned(),
             port,
@@ -348,16 +348,16 @@ mod tests {
             ("[fe80::1%eth0]:2003", Ok("[fe80::1%eth0]:2003")),
             ("graphite", Err("no port")),
             ("", Err("no port")),
-            (":2003", Err("host is none")),
-            ("[]:2003", Err("host is none")),
+            (":2003", Err("host is no name and no address")),
+            ("[]:2003", Err("host is no name and no address")),
             ("::1:2003", Err("stands in brackets")),
             ("[::1]", Err("stands in brackets")),
             ("http://graphite:2003", Err("stands in brackets")),
-            ("//graphite:2003", Err("host is none")),
-            ("gra phite:2003", Err("host is none")),
-            ("graphite:0", Err("port is none")),
-            ("graphite:line", Err("port is none")),
-            ("graphite:70000", Err("port is none")),
+            ("//graphite:2003", Err("host is no name and no address")),
+            ("gra phite:2003", Err("host is no name and no address")),
+            ("graphite:0", Err("port is no number from 1 to 65535")),
+            ("graphite:line", Err("port is no number from 1 to 65535")),
+            ("graphite:70000", Err("port is no number from 1 to 65535")),
         ] {
             let found = Graphite::new(address).map(|graphite| graphite.to_string());
             match (found, expect) {

@@ -365,11 +365,11 @@ mod tests {
             ),
             (
                 environment! { "OTEL_EXPORTER_OTLP_METRICS_HEADERS" => "a b=secret" },
-                "OTEL_EXPORTER_OTLP_METRICS_HEADERS: expected headers as NAME=VALUE, found a name that is none",
+                "OTEL_EXPORTER_OTLP_METRICS_HEADERS: expected headers as NAME=VALUE, found a name that no header can have",
             ),
             (
                 environment! { "OTEL_EXPORTER_OTLP_HEADERS" => "Authorization: Basic secret==" },
-                "OTEL_EXPORTER_OTLP_HEADERS: expected headers as NAME=VALUE, found a name that is none",
+                "OTEL_EXPORTER_OTLP_HEADERS: expected headers as NAME=VALUE, found a name that no header can have",
             ),
             (
                 environment! { "OTEL_EXPORTER_OTLP_HEADERS" => "a=secret%0A" },

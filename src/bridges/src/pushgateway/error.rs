@@ -15,7 +15,7 @@ pub type HandlerError = Box<dyn StdError + Send + Sync>;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PushError {
-    /// The URL or a header is none.
+    /// The URL or a header cannot be used.
     #[error(transparent)]
     Receiver(#[from] ReceiverError),
     /// The job has no name.

@@ -315,7 +315,7 @@ mod tests {
         }
         refuses(Pushgateway::new("ftp://gateway", "j"), "only http and https");
         refuses(Pushgateway::new("", "j"), "expected a URL");
-        refuses(Pushgateway::new("me:secret@gateway:x", "j"), "its port is none");
+        refuses(Pushgateway::new("me:secret@gateway:x", "j"), "its port is no number up to 65535");
         let error = Pushgateway::new("http://me:secret@gateway:x", "j").expect_err("no port");
         assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
     }

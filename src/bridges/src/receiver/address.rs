@@ -35,7 +35,7 @@ pub(super) fn parse(url: &str) -> Result<Address, ReceiverError> {
     }
     let port = match address.rsplit_once(':') {
         Some((_, port)) if !port.ends_with(']') => {
-            port.parse().map_err(|_| wrong("its port is none"))?
+            port.parse().map_err(|_| wrong("its port is no number up to 65535"))?
         }
         _ if is_secure => 443,
         _ => 80,

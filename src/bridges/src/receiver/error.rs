@@ -6,7 +6,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ReceiverError {
-    /// The URL is none that can be used.
+    /// The URL cannot be used.
     #[error("expected a URL like http://HOST:PORT/PATH, found {found}: {why}; correct it")]
     Url {
         /// The URL, without credentials and query.
@@ -14,7 +14,7 @@ pub enum ReceiverError {
         /// What is wrong with it.
         why: String,
     },
-    /// A header is none.
+    /// It cannot be a header.
     #[error("expected a header NAME with a value of visible ASCII, found {found}; correct it")]
     Header {
         /// Its name, if that is one: what is none may be a secret.

@@ -130,7 +130,7 @@ impl Receiver {
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, ReceiverError> {
         let wrong = |found| ReceiverError::Header { found };
         let name = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| wrong("a name that is none".to_owned()))?;
+            .map_err(|_| wrong("a name that no header can have".to_owned()))?;
         let letters = || wrong(format!("other letters in that of {name:?}"));
         let value = sensitive(value).ok_or_else(letters)?;
         if name == AUTHORIZATION {

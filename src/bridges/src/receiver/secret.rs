@@ -16,7 +16,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// Hides the text of a file; a line end behind it is none of it.
+    /// Hides the text of a file; a line end behind it is left out.
     ///
     /// # Errors
     /// When it cannot be read, or is no text.

@@ -104,7 +104,7 @@ pub(crate) fn receive<M: Message>(socket: &Socket) -> io::Result<Option<(M, Opti
     let words: Option<[u64; 4]> =
         words.iter().map(|word| u64::from_le_bytes(*word)).collect::<Vec<_>>().try_into().ok();
     let message = words.and_then(M::from_words);
-    let unknown = || io::Error::new(io::ErrorKind::InvalidData, "a link message that is none");
+    let unknown = || io::Error::new(io::ErrorKind::InvalidData, "an unknown link message");
     Ok(Some((message.ok_or_else(unknown)?, packet.descriptor)))
 }
 
