@@ -14,7 +14,7 @@ pub type Module = Vec<String>;
 pub struct Arrows(pub BTreeMap<Module, BTreeSet<Module>>);
 
 impl Arrows {
-    /// Of the files below `folder`, the `src` of a crate.
+    /// Of the files below `folder`, the `src` of a crate; those of its programs are crates of their own.
     pub fn of_crate(folder: &Path) -> Self {
         let mut sources = BTreeMap::new();
         collect(folder, &mut Vec::new(), &mut sources);
@@ -68,6 +68,9 @@ fn collect(folder: &Path, way: &mut Vec<String>, into: &mut BTreeMap<String, Str
     for entry in fs::read_dir(folder).expect("a folder of this project") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+        if way.is_empty() && name == "bin" {
+            continue;
+        }
         way.push(name);
         if path.is_dir() {
             collect(&path, way, into);

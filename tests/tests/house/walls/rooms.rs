@@ -159,6 +159,16 @@ const HOUSES: &[(&str, &[Room])] = &[
             ("registry", &["collector", "error", "family", "numbers"]),
         ],
     ),
+    (
+        "tests/src",
+        &[
+            ("build", &[]),
+            ("start", &["build"]),
+            ("read", &["build", "start"]),
+            ("receive", &["read", "start"]),
+            ("service", &["read", "start"]),
+        ],
+    ),
 ];
 
 /// What is wrong with the arrows of a crate that has these rooms.
