@@ -136,6 +136,37 @@ fn a_lane_that_is_killed_has_failed_whatever_it_had_not_come_to() {
     );
 }
 
+#[test]
+fn a_lane_that_does_not_come_to_its_end_has_failed_whatever_its_status_is() {
+    let _watchdog = Watchdog::new("a lane that leaves");
+    let (_directory, ended) = lanes(
+        r#"
+        leaves() { exit 0; }
+        a() { part first true; part second leaves; part third true; }
+        side_by_side a unknown
+        report
+        "#,
+    );
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert_eq!(
+        table(&ended.stdout),
+        [
+            "first ok, 1",
+            "lane: a FAILED, left before its end",
+            "lane: unknown FAILED, ended by status 1",
+            "1 passed, 2 failed"
+        ]
+    );
+    let (_directory, ended) = lanes(
+        r#"
+        a() { part first bash -c 'exit 1'; rm -rf "$logs"; }
+        side_by_side a
+        report
+        "#,
+    );
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+}
+
 /// Whether a process is there, and does not only wait to be waited for.
 fn is_there(pid: &str) -> bool {
     let stat = fs::read_to_string(Path::new("/proc").join(pid).join("stat")).unwrap_or_default();
