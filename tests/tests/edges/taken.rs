@@ -24,7 +24,6 @@ use tallyboard_tests::start::program::{OWN_SHM, behind, program};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
-/// How often something is killed: a few times, or as often as in a long run.
 /// Numbers that are the same for the same seed, which a test prints.
 struct Random(u64);
 

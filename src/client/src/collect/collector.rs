@@ -36,7 +36,7 @@ pub trait Collector: Send + Sync + 'static {
     /// its first one.
     fn collect(&self) -> Vec<FamilySamples>;
 
-    /// How its gauges in many processes become one.
+    /// How its gauges in many processes become one. It is asked once, when it is registered.
     fn gauge_mode(&self) -> GaugeMode {
         GaugeMode::All
     }
