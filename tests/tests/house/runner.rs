@@ -19,7 +19,10 @@ fn sourced(file: &str, directory: &Directory, script: &str) -> Running {
     let mut command = Command::new("env");
     command.args(["--default-signal=INT,TERM", "bash", "-c"]).current_dir(root());
     command.arg(format!("source {file}\n{script}"));
-    Running::start(command.env("TMPDIR", directory.path()).env_remove("TALLYBOARD_LONG"))
+    for word in ["TALLYBOARD_LONG", "long"] {
+        command.env_remove(word);
+    }
+    Running::start(command.env("TMPDIR", directory.path()))
 }
 
 fn lanes(script: &str) -> (Directory, Ended) {
