@@ -71,14 +71,14 @@ class Side(Process):
         return is_listening(self.ports["port"])
 
     def ask(self, method, path, body=None):
-        """Status and text of an answer; the status is 0 when there is none."""
+        """Status and text of an answer; where there is none the status is 0, and the text says why."""
         connection = http.client.HTTPConnection("127.0.0.1", self.ports["port"], timeout=PATIENCE_S)
         try:
             connection.request(method, path, body, dict(self.library.headers))
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
-        except (OSError, http.client.HTTPException):
-            return 0, ""
+        except (OSError, http.client.HTTPException) as error:
+            return 0, repr(error)
         finally:
             connection.close()
 
