@@ -10,6 +10,10 @@ from sides import APPLICATIONS
 THREADS = 4
 
 
+class Unanswered(Exception):
+    """A request that a server which runs has not answered."""
+
+
 def spread(counts):
     """Each key as often as its count says, as evenly as can be, and always in the same order."""
     places = [((at + 0.5) / count, key) for key, count in counts.items() for at in range(count)]
@@ -76,6 +80,8 @@ class Requests:
                 side.killed += 1
                 side.expected += bool(status) and self.counts_errors
             else:
+                if not status:
+                    raise Unanswered(f"{method} {path}: {text}")
                 assert status == (404 if path.endswith("missing") else 200), (path, status, text)
             return int(text) if text.isdigit() else None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import kinds
 import pages
 import pytest
+from loads import Unanswered
 from serving import Process, free_port, session, until
 from sides import UnderTallyboard
 from table import HOME, LIBRARIES
@@ -50,7 +51,7 @@ def broker(folder):
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
 def test_a_library_shows_what_it_shows_with_files(library, folder, broker):
     version = installed(library)
-    other = measure(library.other, library, folder, broker)
+    other = measure_other(library, folder, broker)
     ours = measure(UnderTallyboard, library, folder, broker)
     assert other.answered == ours.answered and (other.killed, ours.killed) != (0, 0)
 
@@ -93,6 +94,18 @@ class Measured:
     page: dict
     answered: int
     killed: int
+
+
+def measure_other(library, folder, broker):
+    """What is compared with. A request that nobody answers there is no fault of what is tested, and is
+    seen now and then: then all of it is measured again, twice at most."""
+    for again in ("first", "second"):
+        (folder / again).mkdir()
+        try:
+            return measure(library.other, library, folder / again, broker)
+        except Unanswered as reason:
+            print(f"{library.name}, with files: {reason}")
+    return measure(library.other, library, folder, broker)
 
 
 def measure(side, library, folder, broker):
