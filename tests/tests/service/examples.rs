@@ -48,10 +48,7 @@ fn check_openmetrics(address: SocketAddr) {
     assert!(answer.body.contains("shop_answers_created"), "{answer:?}");
 }
 
-#[test]
-fn any_worker_of_the_preforking_server_on_hyper_serves_the_metrics_of_all() {
-    let _watchdog = Watchdog::new("the example on hyper");
-    let (running, address) = start(Command::new(build::example("hyper")).arg("127.0.0.1:0"));
+fn check_that_any_worker_shows_all(address: SocketAddr) {
     ask(address, "/", 200);
     ask(address, "/no", 404);
     for _ in 0..REQUESTS {
@@ -63,6 +60,13 @@ fn any_worker_of_the_preforking_server_on_hyper_serves_the_metrics_of_all() {
         // The parent, which registered the metrics, and a worker at least.
         assert!(page.value("tallyboard_slots", &[("state", "live")]) >= Some(2.0), "{page:?}");
     }
+}
+
+#[test]
+fn any_worker_of_the_preforking_server_on_hyper_serves_the_metrics_of_all() {
+    let _watchdog = Watchdog::new("the example on hyper");
+    let (running, address) = start(Command::new(build::example("hyper")).arg("127.0.0.1:0"));
+    check_that_any_worker_shows_all(address);
     check_openmetrics(address);
     running.signal(Signal::SIGTERM);
     let ended = running.end();
@@ -103,16 +107,7 @@ fn any_worker_of_the_prefork_example_serves_the_metrics_of_all() {
     let mut command = Command::new(build::tallyboard());
     command.args(["exec", "--web.listen-address", "none", "--"]);
     let (running, address) = start(command.arg(build::example("prefork")).arg("127.0.0.1:0"));
-    ask(address, "/", 200);
-    ask(address, "/no", 404);
-    for _ in 0..REQUESTS {
-        let page = page(address);
-        let expect = Some(REQUESTS as f64);
-        assert_eq!(page.value("shop_answers_total", &[("status", "200")]), expect);
-        assert_eq!(page.value("shop_answers_total", &[("status", "404")]), expect);
-        assert_eq!(page.value("shop_answer_seconds_count", &[]), Some(2.0 * REQUESTS as f64));
-        assert!(page.value("tallyboard_slots", &[("state", "live")]) >= Some(2.0), "{page:?}");
-    }
+    check_that_any_worker_shows_all(address);
     running.signal(Signal::SIGTERM);
     let ended = running.end();
     assert!(!ended.status.success(), "{ended:?}");
