@@ -17,6 +17,7 @@ use tallyboard_proto::layout::{Geometry, LAYOUT_VERSION, Layout};
 use tallyboard_proto::log::{Record, append};
 use tallyboard_proto::slot::SlotHeader;
 use tallyboard_proto::word::Words;
+use tallyboard_segment::mapping::Arena;
 use tallyboard_segment::memfd;
 use tallyboard_supervisor::core::{Caller, Core, Origin, Rules, format};
 
@@ -49,6 +50,11 @@ fn scrape(what: &str, kind: &Kind) -> Outcome {
     Race::new(&name)
         .enter("all series", || core.borrow_mut().expose(black_box(&[])))
         .at_most_ns(limit)
+        .enter("all series, each worker having counted in each", || {
+            let mut core = core.borrow_mut();
+            count(core.arena(), kind);
+            core.expose(black_box(&[]))
+        })
         .enter("all series, OpenMetrics 1.0", || {
             core.borrow_mut().expose_as(Format::OpenMetrics100, black_box(&[]))
         })
@@ -60,12 +66,15 @@ fn scrape(what: &str, kind: &Kind) -> Outcome {
 }
 
 fn core() -> Core {
-    let geometry = Geometry::for_series(SLOTS, 8 * SERIES).expect("the geometry can be");
-    let layout = Layout::new(geometry);
+    let layout = Layout::new(geometry());
     let arena = memfd::create(layout.arena_words()).expect("a memfd is made");
     let origin = Origin { arena_id: 1, ..Origin::default() };
     format(&arena, &layout, &origin).expect("the arena is made real");
     Core::new(arena, layout, origin, Rules::new(vec![0], 10_000))
+}
+
+fn geometry() -> Geometry {
+    Geometry::for_series(SLOTS, 8 * SERIES).expect("the geometry can be")
 }
 
 fn attach(core: &mut Core, worker: usize) -> Attached {
@@ -109,6 +118,17 @@ fn begin(core: &Core, granted: &Attached, kind: &Kind, worker: usize) {
         let is_whole = *kind != Kind::Counter || cell % kind.cells() == 0;
         let series = (cell / kind.cells()) as u64;
         arena.store(start + cell, if is_whole { series % 100 + 1 } else { 0 }, Relaxed);
+    }
+}
+
+/// Each worker counts once in each series. Its time is a part of what is measured.
+fn count(arena: &Arena, kind: &Kind) {
+    let layout = Layout::new(geometry());
+    for slot in 0..SLOTS {
+        let start = layout.slot_cells(slot);
+        for cell in (start..start + SERIES * kind.cells()).step_by(kind.cells()) {
+            arena.store(cell, arena.load(cell, Relaxed) + 1, Relaxed);
+        }
     }
 }
 

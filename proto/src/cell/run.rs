@@ -1,5 +1,7 @@
 //! Runs: how the cells of a slot map to those of the catalog.
 
+use std::ops::Range;
+
 use super::shape::{Shape, float_sum};
 
 /// A run of series of one shape whose cells lie next to each other, in a row and in the catalog:
@@ -23,6 +25,12 @@ impl Run {
         self.series * self.shape.width()
     }
 
+    /// Its cells in the slot's row.
+    #[must_use]
+    pub fn row(&self) -> Range<usize> {
+        self.from..self.from + self.cells()
+    }
+
     /// Whether `next` goes on where this run ends, on both sides.
     #[must_use]
     pub fn continues_with(&self, next: &Self) -> bool {
@@ -37,7 +45,7 @@ impl Run {
     pub fn merge(&self, into: &mut [u64], row: &[u64]) {
         let cells = self.cells();
         let into = &mut into[self.to..self.to + cells];
-        let from = &row[self.from..self.from + cells];
+        let from = &row[self.row()];
         if self.shape == Shape::Counter {
             // The commonest shape, without a call per series.
             for (into, from) in into.as_chunks_mut::<2>().0.iter_mut().zip(from.as_chunks::<2>().0)

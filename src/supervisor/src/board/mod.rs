@@ -13,6 +13,7 @@
 //! | `removal` | removals and resets, applied once each |
 //! | `fold` | slots into the archive |
 //! | `core` | the truth: [`core::Core`] |
+//! | `check` | what a row may hold beside the row before it |
 //! | `slot`, `said` | a slot as it is known, and what its worker said and is not applied |
 //! | `class` | how the cells of a slot map to those of the catalog |
 //! | `catalog` | the series of all slots, in global order, and their conflicts |
@@ -22,6 +23,7 @@
 
 pub(crate) mod attach;
 pub mod catalog;
+mod check;
 pub mod class;
 pub(crate) mod core;
 mod definitions;

@@ -10,11 +10,11 @@
 //! next, here or after a restart, knows by what it holds that it counts 0. What a counter holds is
 //! never too much, as it is counted up by any amount.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::{Ordering::Acquire, fence};
 
-use tallyboard_proto::cell::{CellKind, MAX_COUNT, Run, Shape};
+use tallyboard_proto::cell::{MAX_COUNT, Run, Shape};
 use tallyboard_proto::control::SlotRow;
 use tallyboard_proto::family::BUCKET_PREFIX;
 use tallyboard_proto::layout::{DROP_REASONS, DropReason};
@@ -23,22 +23,11 @@ use tallyboard_proto::slot::{SlotHeader, dropped};
 use tallyboard_proto::word::Words;
 
 use crate::board::catalog::is_selected;
+use crate::board::check::{Judged, check_run};
 use crate::board::class::Class;
 use crate::board::core::Core;
 use crate::board::limits_met::Limit;
 use crate::board::slot::Quarantine;
-
-/// A cell that holds more than a count can, while it is found out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Judged {
-    /// Its index in the slot.
-    cell: usize,
-    /// Its index in the catalog.
-    place: usize,
-    /// What it held when it was last read.
-    last_good: u64,
-    found: u64,
-}
 
 impl<P> Core<P> {
     /// Reads every taken slot: what is new in its log, then its cells. `selected` says of each
@@ -227,7 +216,7 @@ impl<P> Core<P> {
             for (run, _) in runs.filter(|(_, family)| is_selected(selected, **family)) {
                 let mut part = Vec::with_capacity(run.cells());
                 self.arena.read(cells + run.from..cells + run.from + run.cells(), &mut part);
-                row[run.from..run.from + run.cells()].copy_from_slice(&part);
+                row[run.row()].copy_from_slice(&part);
                 self.figures.scrape_cells += part.len() as u64;
             }
         }
@@ -322,62 +311,16 @@ impl<P> Core<P> {
 /// Forgets in a row what only the living count.
 fn forget_living(class: &Class, row: &mut [u64]) {
     let is_living = |run: &&Run| !outlives(run);
-    class.runs.iter().filter(is_living).for_each(|run| row[cells_of(run)].fill(0));
+    class.runs.iter().filter(is_living).for_each(|run| row[run.row()].fill(0));
 }
 
 /// Forgets in a row what the dead count too.
 fn forget_dead(class: &Class, row: &mut [u64]) {
-    class.runs.iter().filter(|run| outlives(run)).for_each(|run| row[cells_of(run)].fill(0));
+    class.runs.iter().filter(|run| outlives(run)).for_each(|run| row[run.row()].fill(0));
 }
 
 fn outlives(run: &Run) -> bool {
     !matches!(run.shape, Shape::Gauge(mode) if !mode.outlives_its_process())
-}
-
-fn cells_of(run: &Run) -> std::ops::Range<usize> {
-    run.from..run.from + run.cells()
-}
-
-/// Checks that the cells of a run have not done what no writer does. `before` may be shorter than
-/// the row: cells that are new were 0. Counts that hold too much are made 0 in `row`; gives those that
-/// `known` does not have.
-fn check_run(
-    run: &Run,
-    before: &[u64],
-    row: &mut [u64],
-    known: &BTreeSet<usize>,
-    again: impl Fn() -> Vec<u64>,
-) -> Result<Vec<Judged>, Quarantine> {
-    let width = run.shape.width().max(1);
-    let mut judged = Vec::new();
-    for at in 0..run.cells() {
-        let (cell, in_series) = (run.from + at, at % width);
-        let (was, now) = (before.get(cell).copied().unwrap_or(0), row[cell]);
-        match run.shape.cell(in_series) {
-            CellKind::Whole if known.contains(&cell) => row[cell] = 0,
-            CellKind::Whole if now > MAX_COUNT && run.shape.is_count(in_series) => {
-                judged.push(Judged { cell, place: run.to + at, last_good: was, found: now });
-                row[cell] = 0;
-            }
-            CellKind::Whole if now < was => return Err(Quarantine::Fell),
-            CellKind::Float if float_fell(was, now) => {
-                let odd = at - in_series + width - 1;
-                let may_fall = run.shape != Shape::Counter && again()[odd] != 0;
-                if !may_fall {
-                    return Err(Quarantine::Fell);
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(judged)
-}
-
-fn float_fell(was: u64, now: u64) -> bool {
-    // Equal bits are the common case, and NaN falls too: no sum that only rises becomes NaN.
-    #[allow(clippy::neg_cmp_op_on_partial_ord)]
-    let fell = was != now && !(f64::from_bits(now) >= f64::from_bits(was));
-    fell
 }
 
 #[cfg(test)]
@@ -385,7 +328,6 @@ mod tests {
     use tallyboard_proto::family::{Family, Kind};
     use tallyboard_proto::log::Record;
 
-    use super::*;
     use crate::board::writers::Writers;
 
     #[test]
@@ -403,44 +345,5 @@ mod tests {
             assert_eq!(writers.core.classes.count(), 1);
         }
         assert_eq!(writers.core.series(), 60);
-    }
-
-    fn check(shape: Shape, before: &[u64], row: &[u64]) -> Result<(), Quarantine> {
-        let run = Run { shape, series: row.len() / shape.width(), from: 0, to: 0 };
-        let again = || row.to_vec();
-        check_run(&run, before, &mut row.to_vec(), &BTreeSet::new(), again).map(|judged| {
-            assert_eq!(judged, [], "{row:?}");
-        })
-    }
-
-    #[test]
-    fn cells_that_do_what_no_writer_does_are_found() {
-        let float = f64::to_bits;
-        let counter = Shape::Counter;
-        assert_eq!(check(counter, &[], &[5, float(0.5)]), Ok(()));
-        assert_eq!(check(counter, &[5, float(0.5)], &[5, float(0.5)]), Ok(()));
-        assert_eq!(check(counter, &[5, 0], &[4, 0]), Err(Quarantine::Fell));
-        assert_eq!(check(counter, &[5, 0], &[u64::MAX, 0]), Ok(()));
-        assert_eq!(check(counter, &[5, 0, 7, 0], &[5, 0, 6, 0]), Err(Quarantine::Fell));
-        assert_eq!(check(counter, &[5, 0], &[5, 0, 6, 0]), Ok(()));
-        assert_eq!(check(counter, &[5, float(0.5)], &[5, float(0.4)]), Err(Quarantine::Fell));
-        assert_eq!(check(counter, &[5, float(0.5)], &[5, float(f64::NAN)]), Err(Quarantine::Fell));
-        let summary = Shape::Summary;
-        assert_eq!(check(summary, &[1, float(2.0), 0], &[2, float(1.0), 0]), Err(Quarantine::Fell));
-        assert_eq!(check(summary, &[1, float(2.0), 0], &[2, float(1.0), 1]), Ok(()));
-        assert_eq!(check(summary, &[], &[1, float(-1.0), 1]), Ok(()));
-    }
-
-    #[test]
-    fn counts_that_hold_too_much_are_judged_one_by_one() {
-        let (shape, most) = (Shape::Histogram { buckets: 2 }, MAX_COUNT);
-        let run = Run { shape, series: 2, from: 1, to: 11 };
-        let before = [0, 5, 6, 0, 0, 7];
-        let mut row = vec![9, 6, most + 1, 0, 1, 3, u64::MAX, most, 0, 0];
-        let known = BTreeSet::from([5]);
-        let found = check_run(&run, &before, &mut row, &known, || panic!("no sum fell"));
-        let judged = |cell, last_good, found| Judged { cell, place: cell + 10, last_good, found };
-        assert_eq!(found, Ok(vec![judged(2, 6, most + 1), judged(6, 0, u64::MAX)]));
-        assert_eq!(row, [9, 6, 0, 0, 1, 0, 0, most, 0, 0]);
     }
 }
