@@ -205,6 +205,11 @@ impl<P> Core<P> {
         selected: Option<&[bool]>,
     ) -> Result<(), Quarantine> {
         let cells = self.layout.slot_cells(slot);
+        let read_run = |run: &Run| {
+            let mut part = Vec::with_capacity(run.cells());
+            self.arena.read(cells + run.from..cells + run.from + run.cells(), &mut part);
+            part
+        };
         let mut row = Vec::with_capacity(class.cells);
         if selected.is_none() {
             self.arena.read(cells..cells + class.cells, &mut row);
@@ -214,8 +219,7 @@ impl<P> Core<P> {
             row.resize(class.cells, 0);
             let runs = class.runs.iter().zip(&class.families);
             for (run, _) in runs.filter(|(_, family)| is_selected(selected, **family)) {
-                let mut part = Vec::with_capacity(run.cells());
-                self.arena.read(cells + run.from..cells + run.from + run.cells(), &mut part);
+                let part = read_run(run);
                 row[run.row()].copy_from_slice(&part);
                 self.figures.scrape_cells += part.len() as u64;
             }
@@ -227,9 +231,7 @@ impl<P> Core<P> {
             let found = check_run(run, &taken.row, &mut row, &taken.judged, || {
                 // Acquire fence: a sum that fell was marked odd before it fell; see it now.
                 fence(Acquire);
-                let mut again = Vec::with_capacity(run.cells());
-                self.arena.read(cells + run.from..cells + run.from + run.cells(), &mut again);
-                again
+                read_run(run)
             })?;
             judged.extend(found);
         }
