@@ -130,13 +130,14 @@ def agrees_with_supervisor(library, page, before, after):
     each line is one that the supervisor has just before or just after.
     """
     changes = re.compile("|".join([*kinds.ALWAYS.values(), library.counts_pages]))
-    both = [
-        {difference.line: difference for difference in pages.differences(page, service)}
-        for service in (pages.lines(text, library.of_run) for text in (before, after))
-    ]
+
+    def differing(service):
+        return pages.differences(page, pages.lines(service, library.of_run))
+
+    earlier = {difference.line for difference in differing(before)}
     others = [
         difference
-        for line, difference in both[1].items()
-        if line in both[0] and not changes.fullmatch(difference.name)
+        for difference in differing(after)
+        if difference.line in earlier and not changes.fullmatch(difference.name)
     ]
     assert not others, listed(others)
