@@ -42,8 +42,11 @@ fn a_name_that_somebody_else_has_is_not_taken_from_him() {
     assert!(nix::unistd::geteuid().is_root(), "expected root, who may give a file away");
     let name = format!("foreign-{}", std::process::id());
     let object = PathBuf::from(format!("/dev/shm/tallyboard-0-{name}"));
-    std::fs::write(&object, "his").expect("a /dev/shm");
-    std::os::unix::fs::chown(&object, Some(NOBODY), None).expect("root may");
+    // It gets its name when it is whole: whoever starts removes what is empty and ours.
+    let draft = PathBuf::from(format!("/dev/shm/{name}"));
+    std::fs::write(&draft, "his").expect("a /dev/shm");
+    std::os::unix::fs::chown(&draft, Some(NOBODY), None).expect("root may");
+    std::fs::rename(&draft, &object).expect("the same file system");
     for more in [&[][..], &["--discard-arena"]] {
         let mut command = Command::new(build::tallyboard());
         command.args(["serve", "--backing", "posix", "--name", &name]);

@@ -3,13 +3,12 @@
 
 #![forbid(unsafe_code)]
 
-use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tallyboard_supervisor::ask;
 use tallyboard_tests::build::tallyboard;
@@ -17,7 +16,7 @@ use tallyboard_tests::read::http::get;
 use tallyboard_tests::read::page::Page;
 use tallyboard_tests::service::named::{Named, leave_behind};
 use tallyboard_tests::start::child::{HANG, Running, Watchdog, free_address, until};
-use tallyboard_tests::start::program::{behind, program};
+use tallyboard_tests::start::program::{OWN_SHM, behind, program};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 
@@ -127,24 +126,22 @@ fn with_a_dev_shm_of_one_mebibyte_everything_works_on_memfd() {
 fn an_arena_whose_name_was_made_up_has_nothing_of_another() {
     let _watchdog = Watchdog::new("an_arena_whose_name_was_made_up_has_nothing_of_another");
     // The name is made of a pid, which another process had before, or has in another container that
-    // shares /dev/shm: its object is left, or held.
+    // shares /dev/shm: its object is left, or held. While it is empty any start would remove it.
     let what = ["echo 7 >$object", "exec 9>$object; flock 9; echo 7 >&9"];
     for (script, backing) in what.iter().flat_map(|what| [(what, "memfd"), (what, "posix")]) {
-        let script = format!("object=/dev/shm/tallyboard-$(id -u)-exec-$$; {script}; exec \"$@\"");
+        let exec = format!("object=/dev/shm/tallyboard-$(id -u)-exec-$$; {script}; exec \"$@\"");
+        let script = "sh -c \"$0\" sh \"$@\"; cat /dev/shm/tallyboard-*";
         let mut command = Command::new("sh");
-        command.args(["-c", &script, "sh"]).arg(tallyboard()).args(["exec", "--backing", backing]);
+        command.args(["-ec", script, &exec]).arg(tallyboard()).args(["exec", "--backing", backing]);
         command.args(["--web.listen-address", "127.0.0.1:0", "--"]).arg(tallyboard());
-        command.args(["scrape", "--metric", "tallyboard_arena_info"]).env_remove("TALLYBOARD");
-        let exec = Running::start(&mut command);
-        let object = format!("/dev/shm/tallyboard-{}-exec-{}", geteuid(), exec.pid());
-        let ended = exec.end();
+        command.args(["scrape", "--metric", "tallyboard_arena_info"]);
+        let ended = Running::start(&mut behind(OWN_SHM, &command)).end();
         assert!(ended.status.success(), "{ended:?}");
-        let page = Page::parse(&ended.stdout).unwrap_or_else(|error| panic!("{error}"));
+        // What was there is its owner's still.
+        let page = ended.stdout.strip_suffix("7\n").unwrap_or_else(|| panic!("{ended:?}"));
+        let page = Page::parse(page).unwrap_or_else(|error| panic!("{error}"));
         let arena: Vec<_> = page.of("tallyboard_arena_info").map(|(labels, _)| labels).collect();
         assert_eq!(arena[0]["backing"], backing, "{arena:?}");
-        // What was there is its owner's still.
-        assert_eq!(fs::read_to_string(&object).ok().as_deref(), Some("7\n"));
-        fs::remove_file(object).expect("it is there");
     }
 }
 
