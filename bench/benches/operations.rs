@@ -16,7 +16,7 @@ use tallyboard::{
     Summary, Timed,
 };
 use tallyboard_bench::{Outcome, Race, finish};
-use tallyboard_proto::layout::{EXTENT_WORDS, slot_header};
+use tallyboard_proto::layout::{EXTENT_WORDS, Geometry, Layout, slot_header};
 use tallyboard_segment::fork::{Cells, ForkPage};
 use tallyboard_segment::mapping::{Inherit, SlotMapping};
 use tallyboard_segment::{memfd, private};
@@ -41,7 +41,8 @@ fn cells(mapping: SlotMapping) -> Cells {
 }
 
 fn private_cells() -> Cells {
-    cells(private::slot(EXTENT_WORDS, Inherit::Nothing).expect("private memory is mapped"))
+    let layout = Layout::new(Geometry::for_series(1, 64).expect("a geometry"));
+    cells(private::slot(&layout, Inherit::Nothing).expect("private memory is mapped"))
 }
 
 fn shared_cells() -> Cells {

@@ -5,7 +5,8 @@
 
 use crate::cell::CELL_ABI;
 use crate::layout::{
-    DROP_REASONS, EXTENT_WORDS, LAYOUT_VERSION, PAGE_WORDS, bank, entry, header, row, slot_header,
+    DROP_REASONS, EXTENT_WORDS, Geometry, LAYOUT_VERSION, PAGE_WORDS, bank, entry, header, row,
+    slot_header,
 };
 use crate::log::RECORD_ABI;
 use crate::slot::STATE_BITS;
@@ -32,6 +33,8 @@ pub const FINGERPRINT: u64 = {
         bank::DROPPED as u64,
         bank::WORDS as u64,
         row::WORDS as u64,
+        Geometry::WORDS as u64,
+        slot_header::LANES as u64,
         slot_header::DROPPED as u64,
         slot_header::LOG_COMMIT as u64,
         slot_header::WORDS as u64,

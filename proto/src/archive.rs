@@ -21,8 +21,9 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use thiserror::Error;
 
-use crate::cell::{GAUGE_CELLS, Run};
-use crate::layout::{DROP_REASONS, DropReason, Layout, bank, header, row, slot_header};
+use crate::cell::{GAUGE_CELLS, Run, Shape};
+use crate::layout::{DROP_REASONS, DropReason, Layout, bank, header, row};
+use crate::lane;
 use crate::life::Life;
 use crate::slot::{SlotHeader, SlotWord, State};
 use crate::word::Words;
@@ -459,11 +460,11 @@ impl<W: Words + ?Sized> View<'_, W> {
         (Turn::of(word, folded) == Turn::Counts && mine).then_some(header)
     }
 
-    /// A cell of `slot`, by its index in the slot.
+    /// The cells of a series of `slot`, by the index of the first in the slot: what its process has
+    /// counted in it, in lanes and beside them.
     #[must_use]
-    pub fn cell(&self, slot: usize, cell: usize) -> u64 {
-        let at = self.layout.slot(slot) + slot_header::WORDS + cell;
-        self.words.load(at, Relaxed)
+    pub fn cells(&self, slot: usize, first: usize, shape: Shape) -> Vec<u64> {
+        lane::counted(self.words, self.layout, slot, first, shape)
     }
 }
 

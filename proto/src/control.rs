@@ -21,7 +21,7 @@ use thiserror::Error;
 use crate::layout::Geometry;
 
 /// Version of the conversation.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 /// Longest message, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 1 << 16;
 /// Most slots that one process may have: one per client in it, and programs executed in turn.
@@ -320,15 +320,15 @@ mod tests {
             rejoin: Some(Rejoin { arena_id: 5, prefix: 6 }),
         });
         let words = |words: &[u64]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<_>>();
-        let mut golden = vec![2, 0, 0, 0, 0, 0, 0, 0];
+        let mut golden = vec![3, 0, 0, 0, 0, 0, 0, 0];
         golden.extend(words(&[1, 0x0102_0304_0506_0708, 3, 4]));
         golden.push(1);
         golden.extend(words(&[5, 6]));
         assert_eq!(encode(&hello), golden);
         assert_eq!(decode(&golden), Ok(hello));
-        assert_eq!(encode(&Request::Confirm), [2, 0, 0, 0, 1, 0, 0, 0]);
-        assert_eq!(encode(&Request::Slots), [2, 0, 0, 0, 3, 0, 0, 0]);
-        assert_eq!(encode(&Request::Describe), [2, 0, 0, 0, 4, 0, 0, 0]);
+        assert_eq!(encode(&Request::Confirm), [3, 0, 0, 0, 1, 0, 0, 0]);
+        assert_eq!(encode(&Request::Slots), [3, 0, 0, 0, 3, 0, 0, 0]);
+        assert_eq!(encode(&Request::Describe), [3, 0, 0, 0, 4, 0, 0, 0]);
         let attached = Reply::Attached(Attached {
             slot: 1,
             generation: 2,
@@ -336,13 +336,13 @@ mod tests {
             prefix: 4,
             label_limit: 5,
             unix_offset_ns: 6,
-            geometry: [7, 8, 9, 10, 11, 12],
+            geometry: [7, 8, 9, 10, 11, 12, 13],
         });
-        let mut golden = vec![2, 0, 0, 0, 0, 0, 0, 0];
-        golden.extend(words(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]));
+        let mut golden = vec![3, 0, 0, 0, 0, 0, 0, 0];
+        golden.extend(words(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]));
         assert_eq!(encode(&attached), golden);
         let refused = Reply::Refused(Refused { reason: RefusedReason::Uid, detail: "no".into() });
-        let mut golden = vec![2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0];
+        let mut golden = vec![3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0];
         golden.extend(words(&[2]));
         golden.extend(b"no");
         assert_eq!(encode(&refused), golden);
@@ -352,10 +352,10 @@ mod tests {
     fn hostile_packets_are_errors_and_allocate_nothing_large() {
         assert_eq!(decode::<Request>(&[1, 0, 0, 0]), Err(MessageError::Version { found: 1 }));
         // A scrape of 2^63 names, and one name of 2^40 bytes.
-        let mut names = vec![2, 0, 0, 0, 2, 0, 0, 0];
+        let mut names = vec![3, 0, 0, 0, 2, 0, 0, 0];
         names.extend((1_u64 << 63).to_le_bytes());
         assert!(decode::<Request>(&names).is_err());
-        let mut name = vec![2, 0, 0, 0, 2, 0, 0, 0];
+        let mut name = vec![3, 0, 0, 0, 2, 0, 0, 0];
         name.extend(1_u64.to_le_bytes());
         name.extend((1_u64 << 40).to_le_bytes());
         assert!(decode::<Request>(&name).is_err());

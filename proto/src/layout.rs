@@ -4,11 +4,13 @@
 //! arena    | control                                           | slot 0 | slot 1 | ...
 //! control  | header | slot table | catalog | bank 0 | bank 1 | floors |
 //! bank     | bank header | folded generations | applied | cells | offsets | lives | ring of dead rows |
-//! slot     | slot header | cells | series log |
+//! slot     | slot header | cells | series log | lane 0 | lane 1 | ...
+//! lane     | nothing, as long as a slot header | cells |
 //! ```
 //!
 //! The cells of a slot come before its log and begin at the same distance from its start in every
-//! geometry, so a cell's index stays valid when a worker moves to an arena of another geometry.
+//! geometry, so a cell's index stays valid when a worker moves to an arena of another geometry. A lane
+//! has each cell at that same distance from its own start.
 //! All positions are in words. Constants are ABI: `abi.golden` holds every one of them, and a
 //! change of any changes the fingerprint.
 
@@ -20,7 +22,7 @@ pub use crate::word::fnv;
 /// First word of an arena: the bytes `TALLYBRD`.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"TALLYBRD");
 /// Version of this layout. A change of meaning that moves no offset raises it too.
-pub const LAYOUT_VERSION: u64 = 4;
+pub const LAYOUT_VERSION: u64 = 5;
 
 /// Words in the smallest page that an arena is cut into (4 KiB).
 pub const PAGE_WORDS: usize = 512;
@@ -39,26 +41,26 @@ pub mod header {
     /// First of the [`super::Geometry`] words.
     pub const GEOMETRY: usize = 3;
     /// Random number of this arena, never 0.
-    pub const ARENA_ID: usize = 9;
+    pub const ARENA_ID: usize = 10;
     /// The kernel's boot id, high half.
-    pub const BOOT_ID_HIGH: usize = 10;
+    pub const BOOT_ID_HIGH: usize = 11;
     /// The kernel's boot id, low half.
-    pub const BOOT_ID_LOW: usize = 11;
+    pub const BOOT_ID_LOW: usize = 12;
     /// Inode of the supervisor's pid namespace.
-    pub const PID_NAMESPACE: usize = 12;
+    pub const PID_NAMESPACE: usize = 13;
     /// Pid of the keeper that owns the arena, in its own namespace.
-    pub const KEEPER_PID: usize = 13;
+    pub const KEEPER_PID: usize = 14;
     /// Effective uid of the supervisor.
-    pub const UID: usize = 14;
+    pub const UID: usize = 15;
     /// Nanoseconds of Unix time at which CLOCK_MONOTONIC was 0, when the arena was made: what every
     /// process adds to it, so that stamps are ordered and are times.
-    pub const UNIX_OFFSET: usize = 15;
+    pub const UNIX_OFFSET: usize = 16;
     /// The archive's commit word, alone on its cache line.
-    pub const ARCHIVE_COMMIT: usize = 16;
+    pub const ARCHIVE_COMMIT: usize = 24;
     /// The catalog's commit word, alone on its cache line.
-    pub const CATALOG_COMMIT: usize = 24;
+    pub const CATALOG_COMMIT: usize = 32;
     /// Words in the header.
-    pub const WORDS: usize = 32;
+    pub const WORDS: usize = 40;
 }
 
 /// Words of one entry of the slot table, by position.
@@ -127,6 +129,8 @@ pub mod slot_header {
     pub const ARENA_ID: usize = 1;
     /// Words of the catalog taken over as prefix.
     pub const PREFIX: usize = 2;
+    /// How many lanes threads of the worker have had: cells of the others are all 0.
+    pub const LANES: usize = 3;
     /// First of the [`super::DROP_REASONS`] counts of what could not be counted.
     pub const DROPPED: usize = 8;
     /// The log's commit word, alone on its cache line.
@@ -184,7 +188,7 @@ const _: () = {
     assert!(header::WORDS == header::CATALOG_COMMIT + 8);
     assert!(entry::ATTACHED_AT < entry::WORDS && entry::WORDS.is_multiple_of(8));
     assert!(bank::LIVES < bank::DROPPED && bank::DROPPED + DROP_REASONS == bank::WORDS);
-    assert!(slot_header::PREFIX < slot_header::DROPPED);
+    assert!(slot_header::LANES < slot_header::DROPPED);
     assert!(slot_header::DROPPED + DROP_REASONS == slot_header::LOG_COMMIT);
     assert!(DropReason::ALL.len() <= DROP_REASONS);
     assert!(EXTENT_WORDS.is_multiple_of(PAGE_WORDS));
@@ -205,6 +209,8 @@ pub struct Geometry {
     pub row_cells: usize,
     /// Alignment of sections and slots, in words: [`EXTENT_WORDS`] in real memory, less in models.
     pub unit: usize,
+    /// How many lanes a slot has.
+    pub lanes: usize,
 }
 
 /// Sizes that no arena can have.
@@ -226,13 +232,17 @@ pub enum GeometryError {
 
 impl Geometry {
     /// Words that a geometry takes in the header.
-    pub const WORDS: usize = 6;
+    pub const WORDS: usize = 7;
     /// Cells that a series has on average: a histogram of the default buckets has 17.
     pub const CELLS_PER_SERIES: usize = 16;
     /// Words of log that a series has on average.
     pub const LOG_WORDS_PER_SERIES: usize = 16;
     /// Dead rows that are kept of gauges of mode `all`.
     pub const RING_ROWS: usize = 64;
+    /// Threads of a worker that count in lanes of their own.
+    pub const LANES: usize = 16;
+    /// Most lanes that a slot can have.
+    pub const MAX_LANES: usize = 64;
 
     /// The geometry for `slots` workers and `max_series` series of average size.
     ///
@@ -248,6 +258,7 @@ impl Geometry {
             ring_rows: Self::RING_ROWS,
             row_cells: max_series * GAUGE_CELLS,
             unit: EXTENT_WORDS,
+            lanes: Self::LANES,
         }
         .checked()
     }
@@ -255,8 +266,8 @@ impl Geometry {
     /// The words of the header, in order.
     #[must_use]
     pub fn to_words(self) -> [u64; Self::WORDS] {
-        [self.slots, self.cells, self.log_words, self.ring_rows, self.row_cells, self.unit]
-            .map(|size| size as u64)
+        let Self { slots, cells, log_words, ring_rows, row_cells, unit, lanes } = self;
+        [slots, cells, log_words, ring_rows, row_cells, unit, lanes].map(|size| size as u64)
     }
 
     /// Reads a geometry from words that somebody else wrote.
@@ -264,7 +275,7 @@ impl Geometry {
     /// # Errors
     /// [`GeometryError`] when a size is out of bounds.
     pub fn from_words(words: [u64; Self::WORDS]) -> Result<Self, GeometryError> {
-        let [slots, cells, log_words, ring_rows, row_cells, unit] = words;
+        let [slots, cells, log_words, ring_rows, row_cells, unit, lanes] = words;
         Self {
             slots: within("slots", slots, 1, 1 << 16)?,
             cells: within("cells", cells, 1, 1 << 28)?,
@@ -272,6 +283,7 @@ impl Geometry {
             ring_rows: within("ring rows", ring_rows, 0, 1 << 12)?,
             row_cells: within("row cells", row_cells, 0, 1 << 28)?,
             unit: within("unit", unit, 1, EXTENT_WORDS as u64)?,
+            lanes: within("lanes", lanes, 0, Self::MAX_LANES as u64)?,
         }
         .checked()
     }
@@ -280,7 +292,8 @@ impl Geometry {
     fn checked(self) -> Result<Self, GeometryError> {
         let ring = self.ring_rows as u64 * (self.row_cells + row::WORDS) as u64;
         let bank = (3 * self.cells + 2 * self.slots) as u64 + ring;
-        let slot = (self.cells + self.log_words + 2 * EXTENT_WORDS) as u64;
+        let row = self.cells + 2 * EXTENT_WORDS;
+        let slot = (self.log_words + (self.lanes + 1) * row) as u64;
         let whole = 2 * bank + slot * (self.slots as u64 + 2);
         within("words of the whole arena", whole, 1, 1 << 41)?;
         Ok(self)
@@ -326,12 +339,17 @@ impl Layout {
         let bank_words = up(bank::WORDS + 2 * geometry.slots + 3 * geometry.cells + ring);
         let floors = banks + 2 * bank_words;
         let control_words = floors + up(geometry.cells);
-        let slot_words = Self::log_in_slot(&geometry) + up(geometry.log_words);
+        let slot_words = Self::lane_in_slot(&geometry, geometry.lanes);
         Self { geometry, table, catalog, banks, bank_words, floors, control_words, slot_words }
     }
 
     fn log_in_slot(geometry: &Geometry) -> usize {
         (slot_header::WORDS + geometry.cells).next_multiple_of(geometry.unit)
+    }
+
+    fn lane_in_slot(geometry: &Geometry, lane: usize) -> usize {
+        let row = Self::log_in_slot(geometry);
+        row + geometry.log_words.next_multiple_of(geometry.unit) + lane * row
     }
 
     /// Words of the whole arena.
@@ -403,6 +421,26 @@ impl Layout {
     #[must_use]
     pub fn slot_cells(&self, slot: usize) -> usize {
         self.slot(slot) + slot_header::WORDS
+    }
+
+    /// Where `lane` of a slot begins whose header is at `base`: each cell is as far from there as it
+    /// is from `base`.
+    #[must_use]
+    pub fn lane_of_slot_at(&self, base: usize, lane: usize) -> usize {
+        assert!(lane < self.geometry.lanes, "lane {lane} of {}", self.geometry.lanes);
+        base + Self::lane_in_slot(&self.geometry, lane)
+    }
+
+    /// The cells of `lane` of `slot`.
+    #[must_use]
+    pub fn lane_cells(&self, slot: usize, lane: usize) -> usize {
+        self.lane_of_slot_at(self.slot(slot), lane) + slot_header::WORDS
+    }
+
+    /// Words of a slot without its lanes.
+    #[must_use]
+    pub fn slot_words_without_lanes(&self) -> usize {
+        Self::lane_in_slot(&self.geometry, 0)
     }
 
     /// The catalog as a log.

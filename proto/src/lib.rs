@@ -29,6 +29,7 @@
 //! | [`layout`] | geometry, offsets, layout version |
 //! | [`slot`] | the slot table's words, the states of a slot, the slot header |
 //! | [`log`] | records, append and read of a series log, and the parsed [`log::Contents`] |
+//! | [`lane`] | rows of a slot that one thread writes, and what is in all of them |
 //! | [`archive`] | banks, commit word, fold, recovery, the reader outside |
 //! | [`control`] | the messages between worker and supervisor |
 //! | [`abi`] | the fingerprint: one number that changes with all others |
@@ -44,6 +45,7 @@ pub mod cell;
 pub mod control;
 pub mod exemplar;
 pub mod family;
+pub mod lane;
 pub mod layout;
 pub mod life;
 mod limits;

@@ -44,9 +44,9 @@ pub use mode::GaugeMode;
 pub use run::Run;
 pub use shape::{
     BUCKET_CELLS, COUNTER_CELLS, CellKind, GAUGE_CELLS, HISTOGRAM_EXTRA_CELLS, INFO_CELLS,
-    STATESET_CELLS, SUMMARY_CELLS, Shape,
+    STATESET_CELLS, SUMMARY_CELLS, Shape, float_sum,
 };
-pub use write::{MAX_COUNT, MAX_WHOLE, MIN_LARGE, add_amount, add_float, add_whole, stamp};
+pub use write::{MAX_COUNT, MAX_WHOLE, MIN_LARGE, add_float, add_whole, is_odd, stamp};
 
 /// Number that changes with the meaning of cells, part of the layout fingerprint.
 pub const CELL_ABI: u64 = fnv(&[

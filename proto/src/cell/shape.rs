@@ -171,7 +171,9 @@ impl Shape {
     }
 }
 
-pub(super) fn float_sum(a: u64, b: u64) -> u64 {
+/// The bits of the sum of two floats by their bits.
+#[must_use]
+pub fn float_sum(a: u64, b: u64) -> u64 {
     // Adding nothing leaves the bits alone, so a series without fractions stays bit for bit.
     if b == 0 { a } else { (f64::from_bits(a) + f64::from_bits(b)).to_bits() }
 }

@@ -81,21 +81,21 @@ fn dump_layout(out: &mut String) {
     );
     numbers!(out, "bank", bank, [EPOCH, CELLS, ROWS, ROWS_DROPPED, OFFSETS, LIVES, DROPPED, WORDS]);
     numbers!(out, "row", row, [PID, SLOT, GENERATION, CELLS, WORDS]);
-    let words = [GENERATION, ARENA_ID, PREFIX, DROPPED, LOG_COMMIT, WORDS];
-    let names = ["generation", "arena_id", "prefix", "dropped", "log_commit", "words"];
+    let words = [GENERATION, ARENA_ID, PREFIX, LANES, DROPPED, LOG_COMMIT, WORDS];
+    let names = ["generation", "arena_id", "prefix", "lanes", "dropped", "log_commit", "words"];
     for (name, word) in names.iter().zip(words) {
         line(out, &format!("slot_header.{name}"), word);
     }
     dump_geometry(out);
 }
 
-use slot_header::{ARENA_ID, DROPPED, GENERATION, LOG_COMMIT, PREFIX, WORDS};
+use slot_header::{ARENA_ID, DROPPED, GENERATION, LANES, LOG_COMMIT, PREFIX, WORDS};
 
 fn dump_geometry(out: &mut String) {
     let geometry = Geometry::for_series(256, 65_536).expect("the default is a geometry");
     let layout = Layout::new(geometry);
     out.push_str("\n# The default: 256 slots, 65,536 series.\n\n");
-    let names = ["slots", "cells", "log_words", "ring_rows", "row_cells", "unit"];
+    let names = ["slots", "cells", "log_words", "ring_rows", "row_cells", "unit", "lanes"];
     for (name, word) in names.iter().zip(geometry.to_words()) {
         line(out, &format!("geometry.{name}"), word);
     }
@@ -119,6 +119,7 @@ fn dump_geometry(out: &mut String) {
         ("slot_cells(1)", layout.slot_cells(1)),
         ("slot_log(1).commit", layout.slot_log(1).commit),
         ("slot_log(1).start", layout.slot_log(1).start),
+        ("lane_cells(1, 2)", layout.lane_cells(1, 2)),
         ("slot_words", layout.slot_words),
         ("arena_words", layout.arena_words()),
     ] {
@@ -325,7 +326,7 @@ fn dump_messages(out: &mut String) {
         prefix,
         label_limit,
         unix_offset_ns: 6,
-        geometry: [7, 8, 9, 10, 11, 12],
+        geometry: [7, 8, 9, 10, 11, 12, 13],
     };
     message("attached", control::encode(&Reply::Attached(attached)));
     let refused = Refused { reason: RefusedReason::Uid, detail: "no".into() };

@@ -358,8 +358,15 @@ fn folded(layout: &Layout) -> VecWords {
 #[test]
 fn a_damaged_bank_is_an_error_or_an_archive_and_never_a_panic() {
     let mut random = Random::new("damaged banks", 4);
-    let geometry =
-        Geometry { slots: 2, cells: 8, log_words: 8, ring_rows: 2, row_cells: 4, unit: 1 };
+    let geometry = Geometry {
+        slots: 2,
+        cells: 8,
+        log_words: 8,
+        ring_rows: 2,
+        row_cells: 4,
+        unit: 1,
+        lanes: 0,
+    };
     let layout = Layout::new(geometry);
     let (mut errors, mut found) = (0, 0);
     for _ in 0..20_000 {
@@ -420,6 +427,7 @@ fn a_reader_outside_reads_any_bytes_without_a_panic() {
         ring_rows: 1,
         row_cells: 2,
         unit: 1,
+        lanes: 0,
     });
     let mut counting = 0;
     for _ in 0..5000 {
@@ -435,7 +443,8 @@ fn a_reader_outside_reads_any_bytes_without_a_panic() {
         read_outside(&words, &layout, 1, |view| {
             counting += (0..2).filter(|&slot| view.counts(slot).is_some()).count();
             let lives = (0..8).map(|series| view.life(series).to_word());
-            let cells = (0..8).map(|c| view.archived(c) ^ view.offset(c) ^ view.cell(0, c));
+            let cells = (0..8)
+                .map(|c| view.archived(c) ^ view.offset(c) ^ view.cells(0, c, Shape::Bucket)[0]);
             // Behind the end of every section there is nothing, whatever its length says.
             let behind = [8, 1 << 20].map(|at| view.archived(at) | view.offset(at));
             assert_eq!(behind, [0, 0]);
@@ -463,7 +472,7 @@ fn every_word_is_a_slot_word_or_none_and_is_judged() {
 fn a_geometry_read_from_any_words_gives_a_layout_that_does_not_overflow() {
     let mut random = Random::new("geometries", 7);
     let default = Geometry::for_series(256, 65_536).expect("the default").to_words();
-    let limits = [1 << 16, 1 << 28, 1 << 28, 1 << 12, 1 << 28, 1 << 13];
+    let limits = [1 << 16, 1 << 28, 1 << 28, 1 << 12, 1 << 28, 1 << 13, 1 << 6];
     let (mut errors, mut layouts) = (0, 0);
     for _ in 0..200_000 {
         let mut words = default;
@@ -516,8 +525,15 @@ fn a_log_rewritten_behind_any_of_its_prefixes_has_the_same_series_at_the_same_ce
 fn a_dead_row_that_is_wider_than_the_ring_is_cut_and_what_was_set_beyond_is_counted() {
     for row_cells in [4, 5] {
         let (cells, log_words, ring_rows) = (16, 8, 2);
-        let layout =
-            Layout::new(Geometry { slots: 1, cells, log_words, ring_rows, row_cells, unit: 1 });
+        let layout = Layout::new(Geometry {
+            slots: 1,
+            cells,
+            log_words,
+            ring_rows,
+            row_cells,
+            unit: 1,
+            lanes: 0,
+        });
         let words = VecWords::new(layout.arena_words());
         let beyond = [layout.bank(0) + layout.bank_words, layout.bank(1) + layout.bank_words];
         let mut archive = Archive::new(&layout);

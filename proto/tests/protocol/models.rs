@@ -13,6 +13,7 @@ use loom::thread;
 use tallyboard_proto::archive::{Archive, Dead, read_outside, scrub};
 use tallyboard_proto::cell::{MAX_COUNT, Run, Shape};
 use tallyboard_proto::exemplar;
+use tallyboard_proto::lane;
 use tallyboard_proto::layout::{Geometry, Layout, bank, entry, header, slot_header};
 use tallyboard_proto::life::Life;
 use tallyboard_proto::log::{self, Action, Record, Removal};
@@ -53,7 +54,12 @@ fn explore<T: Ord + Debug + Send + Sync + 'static>(
 
 /// A geometry as small as a model needs.
 fn tiny(slots: usize) -> Layout {
-    Layout::new(Geometry { slots, cells: 2, log_words: 8, ring_rows: 0, row_cells: 0, unit: 1 })
+    tiny_with_lanes(slots, 0)
+}
+
+fn tiny_with_lanes(slots: usize, lanes: usize) -> Layout {
+    let (cells, log_words, ring_rows, row_cells, unit) = (2, 8, 0, 0, 1);
+    Layout::new(Geometry { slots, cells, log_words, ring_rows, row_cells, unit, lanes })
 }
 
 fn empty(layout: &Layout) -> Box<[AtomicU64]> {
@@ -79,12 +85,19 @@ fn counting(layout: &Layout, counts: &[u64]) -> Box<[AtomicU64]> {
 
 /// The words that a reader outside and a supervisor race for.
 fn raced(layout: &Layout) -> Vec<usize> {
+    let slots = 0..layout.geometry.slots;
+    let of_lanes = |slot| {
+        let lanes = (0..layout.geometry.lanes).map(move |lane| layout.lane_cells(slot, lane));
+        lanes.chain([layout.slot(slot) + slot_header::LANES]).filter(|_| layout.geometry.lanes > 0)
+    };
+    let of_lanes: Vec<usize> = slots.flat_map(of_lanes).collect();
     let mut words = vec![header::ARCHIVE_COMMIT, layout.bank_cells(0), layout.bank_cells(1)];
     for slot in 0..layout.geometry.slots {
         words.extend([layout.folded(0) + slot, layout.folded(1) + slot]);
         words.push(layout.entry(slot) + entry::STATE);
         words.extend([layout.slot(slot) + slot_header::GENERATION, layout.slot_cells(slot)]);
     }
+    words.extend(of_lanes);
     words
 }
 
@@ -92,7 +105,7 @@ fn raced(layout: &Layout) -> Vec<usize> {
 fn total(words: &impl Words, layout: &Layout) -> Option<u64> {
     read_outside(words, layout, 1, |view| {
         let slots = (0..layout.geometry.slots).filter(|&slot| view.counts(slot).is_some());
-        let live: u64 = slots.map(|slot| view.cell(slot, 0)).sum();
+        let live: u64 = slots.map(|slot| view.cells(slot, 0, Shape::Bucket)[0]).sum();
         view.archived(0) + live
     })
 }
@@ -221,6 +234,8 @@ pub enum Counting {
     PlainlyElsewhere,
     /// As before, behind a Release fence of that thread.
     FencedElsewhere,
+    /// Load and store, in the lane that another thread of the worker begins.
+    InLane,
 }
 
 fn count(words: &LoomWords, cell: usize, how: Counting) {
@@ -238,8 +253,16 @@ fn count(words: &LoomWords, cell: usize, how: Counting) {
 /// The slot of a worker that counted to 5 is folded, scrubbed and given to another worker, which
 /// counts 1. Outcome: what a reader outside saw, `also` beside the totals that there are.
 pub fn reused_slot(defect: Option<Defect>, how: Counting, also: Option<u64>) -> usize {
-    let layout = tiny(1);
-    let (first, modelled) = (counting(&layout, &[5]), raced(&layout));
+    let layout = tiny_with_lanes(1, usize::from(how == Counting::InLane));
+    let (first, mut modelled) = (counting(&layout, &[5]), raced(&layout));
+    if how == Counting::InLane {
+        // The last worker has counted in that lane too, and nobody beside it.
+        let (cell, lane) = (layout.slot_cells(0), layout.lane_cells(0, 0));
+        first.store(cell, 0, Relaxed);
+        first.store(lane, 5, Relaxed);
+        first.store(layout.slot(0) + slot_header::LANES, 1, Relaxed);
+        modelled.retain(|word| *word != cell);
+    }
     let totals = [None, Some(5), Some(6)];
     explore(totals.into_iter().chain(also.map(Some)), move || {
         let words = memory(&first, &modelled);
@@ -258,12 +281,71 @@ pub fn reused_slot(defect: Option<Defect>, how: Counting, also: Option<u64>) -> 
             if how == Counting::Plainly {
                 return count(&shared, cell, how);
             }
-            let thread = thread::spawn(move || count(&shared, cell, how));
+            let thread = thread::spawn(move || match how {
+                Counting::InLane => {
+                    let words = Mutated::new(&*shared, layout, defect);
+                    lane::begin(&words, layout.slot(0), 1);
+                    words.store(layout.lane_cells(0, 0), 1, Relaxed);
+                }
+                _ => count(&shared, cell, how),
+            });
             thread.join().expect("a thread that does not panic");
         });
         worker.join().expect("a worker that does not panic");
         reader.join().expect("a reader that does not panic")
     })
+}
+
+/// Two threads count in one lane, by load and store, the second when it has got it from the first.
+/// Outcome: what is in the lane, and whether the second got it.
+pub fn handed_over(defect: Option<Defect>) -> usize {
+    const OWNERS: usize = 1;
+    const CELL: usize = 1;
+    let first: Box<[AtomicU64]> = [1, 0].map(AtomicU64::new).into();
+    explore([(1, false), (2, true)], move || {
+        let words = memory(&first, &[0, CELL]);
+        let count = |words: &LoomWords| words.store(CELL, words.load(CELL, Relaxed) + 1, Relaxed);
+        let shared = words.clone();
+        let second = thread::spawn(move || {
+            let owners = Owners { words: &shared, owners: OWNERS, defect };
+            let taken = lane::take(&owners).is_some();
+            if taken {
+                count(&shared);
+            }
+            taken
+        });
+        count(&words);
+        lane::give_back(&Owners { words: &*words, owners: OWNERS, defect }, 0);
+        let taken = second.join().expect("a thread that does not panic");
+        (words.load(CELL, Relaxed), taken)
+    })
+}
+
+/// Who has which lane, which is no part of an arena.
+struct Owners<'a> {
+    words: &'a LoomWords,
+    owners: usize,
+    defect: Option<Defect>,
+}
+
+impl Words for Owners<'_> {
+    fn len(&self) -> usize {
+        self.owners
+    }
+
+    fn load(&self, at: usize, order: Ordering) -> u64 {
+        let is_relaxed = self.defect == Some(Defect::TakeRelaxed);
+        self.words.load(at, if is_relaxed { Relaxed } else { order })
+    }
+
+    fn store(&self, at: usize, value: u64, order: Ordering) {
+        let is_relaxed = self.defect == Some(Defect::GiveBackRelaxed);
+        self.words.store(at, value, if is_relaxed { Relaxed } else { order });
+    }
+
+    fn fence(&self, order: Ordering) {
+        self.words.fence(order);
+    }
 }
 
 /// A worker counts to 5 and then 6 while the supervisor resets the series twice, at the 5 and at
@@ -290,7 +372,7 @@ pub fn two_resets(defect: Option<Defect>) -> usize {
         });
         let reader = party(&words, layout, defect, move |words| {
             read_outside(words, &layout, 1, |view| {
-                (view.cell(0, 0), view.offset(0), view.life(0).created_ms)
+                (view.cells(0, 0, Shape::Bucket)[0], view.offset(0), view.life(0).created_ms)
             })
         });
         let supervisor = Mutated::new(&*words, layout, defect);
@@ -319,7 +401,7 @@ pub fn judged(defect: Option<Defect>) -> usize {
         let worker = party(&words, layout, None, move |words| words.store(cell, STRAY, Relaxed));
         let reader = party(&words, layout, defect, move |words| {
             read_outside(words, &layout, 1, |view| {
-                let count = view.cell(0, 0);
+                let count = view.cells(0, 0, Shape::Bucket)[0];
                 view.archived(0) + if count > MAX_COUNT { 0 } else { count }
             })
         });
@@ -403,8 +485,15 @@ impl<W: Words + ?Sized> Words for OwnTurn<'_, W> {
 /// reader reads. Outcome: the exemplar, by value, 0 for none, or what was torn.
 pub fn exemplars(defect: Option<Defect>) -> usize {
     let (slots, cells, log_words) = (1, exemplar::EXEMPLAR_CELLS, 8);
-    let layout =
-        Layout::new(Geometry { slots, cells, log_words, ring_rows: 0, row_cells: 0, unit: 1 });
+    let layout = Layout::new(Geometry {
+        slots,
+        cells,
+        log_words,
+        ring_rows: 0,
+        row_cells: 0,
+        unit: 1,
+        lanes: 0,
+    });
     let at = layout.slot_cells(0);
     let first = empty(&layout);
     let shared = 1 + exemplar::BUFFER_WORDS;
@@ -494,9 +583,15 @@ fn a_reader_outside_sees_an_exact_total_or_none_while_one_bank_is_written_again(
 
 #[test]
 fn a_reader_outside_never_takes_the_counts_of_a_slots_next_worker_for_those_of_the_last() {
-    for how in [Counting::Plainly, Counting::AtOnceElsewhere, Counting::FencedElsewhere] {
+    use Counting::{AtOnceElsewhere, FencedElsewhere, InLane, Plainly};
+    for how in [Plainly, AtOnceElsewhere, FencedElsewhere, InLane] {
         check(&format!("reused slot, {how:?}"), reused_slot(None, how, None), 1000);
     }
+}
+
+#[test]
+fn a_thread_goes_on_from_all_that_was_counted_in_its_lane() {
+    check("handed over", handed_over(None), 2);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 use crate::memory::Sweep;
-use crate::models::Counting::Plainly;
+use crate::models::Counting::{InLane, Plainly};
 use crate::mutated::Defect::{self, *};
 use crate::{models, trace};
 
@@ -21,6 +21,10 @@ const LOG: Proof = ("log append", |defect| _ = models::log_append(defect));
 const FOLD: Proof = ("fold and scrub", |defect| _ = models::fold_and_scrub(defect));
 const TWO_FOLDS: Proof = ("two folds", |defect| _ = models::two_folds(defect));
 const REUSED: Proof = ("reused slot", |defect| _ = models::reused_slot(defect, Plainly, None));
+const IN_LANE: Proof = ("reused slot, in a lane", |defect| {
+    models::reused_slot(defect, InLane, None);
+});
+const HANDED_OVER: Proof = ("handed over", |defect| _ = models::handed_over(defect));
 const RESETS: Proof = ("two resets", |defect| _ = models::two_resets(defect));
 const LOWERED: Proof = ("lowered", |defect| _ = models::lowered(defect));
 const JUDGED: Proof = ("judged", |defect| _ = models::judged(defect));
@@ -36,6 +40,10 @@ const DEFECTS: &[(Defect, &[Proof])] = &[
     (ScrubWithoutFence, &[REUSED, FOLD]),
     (ReuseWithoutFence, &[TWO_FOLDS, RESETS]),
     (BeginWithoutFence, &[REUSED]),
+    (LaneSaidLate, &[CUTS]),
+    (LaneWithoutFence, &[IN_LANE]),
+    (GiveBackRelaxed, &[HANDED_OVER]),
+    (TakeRelaxed, &[HANDED_OVER]),
     (ReaderWithoutFence, &[REUSED, FOLD, TWO_FOLDS, RESETS]),
     (NoSecondLook, &[REUSED, FOLD, TWO_FOLDS, RESETS, JUDGED]),
     (FoldIntoLiveBank, &[CUTS, REUSED, FOLD, TWO_FOLDS, RESETS, JUDGED]),

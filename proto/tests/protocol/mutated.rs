@@ -31,6 +31,14 @@ pub enum Defect {
     ScrubWithoutFence,
     /// No fence stands before the stores into the idle bank.
     ReuseWithoutFence,
+    /// A worker counts in a lane long before it says that it uses it.
+    LaneSaidLate,
+    /// No fence stands before a thread's first store into its lane.
+    LaneWithoutFence,
+    /// A lane is given back Relaxed.
+    GiveBackRelaxed,
+    /// A lane is taken Relaxed.
+    TakeRelaxed,
     /// No fence stands before a worker's first store into its slot.
     BeginWithoutFence,
     /// The reader outside has no fence before its second look at the commit word.
@@ -142,6 +150,9 @@ enum Zone {
     /// The first cell of a slot: the turn, where it has an exemplar.
     Turn,
     Cell,
+    /// How many lanes are used.
+    Lanes,
+    LaneCell,
     Other,
 }
 
@@ -204,7 +215,9 @@ impl<'a, W: Words + ?Sized> Mutated<'a, W> {
         match at {
             slot_header::GENERATION => Zone::SlotGeneration,
             slot_header::LOG_COMMIT => Zone::LogCommit,
+            slot_header::LANES => Zone::Lanes,
             at if at < slot_header::WORDS => Zone::SlotHeader,
+            at if at >= self.layout.slot_words_without_lanes() => Zone::LaneCell,
             slot_header::WORDS => Zone::Turn,
             at if at < slot_header::WORDS + self.layout.geometry.cells => Zone::Cell,
             _ => Zone::Log,
@@ -240,6 +253,7 @@ impl<'a, W: Words + ?Sized> Mutated<'a, W> {
             None => self.is(Defect::ScrubWithoutFence),
             Some(Zone::Bank) => self.is(Defect::ReuseWithoutFence),
             Some(Zone::SlotHeader | Zone::SlotGeneration) => self.is(Defect::BeginWithoutFence),
+            Some(Zone::Lanes) => self.is(Defect::LaneWithoutFence),
             Some(Zone::Turn) => self.is(Defect::ExemplarReaderWithoutFence),
             Some(Zone::Cell) => self.is(Defect::ExemplarReuseWithoutFence),
             Some(_) => self.is(Defect::ReaderWithoutFence) && order == Acquire,
@@ -268,6 +282,7 @@ impl<'a, W: Words + ?Sized> Mutated<'a, W> {
             Some(Defect::LogCommitBeforeRecord) => {
                 (zone == Zone::Log, zone == Zone::LogCommit, true)
             }
+            Some(Defect::LaneSaidLate) => (zone == Zone::Lanes, zone == Zone::ArchiveCommit, true),
             Some(Defect::TurnBeforeBuffer) => (zone == Zone::Cell, zone == Zone::Turn, true),
             Some(Defect::StateBeforeTenant) => (zone == Zone::Tenant, zone == Zone::State, true),
             Some(Defect::GenerationBeforeHeader) => {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tallyboard_proto::archive::{Archive, Dead, DeadRow, Turn, scrub};
 use tallyboard_proto::cell::{MAX_COUNT, Run, Shape};
 use tallyboard_proto::family::GaugeMode;
+use tallyboard_proto::lane;
 use tallyboard_proto::layout::Layout;
 use tallyboard_proto::life::Life;
 use tallyboard_proto::log::{self, Action, Contents, Record, Removal};
@@ -195,6 +196,12 @@ impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
         self.words.read(cells..cells + copied.contents.end().cells, &mut copied.row);
         for series in copied.contents.series() {
             let shape = copied.contents.shape(series);
+            for lane in (0..lane::used(self.words, base) as usize).filter(|_| shape.counts()) {
+                let start = self.layout.lane_cells(slot, lane) + series.cell;
+                let mut counted = Vec::new();
+                self.words.read(start..start + shape.width(), &mut counted);
+                shape.merge(&mut copied.row[series.cell..][..shape.width()], &counted);
+            }
             for (at, cell) in copied.row[series.cell..][..shape.width()].iter_mut().enumerate() {
                 if shape.is_count(at) && *cell > MAX_COUNT {
                     *cell = 0;

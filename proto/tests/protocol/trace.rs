@@ -39,7 +39,7 @@ impl Life {
 
 fn layout() -> Layout {
     let (slots, cells, log_words) = (2, 36, 240);
-    Layout::new(Geometry { slots, cells, log_words, ring_rows: 2, row_cells: 4, unit: 1 })
+    Layout::new(Geometry { slots, cells, log_words, ring_rows: 2, row_cells: 4, unit: 1, lanes: 1 })
 }
 
 fn waited() -> Native {
@@ -176,7 +176,11 @@ impl<'a, 'l, W: Words + ?Sized> Arena<'a, 'l, W> {
         self.pid += 1;
         self.supervisor.confirm(slot);
         let turn = (slot, grant.generation);
-        let worker = Worker::begin(self.words, self.layout, &grant);
+        let mut worker = Worker::begin(self.words, self.layout, &grant);
+        // The workers of one slot count in a lane, those of the other beside it.
+        if slot == 1 {
+            worker.begin_lane();
+        }
         let mut counter = Counter { worker, turn, trace: self.trace, diary: self.diary };
         counter.work(routes);
         counter

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tallyboard_proto::cell::Shape;
 use tallyboard_proto::family::{BUCKET_PREFIX, Family, Kind};
-use tallyboard_proto::layout::{Layout, slot_header};
+use tallyboard_proto::lane;
+use tallyboard_proto::layout::Layout;
 use tallyboard_proto::log::{self, Action, Contents, Record, Removal};
 use tallyboard_proto::native::Bucket;
 use tallyboard_proto::slot::{SlotHeader, SlotWord, State};
@@ -26,6 +27,8 @@ pub struct Worker<'a, W: ?Sized> {
     slot: usize,
     committed: usize,
     contents: Contents,
+    /// Whether it counts in its first lane.
+    is_in_lane: bool,
 }
 
 impl<'a, W: Words + ?Sized> Worker<'a, W> {
@@ -35,7 +38,13 @@ impl<'a, W: Words + ?Sized> Worker<'a, W> {
         header.write(words, layout.slot(grant.slot));
         let mut contents = Contents::new(layout.geometry.cells);
         contents.extend(&grant.prefix).expect("a catalog parses");
-        Self { words, layout, slot: grant.slot, committed: 0, contents }
+        Self { words, layout, slot: grant.slot, committed: 0, contents, is_in_lane: false }
+    }
+
+    /// Counts in the first lane from here on.
+    pub fn begin_lane(&mut self) {
+        lane::begin(self.words, self.layout.slot(self.slot), 1);
+        self.is_in_lane = true;
     }
 
     /// The worker that has `slot` now and goes on in it; `None` when nobody has begun to.
@@ -52,7 +61,8 @@ impl<'a, W: Words + ?Sized> Worker<'a, W> {
         let committed = log::read(words, area, 0, &mut log_words).expect("its own log");
         let mut contents = Contents::new(layout.geometry.cells);
         contents.extend(&log_words).expect("its own log");
-        Some(Self { words, layout, slot, committed, contents })
+        let is_in_lane = lane::used(words, layout.slot(slot)) > 0;
+        Some(Self { words, layout, slot, committed, contents, is_in_lane })
     }
 
     fn append(&mut self, record: Record) {
@@ -108,12 +118,31 @@ impl<'a, W: Words + ?Sized> Worker<'a, W> {
         (key(&self.contents, series), self.contents.shape(series))
     }
 
-    /// Changes a cell of a series; gives what it holds now.
+    /// Changes a cell of a series; gives what it holds now, in all rows.
     pub fn change(&self, series: &log::Series, cell: usize, by: impl Fn(u64) -> u64) -> u64 {
-        let at = self.layout.slot(self.slot) + slot_header::WORDS + series.cell + cell;
-        let now = by(self.words.load(at, Relaxed));
-        self.words.store(at, now, Relaxed);
-        now
+        let counts = self.contents.shape(series).counts();
+        let row = match self.is_in_lane && counts {
+            true => self.layout.lane_cells(self.slot, 0),
+            false => self.layout.slot_cells(self.slot),
+        };
+        let at = row + series.cell + cell;
+        self.words.store(at, by(self.words.load(at, Relaxed)), Relaxed);
+        self.cells(series)[cell]
+    }
+
+    /// The cells of a series, in all rows.
+    fn cells(&self, series: &log::Series) -> Vec<u64> {
+        let shape = self.contents.shape(series);
+        let read = |row: usize| {
+            let mut cells = Vec::new();
+            self.words.read(row + series.cell..row + series.cell + shape.width(), &mut cells);
+            cells
+        };
+        let mut cells = read(self.layout.slot_cells(self.slot));
+        if self.is_in_lane && shape.counts() {
+            shape.merge(&mut cells, &read(self.layout.lane_cells(self.slot, 0)));
+        }
+        cells
     }
 
     /// Takes back a part of what it has counted of a series.
@@ -126,16 +155,10 @@ impl<'a, W: Words + ?Sized> Worker<'a, W> {
     /// Says something of a series that it has.
     pub fn say(&mut self, series: &log::Series, action: Action, at_ms: u64) {
         let ordinal = self.contents.find_series(series.family, &series.values).expect("its own");
-        let mut now = Vec::new();
-        let mut read = |series: &log::Series| {
-            let cells = self.layout.slot_cells(self.slot) + series.cell;
-            self.words.read(cells..cells + self.contents.shape(series).width(), &mut now);
-            now.split_off(0)
-        };
-        let mut now = read(series);
+        let mut now = self.cells(series);
         for &(_, bucket) in self.contents.buckets_of(ordinal) {
             now.push(bucket.into());
-            now.extend(read(&self.contents.series()[bucket as usize]));
+            now.extend(self.cells(&self.contents.series()[bucket as usize]));
         }
         let removal = Removal { series: ordinal, action, at_ms, cells: now.into() };
         self.append(Record::Removal(removal));

@@ -71,11 +71,11 @@ fn a_served_arena_is_sound_and_a_damaged_copy_is_not() {
     let copy = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("damaged");
     std::fs::copy(format!("/dev/shm/tallyboard-{}-{name}", geteuid()), &copy).unwrap();
     let file = std::fs::OpenOptions::new().write(true).open(&copy).unwrap();
-    file.write_all_at(&[7], 32 * 8).unwrap();
+    file.write_all_at(&[7], 40 * 8).unwrap();
     let (status, out, _) = inspect(&[copy.to_str().unwrap()]);
     assert_eq!(status, Some(1), "{out}");
     assert!(
-        out.contains("byte 256: entry[0].state: expected") && out.ends_with("1 damage\n"),
+        out.contains("byte 320: entry[0].state: expected") && out.ends_with("1 damage\n"),
         "{out}"
     );
 }

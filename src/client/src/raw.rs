@@ -3,11 +3,12 @@
 //! they ask themselves.
 
 use std::io;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tallyboard_exposition::sample::FamilySamples;
 use tallyboard_exposition::text::without_native;
-use tallyboard_proto::cell::{add_float, stamp};
+use tallyboard_proto::cell::{add_float, is_odd, stamp};
 use tallyboard_proto::exemplar;
 use tallyboard_proto::family::GaugeMode;
 use tallyboard_segment::process;
@@ -18,7 +19,6 @@ use crate::instrument::exemplars;
 use crate::instrument::family::Family;
 use crate::instrument::gauge::Gauge;
 use crate::instrument::metric::Metric;
-use crate::instrument::odd::mark_odd;
 use crate::registry::attach::AttachError;
 use crate::registry::background::Task;
 use crate::registry::questions::new_number;
@@ -98,7 +98,9 @@ impl Series {
             return self.series.refuse_amount();
         }
         if let Some(cells) = self.series.words() {
-            mark_odd(amount, || cells.at(cell + 1));
+            if is_odd(amount) {
+                cells.at(cell + 1).fetch_add(1, Relaxed);
+            }
             add_float(cells.at(cell), amount);
         }
     }

@@ -6,12 +6,13 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::{NonNull, null_mut};
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::stat::fstat;
-use tallyboard_proto::layout::EXTENT_WORDS;
+use tallyboard_proto::cell::Shape;
+use tallyboard_proto::layout::{EXTENT_WORDS, Layout};
 use tallyboard_proto::word::Words;
 
 const WORD: usize = size_of::<u64>();
@@ -139,6 +140,16 @@ pub enum Inherit {
     Copy,
 }
 
+impl Lanes {
+    /// Takes down that a lane is used; gives how many are.
+    pub(crate) fn use_up_to(&self, lane: usize) -> usize {
+        let used = self.used.load(Ordering::Relaxed).max(lane + 1);
+        // Release: whoever finds so many used may read them.
+        self.used.store(used, Ordering::Release);
+        used
+    }
+}
+
 /// One slot, as its worker maps it: reserved at full size without access, opened extent by extent.
 /// It is never unmapped (rule 2).
 #[derive(Debug)]
@@ -146,6 +157,21 @@ pub struct SlotMapping {
     base: NonNull<u64>,
     words: usize,
     opened: Box<[std::sync::atomic::AtomicBool]>,
+    lanes: Lanes,
+}
+
+/// The lanes of a slot, and which of them threads of this process have.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    /// Word at which the first lane begins, and how many words it is to the next.
+    first: usize,
+    words: usize,
+    /// A word for each lane, as [`tallyboard_proto::lane`] has them.
+    pub(crate) owners: Box<[AtomicU64]>,
+    /// How many were ever taken. It rises under the lock of the client alone.
+    used: AtomicUsize,
+    /// How many were given back: whoever found none looks again when one was.
+    pub(crate) given_back: AtomicU64,
 }
 
 // SAFETY: as for `Arena`.
@@ -174,6 +200,83 @@ impl SlotMapping {
         Ok(Self::new(base, words, Inherit::Nothing))
     }
 
+    /// The same mapping, of a slot that has lanes: those of `layout` that it has room for.
+    #[must_use]
+    pub fn with_lanes(mut self, layout: &Layout) -> Self {
+        let has_room = self.words >= layout.slot_words;
+        let lanes = if has_room { layout.geometry.lanes } else { 0 };
+        let starts: Vec<usize> =
+            (0..lanes.min(2)).map(|lane| layout.lane_of_slot_at(0, lane)).collect();
+        let first = starts.first().copied().unwrap_or(0);
+        self.lanes = Lanes {
+            first,
+            words: starts.get(1).map_or(0, |second| second - first),
+            owners: (0..lanes).map(|_| AtomicU64::new(0)).collect(),
+            used: AtomicUsize::new(0),
+            given_back: AtomicU64::new(0),
+        };
+        self
+    }
+
+    pub(crate) fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
+
+    /// How many lanes threads of this process have had.
+    #[must_use]
+    pub fn used_lanes(&self) -> usize {
+        // Acquire: pairs with `use_up_to`; the lanes' cells are open.
+        self.lanes.used.load(Ordering::Acquire)
+    }
+
+    /// The word of `lane` for the word of the slot at `at`.
+    #[must_use]
+    pub fn of_lane(&self, lane: usize, at: usize) -> usize {
+        self.lanes.first + lane * self.lanes.words + at
+    }
+
+    /// What is in a word of the slot, and in the same one of each lane.
+    pub fn rows(&self, at: usize) -> impl Iterator<Item = u64> + '_ {
+        let lanes = (0..self.used_lanes()).map(move |lane| self.of_lane(lane, at));
+        [at].into_iter().chain(lanes).map(|at| self.load(at, Ordering::Relaxed))
+    }
+
+    /// Makes `words` of each lane that is used real and accessible, as [`Self::open`] does.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_in_lanes(&self, words: Range<usize>) -> io::Result<()> {
+        (0..self.used_lanes()).try_for_each(|lane| self.open_in_lane(lane, words.clone()))
+    }
+
+    /// Where a lane begins.
+    pub(crate) fn lane(&self, lane: usize) -> NonNull<u64> {
+        let start = self.of_lane(lane, 0);
+        assert!(lane < self.lanes.owners.len() && start < self.words, "lane {lane}");
+        // SAFETY: inside the mapping by the assertion above.
+        unsafe { self.base.add(start) }
+    }
+
+    pub(crate) fn open_in_lane(&self, lane: usize, words: Range<usize>) -> io::Result<()> {
+        self.open(self.of_lane(lane, words.start)..self.of_lane(lane, words.end))
+    }
+
+    /// What this process has in the cells of a series from word `first` on, in lanes and beside them.
+    #[must_use]
+    pub fn cells(&self, first: usize, shape: Shape) -> Vec<u64> {
+        let mut all = Vec::with_capacity(shape.width());
+        self.read(first..first + shape.width(), &mut all);
+        if shape.counts() {
+            for lane in 0..self.used_lanes() {
+                let start = self.of_lane(lane, first);
+                let mut cells = Vec::with_capacity(shape.width());
+                self.read(start..start + shape.width(), &mut cells);
+                shape.merge(&mut all, &cells);
+            }
+        }
+        all
+    }
+
     pub(crate) fn new(base: NonNull<u64>, words: usize, inherit: Inherit) -> Self {
         let address = base.as_ptr().cast();
         advise(address, words * WORD, libc::MADV_DONTDUMP);
@@ -181,7 +284,14 @@ impl SlotMapping {
             advise(address, words * WORD, libc::MADV_DONTFORK);
         }
         let extents = words.div_ceil(EXTENT_WORDS);
-        Self { base, words, opened: (0..extents).map(|_| false.into()).collect() }
+        let lanes = Lanes {
+            first: 0,
+            words: 0,
+            owners: Box::new([]),
+            used: AtomicUsize::new(0),
+            given_back: AtomicU64::new(0),
+        };
+        Self { base, words, opened: (0..extents).map(|_| false.into()).collect(), lanes }
     }
 
     /// Makes the words of `range` real and accessible, by whole extents.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use nix::unistd::geteuid;
 use tallyboard_exposition::format::Choices;
 use tallyboard_proto::layout::{Geometry, GeometryError};
+use tallyboard_segment::mapping::populates;
 use tallyboard_segment::pass::Address;
 use tallyboard_segment::process::random_u64;
 use thiserror::Error;
@@ -243,7 +244,10 @@ impl Config {
     /// # Errors
     /// [`GeometryError`] for sizes that no arena can have.
     pub fn geometry(&self) -> Result<Geometry, GeometryError> {
-        Geometry::for_series(self.slots, self.max_series)
+        let geometry = Geometry::for_series(self.slots, self.max_series)?;
+        // Where workers cannot make memory real themselves, slots are real from the first moment.
+        let lanes = if populates() { geometry.lanes } else { 0 };
+        Ok(Geometry { lanes, ..geometry })
     }
 }
 

@@ -13,6 +13,7 @@ use tallyboard_proto::abi::FINGERPRINT;
 use tallyboard_proto::control::Hello;
 use tallyboard_proto::exemplar::{self, BUFFER_WORDS, EXEMPLAR_CELLS};
 use tallyboard_proto::family::{Family, GaugeMode, Kind};
+use tallyboard_proto::lane;
 use tallyboard_proto::layout::{
     Geometry, LAYOUT_VERSION, Layout, bank, entry, header, row, slot_header,
 };
@@ -23,8 +24,15 @@ use tallyboard_segment::memfd;
 use tallyboard_supervisor::core::{Caller, Core, Origin, Rules, format};
 use tallyboard_supervisor::inspect::{Damage, InspectError, Inspection, inspect};
 
-const GEOMETRY: Geometry =
-    Geometry { slots: 5, cells: 256, log_words: 512, ring_rows: 3, row_cells: 8, unit: 8192 };
+const GEOMETRY: Geometry = Geometry {
+    slots: 5,
+    cells: 256,
+    log_words: 512,
+    ring_rows: 3,
+    row_cells: 8,
+    unit: 8192,
+    lanes: 2,
+};
 const ORIGIN: Origin = Origin {
     arena_id: 77,
     boot_id: [1, 2],
@@ -140,6 +148,16 @@ impl Board {
         ] {
             self.store(self.layout.slot_cells(slot) + cell, word);
         }
+        if slot != 0 {
+            let (lane, half) = (self.layout.lane_cells(slot, 0), (-0.5_f64).to_bits());
+            lane::begin(self.core.arena(), self.layout.slot(slot), 1);
+            self.store(lane + COUNTER, 2);
+            if slot == 2 {
+                // A handler that came into an addition of the lane has added beside it.
+                self.store(lane + SUMMARY + 2, 1);
+                self.store(self.layout.slot_cells(slot) + SUMMARY + 1, half);
+            }
+        }
         if slot != 2 {
             let at = self.layout.slot_cells(slot) + EXEMPLAR;
             exemplar::write(self.core.arena(), at, "id=\"1\"", 2.0, 9);
@@ -225,9 +243,9 @@ fn bad_control(layout: &Layout) -> Vec<(usize, u64, &'static str)> {
         (header::KEEPER_PID, 1 << 40, "header.keeper_pid"),
         (header::UID, 1 << 40, "header.uid"),
         (header::UNIX_OFFSET, 1 << 63, "header.unix_offset"),
-        (header::ARCHIVE_COMMIT + 1, 1, "header.reserved[17]"),
+        (header::ARCHIVE_COMMIT + 1, 1, "header.reserved[25]"),
         (header::ARCHIVE_COMMIT, 2, "header.archive_commit"),
-        (header::CATALOG_COMMIT + 1, 1, "header.reserved[25]"),
+        (header::CATALOG_COMMIT + 1, 1, "header.reserved[33]"),
         (header::CATALOG_COMMIT, 10_000, "catalog.commit"),
         (e + entry::STATE, 7, "entry[1].state"),
         (e + entry::STATE, 0, "entry[1].state"),
@@ -316,11 +334,13 @@ fn bad_slots(layout: &Layout) -> Vec<(usize, u64, &'static str)> {
     let (s, cells, log) = (layout.slot(1), layout.slot_cells(1), layout.slot_log(1));
     let prefixed = layout.slot_cells(2);
     let buffer = cells + EXEMPLAR + 1 + BUFFER_WORDS;
+    let (lane, minus) = (layout.lane_cells(1, 0), (-1.0_f64).to_bits());
     vec![
         (s + slot_header::GENERATION, 2, "slot[1].header.generation"),
         (s + slot_header::ARENA_ID, 78, "slot[1].header.arena_id"),
         (s + slot_header::PREFIX, 1, "slot[1].header.prefix"),
-        (s + slot_header::PREFIX + 1, 1, "slot[1].header.reserved"),
+        (s + slot_header::LANES, 3, "slot[1].header.lanes"),
+        (s + slot_header::LANES + 1, 1, "slot[1].header.reserved"),
         (s + slot_header::LOG_COMMIT - 1, 1, "slot[1].header.dropped"),
         (s + slot_header::LOG_COMMIT + 1, 1, "slot[1].header.padding"),
         (s + slot_header::LOG_COMMIT, 10_000, "slot[1].log.commit"),
@@ -345,7 +365,15 @@ fn bad_slots(layout: &Layout) -> Vec<(usize, u64, &'static str)> {
         (layout.slot(0) + 500, 1, "slot[0].header"),
         (layout.slot_cells(4), 1, "slot[4].cells"),
         (layout.slot_log(4).start, 1, "slot[4].log"),
-        (layout.arena_words() - 1, 1, "slot[4].log"),
+        (layout.lane_cells(4, 0) - 513, 1, "slot[4].log"),
+        (layout.arena_words() - 1, 1, "slot[4].lanes"),
+        (lane - 1, 1, "slot[1].lanes[0] before its cells"),
+        (lane + COUNTER + 1, nan, "slot[1].lanes[0].cells[1]"),
+        (lane + SUMMARY, u64::MAX, "slot[1].lanes[0].cells[4]"),
+        (lane + SUMMARY + 1, minus, "slot[1].lanes[0].cells[5]"),
+        (lane + GAUGE, 1, "slot[1].lanes[0].cells[2]"),
+        (lane + CELLS, 1, "slot[1].lanes[0].cells[85]"),
+        (layout.lane_cells(1, 1), 1, "slot[1].lanes[1].cells[0]"),
     ]
 }
 

@@ -206,15 +206,15 @@ fn an_answer_that_is_none_says_what_it_was() {
         &["ended the conversation before it answered", "stopped or replaced", "see its log"],
     );
     for (answer, descriptor, parts) in [
-        (b"nothing".to_vec(), None, &["expected control protocol 2, found", release][..]),
-        (vec![2, 0, 0, 0, 99, 0, 0, 0], None, &["expected a control message", "that are none"]),
-        (vec![9, 0, 0, 0], None, &["expected control protocol 2, found 9", release]),
+        (b"nothing".to_vec(), None, &["expected control protocol 3, found", release][..]),
+        (vec![3, 0, 0, 0, 99, 0, 0, 0], None, &["expected a control message", "that are none"]),
+        (vec![9, 0, 0, 0], None, &["expected control protocol 3, found 9", release]),
         (vec![0; MAX_MESSAGE_BYTES + 1], None, &["expected a packet of at most 65536", release]),
         (described, None, &["expected a slot and its descriptor", "found a description", release]),
         (attached(0, 0, geometry), None, &["expected a slot and its descriptor", "without one"]),
         (attached(7, 0, geometry), Some(arena()), &["cannot be: slot", "found 7", release]),
         (attached(0, 1 << 40, geometry), Some(arena()), &["cannot be: prefix", release]),
-        (attached(0, 0, [0; 6]), Some(arena()), &["an arena that cannot be: slots", release]),
+        (attached(0, 0, [0; 7]), Some(arena()), &["an arena that cannot be: slots", release]),
         (attached(0, 64, geometry), Some(arena()), &["the catalog of the arena", release]),
     ] {
         answered(&address, Some((&answer, descriptor)), parts);

@@ -1,6 +1,6 @@
 //! Counters.
 
-use tallyboard_proto::cell::{add_amount, add_whole};
+use tallyboard_proto::cell::{MAX_WHOLE, MIN_LARGE, add_whole};
 use tallyboard_proto::family::Kind;
 use thiserror::Error;
 
@@ -51,7 +51,9 @@ impl Counter {
     /// a float is, and so are those from 2^32 on once the counter is that high.
     #[inline]
     pub fn inc_by(&self, amount: u64) {
-        if let Some(cells) = self.series.words() {
+        if amount < MIN_LARGE {
+            self.series.add(0, amount);
+        } else if let Some(cells) = self.series.words() {
             add_whole(cells.at(0), cells.at(1), amount);
         }
     }
@@ -67,8 +69,10 @@ impl Counter {
             self.series.refuse_amount();
             return Err(AmountError { found: amount });
         }
-        if let Some(cells) = self.series.words() {
-            add_amount(cells.at(0), cells.at(1), amount);
+        if amount < MAX_WHOLE && amount.fract() == 0.0 {
+            self.inc_by(amount as u64);
+        } else if let Some(spot) = self.series.spot() {
+            spot.add_float(1, amount);
         }
         Ok(())
     }

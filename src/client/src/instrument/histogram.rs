@@ -1,13 +1,9 @@
 //! Histograms with buckets of their program's choice.
 
-use std::sync::atomic::Ordering::Relaxed;
-
-use tallyboard_proto::cell::add_float;
 use tallyboard_proto::family::Kind;
 
 use super::family::Builder;
 use super::metric::{Metric, sealed::Sealed};
-use super::odd::mark_odd;
 use super::values::{HistogramValue, buckets};
 use crate::error::RegisterError;
 use crate::registry::registered::FamilyRef;
@@ -46,11 +42,11 @@ impl Histogram {
         if value.is_nan() {
             return self.series.refuse_amount();
         }
-        let Some(cells) = self.series.words() else { return };
+        let Some(spot) = self.series.spot() else { return };
         let buckets = self.bounds.len() + 1;
-        mark_odd(value, || cells.at(buckets + 1));
-        cells.at(self.bucket(value)).fetch_add(1, Relaxed);
-        add_float(cells.at(buckets), value);
+        spot.mark_odd(buckets + 1, value);
+        spot.add(self.bucket(value), 1);
+        spot.add_float(buckets, value);
     }
 
     /// What this process has observed, for tests of a program: see

@@ -4,7 +4,7 @@
 //!
 //! | file | what it has |
 //! |---|---|
-//! | `odd`, `values`, `labels`, `metric` | sums that may fall, what was counted, label sets, what all instruments are |
+//! | `values`, `labels`, `metric` | what was counted, label sets, what all instruments are |
 //! | `family` | a metric with labels, and how one is described |
 //! | `counter`, `gauge`, `histogram`, `summary`, `native`, `info`, `stateset` | the instruments |
 //! | `exemplars`, `timers`, `progress`, `outcomes` | what is made of them |
@@ -18,7 +18,6 @@ pub(crate) mod info;
 pub(crate) mod labels;
 pub(crate) mod metric;
 pub(crate) mod native;
-pub(crate) mod odd;
 pub(crate) mod outcomes;
 pub(crate) mod progress;
 pub(crate) mod stateset;

@@ -1,10 +1,8 @@
 //! Native histograms: buckets of exponential size, which begin when something falls into them.
 
 use std::sync::LazyLock;
-use std::sync::atomic::Ordering::Relaxed;
 
 use tallyboard_exposition::native::Counted;
-use tallyboard_proto::cell::add_float;
 use tallyboard_proto::family::{BUCKET_PREFIX, Kind};
 use tallyboard_proto::layout::DropReason;
 use tallyboard_proto::native::{Bucket, DEFAULT_ZERO_THRESHOLD, Native, cells};
@@ -13,7 +11,6 @@ use tallyboard_segment::mapping::SlotMapping;
 
 use super::family::Builder;
 use super::metric::{Metric, sealed::Sealed};
-use super::odd::mark_odd;
 use super::values::{NativeHistogramValue, buckets};
 use crate::error::RegisterError;
 use crate::registry::parts::Parts;
@@ -70,21 +67,21 @@ impl NativeHistogram {
     /// dropped and nowhere else.
     #[inline]
     pub fn observe(&self, value: f64) {
-        let Some(own) = self.series.words() else { return };
+        let Some(own) = self.series.spot() else { return };
         match self.native.bucket(value) {
             None => return self.series.refuse_amount(),
             Some(bucket) if self.native.is_own_zero(bucket) => {
-                mark_odd(value, || own.at(cells::ODD));
-                own.at(cells::ZERO).fetch_add(1, Relaxed);
+                own.mark_odd(cells::ODD, value);
+                own.add(cells::ZERO, 1);
             }
             Some(bucket) => {
                 let Some(counted) = self.cells_of(bucket) else { return };
-                let Some(count) = counted.words() else { return };
-                mark_odd(value, || own.at(cells::ODD));
-                count.at(0).fetch_add(1, Relaxed);
+                let Some(count) = self.series.spot_of(&counted) else { return };
+                own.mark_odd(cells::ODD, value);
+                count.add(0, 1);
             }
         }
-        add_float(own.at(cells::SUM), value);
+        own.add_float(cells::SUM, value);
     }
 
     /// What this process has observed, for tests of a program: see

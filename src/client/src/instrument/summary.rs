@@ -1,13 +1,9 @@
 //! Summaries.
 
-use std::sync::atomic::Ordering::Relaxed;
-
-use tallyboard_proto::cell::add_float;
 use tallyboard_proto::family::Kind;
 
 use super::family::Builder;
 use super::metric::{Metric, sealed::Sealed};
-use super::odd::mark_odd;
 use super::values::SummaryValue;
 use crate::error::RegisterError;
 use crate::registry::registered::FamilyRef;
@@ -40,10 +36,10 @@ impl Summary {
         if value.is_nan() {
             return self.series.refuse_amount();
         }
-        if let Some(cells) = self.series.words() {
-            mark_odd(value, || cells.at(2));
-            cells.at(0).fetch_add(1, Relaxed);
-            add_float(cells.at(1), value);
+        if let Some(spot) = self.series.spot() {
+            spot.mark_odd(2, value);
+            spot.add(0, 1);
+            spot.add_float(1, value);
         }
     }
 

@@ -170,8 +170,12 @@ pub(crate) fn ask(
     let object = File::from(descriptor);
     way.trust.check_object(object.as_fd(), layout.arena_words(), answer.uid)?;
     let start = layout.slot(slot);
-    let mapping = SlotMapping::of_object(object.as_fd(), start, layout.slot_words)
-        .map_err(AttachError::Map)?;
+    let mapped = |words| SlotMapping::of_object(object.as_fd(), start, words);
+    // Where a limit leaves no room for lanes, threads count without.
+    let mapping = mapped(layout.slot_words)
+        .or_else(|_| mapped(layout.slot_words_without_lanes()))
+        .map_err(AttachError::Map)?
+        .with_lanes(&layout);
     mapping.open(0..slot_header::WORDS).map_err(AttachError::Map)?;
     let prefix = if rejoin.is_some() { 0 } else { prefix_words };
     let catalog = layout.catalog..layout.catalog + prefix;

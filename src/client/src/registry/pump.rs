@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering::Relaxed;
 
-use tallyboard_proto::cell::{CellKind, Shape, add_float, stamp};
+use tallyboard_proto::cell::{CellKind, Shape, add_float, float_sum, stamp};
 use tallyboard_proto::layout::{DROP_REASONS, slot_header};
 use tallyboard_proto::log::Contents;
 use tallyboard_segment::mapping::SlotMapping;
@@ -85,7 +85,11 @@ impl Pump {
     pub(crate) fn turn(&mut self, to: &SlotMapping) -> bool {
         let mut any = false;
         for cell in &mut self.cells {
-            let now = self.from.word(cell.at).load(Relaxed);
+            let now = match cell.how {
+                How::Whole => self.from.rows(cell.at).fold(0, u64::wrapping_add),
+                How::Float => self.from.rows(cell.at).reduce(float_sum).unwrap_or(0),
+                How::Stamp | How::Word => self.from.word(cell.at).load(Relaxed),
+            };
             let left = std::mem::take(&mut cell.left);
             if now == cell.moved && left == 0 {
                 continue;

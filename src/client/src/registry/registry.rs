@@ -137,6 +137,14 @@ impl Registry {
         }
     }
 
+    /// Finds or takes a lane for this thread. It takes none while somebody has the registry's lock: that
+    /// may be this thread, which a signal handler has interrupted.
+    pub(crate) fn take_lane(&self) {
+        if let Some(state) = self.state.try_lock() {
+            state.page().take_lane(slot_header::WORDS + state.contents.end().cells);
+        }
+    }
+
     /// Counts one thing that cannot be counted.
     pub(crate) fn drop_one(&self, reason: DropReason) {
         match self.drops.words() {

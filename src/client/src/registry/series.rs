@@ -1,8 +1,11 @@
 //! A series of a registry: what every metric is made of, and all that it may ask.
 
+use std::sync::atomic::Ordering::Relaxed;
+
+use tallyboard_proto::cell::{add_float, is_odd};
 use tallyboard_proto::layout::DropReason;
 use tallyboard_proto::log::Action;
-use tallyboard_segment::fork::{CellWords, Cells, ForkMutexGuard};
+use tallyboard_segment::fork::{CellWords, Cells, ForkMutexGuard, LaneWords};
 use tallyboard_segment::mapping::SlotMapping;
 
 use super::children::Place;
@@ -18,6 +21,54 @@ pub(crate) struct SeriesRef {
     place: Place,
     registry: &'static Registry,
     refused: Option<DropReason>,
+}
+
+/// Where a thread counts in a series: in the cells of its lane, or in those of all threads.
+pub(crate) enum Spot<'a> {
+    Lane(LaneWords<'a>, &'a Cells),
+    Row(CellWords<'a>),
+}
+
+impl Spot<'_> {
+    /// Adds to an integer cell.
+    #[inline]
+    pub(crate) fn add(&self, cell: usize, amount: u64) {
+        match self {
+            Self::Lane(lane, _) => lane.add(cell, amount),
+            Self::Row(row) => {
+                row.at(cell).fetch_add(amount, Relaxed);
+            }
+        }
+    }
+
+    /// Adds to a float cell.
+    #[inline]
+    pub(crate) fn add_float(&self, cell: usize, amount: f64) {
+        match self {
+            Self::Lane(lane, cells) => {
+                if !lane.add_float(cell, amount) {
+                    add_beside(cells, cell, amount);
+                }
+            }
+            Self::Row(row) => add_float(row.at(cell), amount),
+        }
+    }
+
+    /// Counts an observation as one that a sum may fall by.
+    #[inline]
+    pub(crate) fn mark_odd(&self, cell: usize, value: f64) {
+        if is_odd(value) {
+            self.add(cell, 1);
+        }
+    }
+}
+
+/// Adds beside a lane, whose thread is in the middle of another addition.
+#[cold]
+fn add_beside(cells: &Cells, cell: usize, amount: f64) {
+    if let Some(row) = cells.words() {
+        add_float(row.at(cell), amount);
+    }
 }
 
 impl SeriesRef {
@@ -51,6 +102,52 @@ impl SeriesRef {
             self.registry.drop_one(self.refused.unwrap_or(DropReason::Reentered));
         }
         words
+    }
+
+    /// Where this thread counts in it; `None` when this cannot be counted, and that has been counted.
+    #[inline]
+    pub(crate) fn spot(&self) -> Option<Spot<'_>> {
+        self.spot_of(&self.place.cells)
+    }
+
+    /// Where this thread counts in cells that belong to it.
+    #[inline]
+    pub(crate) fn spot_of<'a>(&'a self, cells: &'a Cells) -> Option<Spot<'a>> {
+        match cells.lane() {
+            Some(lane) => Some(Spot::Lane(lane, cells)),
+            None => self.find_spot(cells),
+        }
+    }
+
+    /// Adds to an integer cell.
+    #[inline]
+    pub(crate) fn add(&self, cell: usize, amount: u64) {
+        match self.place.cells.lane() {
+            Some(lane) => lane.add(cell, amount),
+            None => self.find_and_add(cell, amount),
+        }
+    }
+
+    #[cold]
+    fn find_and_add(&self, cell: usize, amount: u64) {
+        if let Some(spot) = self.find_spot(&self.place.cells) {
+            spot.add(cell, amount);
+        }
+    }
+
+    /// Takes a lane for this thread, where there is one.
+    #[cold]
+    fn find_spot<'a>(&'a self, cells: &'a Cells) -> Option<Spot<'a>> {
+        if cells.words().is_none() {
+            self.arrive()?;
+        }
+        if cells.has_lanes() {
+            self.registry.take_lane();
+        }
+        match cells.lane() {
+            Some(lane) => Some(Spot::Lane(lane, cells)),
+            None => cells.words().map(Spot::Row),
+        }
     }
 
     /// Whether this process can count in it without waiting for anybody.

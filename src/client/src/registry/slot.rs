@@ -137,7 +137,7 @@ impl Registry {
         state.attachment = None;
         state.attach_id = 0;
         let cells = state.contents.end().cells;
-        let mapping = private::slot(state.layout.slot_words, inherit).map_err(AttachError::Map);
+        let mapping = private::slot(&state.layout, inherit).map_err(AttachError::Map);
         let moved = mapping.and_then(|mapping| {
             State::write(&state.layout, &mapping, 0, &state.own_log, cells).map_err(no_room)?;
             state.committed = state.own_log.len();

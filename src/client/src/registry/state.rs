@@ -121,6 +121,7 @@ impl State {
         }
         mapping
             .open(0..slot_header::WORDS + cells)
+            .and_then(|()| mapping.open_in_lanes(0..slot_header::WORDS + cells))
             .and_then(|()| mapping.open(start..end))
             .map_err(|_| DropReason::Memory)?;
         append(mapping, log, committed, records).map_err(|_| DropReason::Full)?;
@@ -210,10 +211,7 @@ impl State {
     /// The cells of a series, as they are now.
     pub(crate) fn cells_of(&self, mapping: &SlotMapping, series: u32) -> Vec<u64> {
         let entry = &self.contents.series()[series as usize];
-        let start = slot_header::WORDS + entry.cell;
-        let mut cells = Vec::new();
-        mapping.read(start..start + self.contents.shape(entry).width(), &mut cells);
-        cells
+        mapping.cells(slot_header::WORDS + entry.cell, self.contents.shape(entry))
     }
 
     /// The first cell of a series, as a word of the slot.
@@ -342,6 +340,7 @@ pub(crate) fn private_layout() -> Layout {
         ring_rows: 0,
         row_cells: 0,
         unit: EXTENT_WORDS,
+        lanes: 0,
     });
     Layout::new(geometry)
 }

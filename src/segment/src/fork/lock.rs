@@ -6,12 +6,17 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// Takes the lock of a word: 0 free, 1 held, 2 held and waited for.
 pub(super) fn acquire(lock: &AtomicU32) {
-    if lock.compare_exchange(0, 1, Acquire, Relaxed).is_ok() {
+    if try_acquire(lock) {
         return;
     }
     while lock.swap(2, Acquire) != 0 {
         wait(lock, 2);
     }
+}
+
+/// Takes it where it is free.
+pub(super) fn try_acquire(lock: &AtomicU32) -> bool {
+    lock.compare_exchange(0, 1, Acquire, Relaxed).is_ok()
 }
 
 /// Gives it back.

@@ -28,6 +28,11 @@ impl<T> ForkMutex<T> {
         let page = self.page.lock();
         ForkMutexGuard { page, value: &self.value }
     }
+
+    /// Takes the lock where nobody has it, be that this thread.
+    pub fn try_lock(&self) -> Option<ForkMutexGuard<'_, T>> {
+        Some(ForkMutexGuard { page: self.page.try_lock()?, value: &self.value })
+    }
 }
 
 /// The value of a [`ForkMutex`], with the lock held.

@@ -19,16 +19,17 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize
 use crossbeam_utils::CachePadded;
 use tallyboard_proto::layout::{DROP_REASONS, DropReason, slot_header};
 
+use super::base::Base;
 use super::cells::Cells;
-use super::lock::{acquire, release, wait, wake};
+use super::lane;
+use super::lock::{acquire, release, try_acquire, wait, wake};
 use crate::mapping::{Inherit, SlotMapping, advise, map_with};
 
 /// What lies on the wiped page. All zero is its first state.
 #[repr(C)]
 struct Wiped {
-    /// Base of the slot's words; null while this process has none. Read by every operation, so it
-    /// is alone on its cache line.
-    base: CachePadded<AtomicPtr<u64>>,
+    /// Where cells are. Read by every operation, so it is alone on its cache line.
+    base: CachePadded<Base>,
     /// 0 free, 1 held, 2 held and waited for.
     lock: CachePadded<AtomicU32>,
     /// State of the first use: [`IDLE`], [`DONE`], or the number of the thread that runs it. One
@@ -53,6 +54,8 @@ const _: () = assert!(size_of::<Wiped>() <= PAGE_BYTES);
 #[derive(Debug)]
 pub struct ForkPage {
     wiped: NonNull<Wiped>,
+    /// Whether a child has a copy of the page, and of the memory behind it.
+    is_copied: bool,
     /// Whether the atfork handler must clear the page, because the kernel will not.
     clear_in_child: bool,
     /// End of the highest cell handed out, in words from the base. Survives forks, as handles do.
@@ -89,6 +92,7 @@ impl ForkPage {
             && advise(page.as_ptr().cast(), PAGE_BYTES, libc::MADV_WIPEONFORK);
         let page: &'static Self = Box::leak(Box::new(Self {
             wiped: page.cast(),
+            is_copied: inherit == Inherit::Copy,
             clear_in_child: inherit == Inherit::Nothing && !wipes,
             minted: AtomicUsize::new(0),
             lives: AtomicU64::new(0),
@@ -124,11 +128,17 @@ impl ForkPage {
         ForkGuard { page: self, _here: PhantomData }
     }
 
+    /// Takes the client's lock where nobody has it.
+    pub fn try_lock(&'static self) -> Option<ForkGuard> {
+        // A guard that is made gives the lock back when it is dropped.
+        try_acquire(&self.wiped().lock).then(|| ForkGuard { page: self, _here: PhantomData })
+    }
+
     /// Whether this process has published a base.
     #[inline]
     #[must_use]
     pub fn is_published(&self) -> bool {
-        !self.wiped().base.load(Acquire).is_null()
+        !self.wiped().base.words.load(Acquire).is_null()
     }
 
     /// Whether the first use in this process has come to its end.
@@ -203,6 +213,12 @@ impl ForkGuard {
         let end = first + count;
         if let Some(mapping) = self.mapping() {
             assert!(mapping.is_open(0..end), "cells up to {end} are not open");
+            let is_open =
+                |lane| mapping.is_open(mapping.of_lane(lane, first)..mapping.of_lane(lane, end));
+            assert!(
+                (0..mapping.used_lanes()).all(is_open),
+                "cells up to {end} are not open in lanes"
+            );
         }
         self.page.minted.fetch_max(end, Relaxed);
         Cells::new(&self.page.wiped().base, first, count)
@@ -216,6 +232,13 @@ impl ForkGuard {
         }
         // SAFETY: `publish` stored a leaked mapping before it stored the base, in this process.
         unsafe { self.page.current.load(Acquire).as_ref() }
+    }
+
+    /// Finds or takes the lane of this thread, in which words up to `end` of the slot are real from now
+    /// on; says whether it has one.
+    pub fn take_lane(&self, end: usize) -> bool {
+        let end = end.max(self.page.minted.load(Relaxed));
+        self.mapping().is_some_and(|mapping| lane::take(&self.page.wiped().base, mapping, end))
     }
 
     /// Publishes `mapping` as the one that all cells of this client are in, and `token` as the
@@ -238,7 +261,10 @@ impl ForkGuard {
         wiped.token.store(token, Relaxed);
         // Release: whoever loads the base finds every cell up to `minted` real. CELL-BASE; its
         // other side is in `Cells::words`.
-        wiped.base.store(mapping.base().as_ptr(), Release);
+        wiped.base.words.store(mapping.base().as_ptr(), Release);
+        // Threads that have a lane in the mapping before this one find another number from now on.
+        let has_lanes = !mapping.lanes().owners.is_empty();
+        wiped.base.lanes.store(if has_lanes { lane::new_token() } else { 0 }, Release);
         Ok(())
     }
 }
@@ -312,10 +338,16 @@ extern "C" fn after_fork_child() {
         // A page that is copied is this process's own too, but its guards are its parent's.
         wiped.life.store(0, Relaxed);
         if page.clear_in_child {
-            wiped.base.store(null_mut(), Relaxed);
+            wiped.base.words.store(null_mut(), Relaxed);
+            wiped.base.lanes.store(0, Relaxed);
             wiped.phase.store(IDLE, Relaxed);
             wiped.token.store(0, Relaxed);
             wiped.pending.iter().for_each(|pending| pending.store(0, Relaxed));
+        }
+        // SAFETY: in a copied page `publish` stored a leaked mapping, which is copied too.
+        let copied = unsafe { page.current.load(Relaxed).as_ref() };
+        if let Some(mapping) = copied.filter(|_| page.is_copied && page.is_published()) {
+            lane::left_by_fork(mapping);
         }
         // The thread that ran a copied page's first use is not here to end it.
         if wiped.phase.load(Relaxed) != DONE {
@@ -327,10 +359,16 @@ extern "C" fn after_fork_child() {
 
 #[cfg(test)]
 mod tests {
+    use tallyboard_proto::layout::{Geometry, Layout};
+
     use super::*;
 
+    fn layout() -> Layout {
+        Layout::new(Geometry::for_series(1, 1024).unwrap())
+    }
+
     fn opened(words: usize, inherit: Inherit) -> SlotMapping {
-        let mapping = crate::private::slot(words, inherit).unwrap();
+        let mapping = crate::private::slot(&layout(), inherit).unwrap();
         mapping.open(0..words).unwrap();
         mapping
     }
@@ -424,7 +462,7 @@ mod tests {
     fn a_mapping_that_misses_a_cell_is_not_published() {
         let page = ForkPage::new(Inherit::Nothing).unwrap();
         let cells = page.lock().cells(9000, 1);
-        let small = crate::private::slot(16384, Inherit::Nothing).unwrap();
+        let small = crate::private::slot(&layout(), Inherit::Nothing).unwrap();
         small.open(0..512).unwrap();
         assert!(page.lock().publish(small, 1).is_err());
         assert!(cells.words().is_none());

@@ -183,6 +183,7 @@ impl<P> Core<P> {
         taken.log_words = 0;
         (taken.waits, taken.is_given_up) = (false, false);
         taken.row = Vec::new();
+        taken.lanes = 0;
         taken.dropped = [0; DROP_REASONS];
         taken.judged.clear();
         taken.quarantine = None;

@@ -122,6 +122,7 @@ impl<P> Core<P> {
         freed.said.clear();
         freed.last_words.clear();
         freed.row = Vec::new();
+        freed.lanes = 0;
         freed.quarantine = None;
         freed.exited = false;
         self.free.push_back(slot);

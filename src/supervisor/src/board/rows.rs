@@ -17,6 +17,7 @@ use std::sync::atomic::{Ordering::Acquire, fence};
 use tallyboard_proto::cell::{MAX_COUNT, Run, Shape};
 use tallyboard_proto::control::SlotRow;
 use tallyboard_proto::family::BUCKET_PREFIX;
+use tallyboard_proto::lane;
 use tallyboard_proto::layout::{DROP_REASONS, DropReason};
 use tallyboard_proto::log;
 use tallyboard_proto::slot::{SlotHeader, dropped};
@@ -204,6 +205,7 @@ impl<P> Core<P> {
         class: &Class,
         selected: Option<&[bool]>,
     ) -> Result<(), Quarantine> {
+        let lanes = self.read_lanes(slot)?;
         let cells = self.layout.slot_cells(slot);
         let read_run = |run: &Run| {
             let mut part = Vec::with_capacity(run.cells());
@@ -224,6 +226,10 @@ impl<P> Core<P> {
                 self.figures.scrape_cells += part.len() as u64;
             }
         }
+        let runs = class.runs.iter().zip(&class.families);
+        for (run, _) in runs.filter(|(_, family)| is_selected(selected, **family)) {
+            self.figures.scrape_cells += self.add_lanes(slot, lanes, run, &mut row[run.row()]);
+        }
         let taken = &self.slots[slot];
         let mut judged = Vec::new();
         let runs = class.runs.iter().zip(&class.families);
@@ -231,7 +237,9 @@ impl<P> Core<P> {
             let found = check_run(run, &taken.row, &mut row, &taken.judged, || {
                 // Acquire fence: a sum that fell was marked odd before it fell; see it now.
                 fence(Acquire);
-                read_run(run)
+                let mut again = read_run(run);
+                self.add_lanes(slot, lanes, run, &mut again);
+                again
             })?;
             judged.extend(found);
         }
@@ -241,6 +249,33 @@ impl<P> Core<P> {
         self.slots[slot].row = row;
         self.judge(slot, &judged);
         Ok(())
+    }
+
+    /// Reads how many lanes a slot's worker uses, which only become more.
+    fn read_lanes(&mut self, slot: usize) -> Result<usize, Quarantine> {
+        let lanes = lane::used(&self.arena, self.layout.slot(slot));
+        let lanes = usize::try_from(lanes).map_err(|_| Quarantine::Header)?;
+        let taken = &mut self.slots[slot];
+        if !(taken.lanes..=self.layout.geometry.lanes).contains(&lanes) {
+            return Err(Quarantine::Header);
+        }
+        taken.lanes = lanes;
+        Ok(lanes)
+    }
+
+    /// Adds to the cells of a run what is in the lanes of a slot; gives how many cells those are.
+    fn add_lanes(&self, slot: usize, lanes: usize, run: &Run, cells: &mut [u64]) -> u64 {
+        if !run.shape.counts() {
+            return 0;
+        }
+        let into = Run { from: 0, to: 0, ..*run };
+        for lane in 0..lanes {
+            let start = self.layout.lane_cells(slot, lane) + run.from;
+            let mut counted = Vec::with_capacity(run.cells());
+            self.arena.read(start..start + run.cells(), &mut counted);
+            into.merge(cells, &counted);
+        }
+        (lanes * run.cells()) as u64
     }
 
     /// Goes on with the last good values of cells. They count from the next commit on, which comes

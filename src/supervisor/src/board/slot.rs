@@ -28,6 +28,8 @@ pub(crate) struct Slot {
     pub(crate) last_words: HashMap<u32, bool>,
     /// Its cells when they were last read and found good.
     pub(crate) row: Vec<u64>,
+    /// How many lanes its worker used when it was last read.
+    pub(crate) lanes: usize,
     /// What its worker could not count when it was last read and found good.
     pub(crate) dropped: [u64; DROP_REASONS],
     /// The cells that hold more than a count can. They are 0 in `row`: what they held before is in the
@@ -52,6 +54,7 @@ impl Slot {
             said: Vec::new(),
             last_words: HashMap::new(),
             row: Vec::new(),
+            lanes: 0,
             dropped: [0; DROP_REASONS],
             judged: BTreeSet::new(),
             quarantine: None,

@@ -20,8 +20,15 @@ pub(crate) struct Writers {
 
 impl Writers {
     pub(crate) fn new(slots: usize, log_words: usize) -> Self {
-        let geometry =
-            Geometry { slots, cells: 256, log_words, ring_rows: 1, row_cells: 2, unit: 1 };
+        let geometry = Geometry {
+            slots,
+            cells: 256,
+            log_words,
+            ring_rows: 1,
+            row_cells: 2,
+            unit: 1,
+            lanes: 0,
+        };
         let layout = Layout::new(geometry);
         let arena = tallyboard_segment::private::arena(layout.arena_words()).unwrap();
         let origin = Origin { arena_id: 5, ..Origin::default() };

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use tallyboard_proto::archive::Turn;
-use tallyboard_proto::cell::MAX_COUNT;
+use tallyboard_proto::cell::{MAX_COUNT, Shape};
+use tallyboard_proto::lane;
 use tallyboard_proto::layout::{DropReason, Layout, entry, header, slot_header};
 use tallyboard_proto::log::Contents;
 use tallyboard_proto::slot::{SlotHeader, SlotWord, State, Tenant, dropped};
@@ -37,6 +38,7 @@ pub(super) struct Look<'a> {
 /// What a worker wrote, in an order in which a count that is seen has its series seen later.
 struct Written {
     cells: Snapshot,
+    lanes: Snapshot,
     head: Snapshot,
     log: LogWords,
     header: Option<SlotHeader>,
@@ -141,16 +143,23 @@ impl Look<'_> {
         }
     }
 
-    fn parts(&self) -> [(&'static str, Range<usize>); 3] {
+    fn parts(&self) -> [(&'static str, Range<usize>); 4] {
         let start = self.layout.slot(self.slot);
         let (cells, log) = (self.layout.slot_cells(self.slot), self.layout.slot_log(self.slot));
+        let lanes = start + self.layout.slot_words_without_lanes();
         let end = start + self.layout.slot_words;
-        [("header", start..cells), ("cells", cells..log.start), ("log", log.start..end)]
+        [
+            ("header", start..cells),
+            ("cells", cells..log.start),
+            ("log", log.start..lanes),
+            ("lanes", lanes..end),
+        ]
     }
 
     fn read(&self, findings: &mut Findings) -> Written {
         let (words, start) = (self.words, self.layout.slot(self.slot));
-        let [(_, head), (_, cells), (_, log)] = self.parts();
+        let [(_, head), (_, cells), (_, log), (_, lanes)] = self.parts();
+        let lanes = words.snapshot(lanes);
         let cells = words.snapshot(cells);
         let head = words.snapshot(head);
         words.fence(Acquire);
@@ -159,7 +168,7 @@ impl Look<'_> {
         let header = SlotHeader::read(words, start);
         let word = |at| words.load(start + at, Relaxed);
         let told = [word(slot_header::ARENA_ID), word(slot_header::PREFIX)];
-        Written { cells, head, log, header, told }
+        Written { cells, lanes, head, log, header, told }
     }
 
     fn check_taken(
@@ -181,12 +190,15 @@ impl Look<'_> {
             findings.zero(&written.head, counted, || self.name("header before its generation"));
             let end = self.layout.slot_log(self.slot).start;
             findings.zero(&written.cells, cells..end, || self.name("cells before its generation"));
+            let [.., (_, lanes)] = self.parts();
+            findings.zero(&written.lanes, lanes, || self.name("lanes before its generation"));
             return (facts, written.log);
         }
         if let Some(contents) = self.parse(tenant, &written.log, findings) {
             let own = contents.series().len() - self.prefix_series(tenant);
             (facts.series, facts.cells) = (own as u64, contents.end().cells as u64);
             self.check_cells(&contents, &written.cells, findings);
+            self.check_lanes(&contents, &written.lanes, findings);
             self.check_kinds(&contents, &written.cells, findings);
         }
         (facts, written.log)
@@ -222,8 +234,12 @@ impl Look<'_> {
             let expected = || format!("{}{or}", hex(expected));
             findings.check(is_right, start + at, &self.name(field), expected, || hex(found));
         }
+        let field = || self.name("header.lanes");
+        let lanes = lane::used(self.words, start);
+        let most = self.layout.geometry.lanes as u64;
+        findings.at_most(start + slot_header::LANES, field, most, lanes);
         for (field, from, to) in [
-            ("header.reserved", slot_header::PREFIX + 1, slot_header::DROPPED),
+            ("header.reserved", slot_header::LANES + 1, slot_header::DROPPED),
             (
                 "header.dropped",
                 slot_header::DROPPED + DropReason::ALL.len(),
@@ -293,8 +309,7 @@ impl Look<'_> {
                     // A sum is marked odd before it is one; a mark made since is seen now.
                     let odd = odd_of(cells, start + first, shape);
                     wrong_cell(shape, cell - first, word, odd).filter(|_| {
-                        let last = first + shape.width().max(1) - 1;
-                        let odd = self.words.load(start + last, Relaxed);
+                        let odd = self.odd(first, shape);
                         wrong_cell(shape, cell - first, word, odd).is_some()
                     })
                 }
@@ -302,6 +317,48 @@ impl Look<'_> {
             let wrong = wrong.or_else(|| too_much(contents, cell, word));
             if let Some((expected, found)) = wrong {
                 findings.add(at, || self.name(format!("cells[{cell}]")), expected, found);
+            }
+        }
+    }
+
+    /// How many lanes the worker says that it uses, as far as there are so many.
+    fn lanes(&self) -> usize {
+        let said = lane::used(self.words, self.layout.slot(self.slot));
+        usize::try_from(said).unwrap_or(usize::MAX).min(self.layout.geometry.lanes)
+    }
+
+    /// The last cell of a series, in whatever row.
+    fn odd(&self, first: usize, shape: Shape) -> u64 {
+        let last = first + shape.width().max(1) - 1;
+        let lanes = (0..self.lanes()).map(|lane| self.layout.lane_cells(self.slot, lane));
+        let rows = lanes.chain([self.layout.slot_cells(self.slot)]);
+        rows.fold(0, |sum: u64, row| sum.saturating_add(self.words.load(row + last, Relaxed)))
+    }
+
+    /// Lanes hold what is counted, and nothing else.
+    fn check_lanes(&self, contents: &Contents, lanes: &Snapshot, findings: &mut Findings) {
+        let [.., (_, all)] = self.parts();
+        let used = self.lanes();
+        for lane in 0..self.layout.geometry.lanes {
+            let start = self.layout.lane_cells(self.slot, lane);
+            let head = start - slot_header::WORDS..start;
+            findings.zero(lanes, head, || self.name(format!("lanes[{lane}] before its cells")));
+            let next = start - slot_header::WORDS + self.layout.slot_log(self.slot).start
+                - self.layout.slot(self.slot);
+            for (at, word) in lanes.set(start..next.min(all.end)) {
+                let cell = at - start;
+                let wrong = match owner(contents, cell) {
+                    _ if lane >= used => Some((format!("0 beyond {used} lanes"), hex(word))),
+                    Some((first, shape)) if shape.counts() => {
+                        wrong_cell(shape, cell - first, word, self.odd(first, shape))
+                    }
+                    _ => Some(("0 where nothing is counted".to_owned(), hex(word))),
+                };
+                let wrong = wrong.or_else(|| too_much(contents, cell, word));
+                if let Some((expected, found)) = wrong {
+                    let field = || self.name(format!("lanes[{lane}].cells[{cell}]"));
+                    findings.add(at, field, expected, found);
+                }
             }
         }
     }

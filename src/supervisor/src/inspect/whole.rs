@@ -156,7 +156,7 @@ fn check_header(words: &[u64], findings: &mut Findings) -> HeaderFacts {
 
 /// The sizes of a geometry in the order of their words, as its errors name them.
 const GEOMETRY_NAMES: [&str; Geometry::WORDS] =
-    ["slots", "cells", "log words", "ring rows", "row cells", "unit"];
+    ["slots", "cells", "log words", "ring rows", "row cells", "unit", "lanes"];
 /// The latest time that is believed, in nanoseconds, which the kernel counts as signed: the year
 /// 2262.
 const MOST_NS: u64 = i64::MAX as u64;
@@ -172,7 +172,7 @@ fn check_parts(
         findings.damages.push(Damage {
             offset: inspection.bytes.min(expected),
             field: "size".to_owned(),
-            expected: format!("{expected} bytes, as the geometry in bytes 24 to 71 says"),
+            expected: format!("{expected} bytes, as the geometry in bytes 24 to 79 says"),
             found: format!("{} bytes", inspection.bytes),
         });
     }

@@ -16,8 +16,15 @@ use tallyboard_proto::word::Words;
 use tallyboard_segment::private;
 use tallyboard_supervisor::core::{Caller, Core, Origin, Rules, format};
 
-pub(crate) const GEOMETRY: Geometry =
-    Geometry { slots: 6, cells: 256, log_words: 512, ring_rows: 3, row_cells: 8, unit: 1 };
+pub(crate) const GEOMETRY: Geometry = Geometry {
+    slots: 6,
+    cells: 256,
+    log_words: 512,
+    ring_rows: 3,
+    row_cells: 8,
+    unit: 1,
+    lanes: 0,
+};
 const ORIGIN: Origin = Origin {
     arena_id: 77,
     boot_id: [1, 2],

@@ -23,7 +23,7 @@ pub(crate) enum What {
     Setting = 4,
 }
 
-const WORDS_PER_WORKER: usize = 16;
+const WORDS_PER_THREAD: usize = 16;
 const ATTACHED: usize = 14;
 const HUNTED: usize = 15;
 const SCRAPES: usize = 0;
@@ -35,39 +35,65 @@ const HEADER: usize = 8;
 /// The ledger.
 pub(crate) struct Ledger {
     words: Arena,
+    /// How many threads of a worker count.
+    threads: usize,
 }
 
 impl Ledger {
     pub(crate) fn new(workers: usize) -> Result<Self, String> {
-        let words = memfd::create(HEADER + workers * WORDS_PER_WORKER);
-        let words = words.map_err(|error| error.to_string())?;
-        words.make_real(0..words.len()).map_err(|error| error.to_string())?;
-        Ok(Self { words })
+        Self::with_threads(workers, 1)
     }
 
-    fn at(worker: usize, word: usize) -> usize {
-        HEADER + worker * WORDS_PER_WORKER + word
+    /// One in which each thread of a worker has words of its own; the first has those of the worker.
+    pub(crate) fn with_threads(workers: usize, threads: usize) -> Result<Self, String> {
+        let words = memfd::create(HEADER + workers * threads * WORDS_PER_THREAD);
+        let words = words.map_err(|error| error.to_string())?;
+        words.make_real(0..words.len()).map_err(|error| error.to_string())?;
+        Ok(Self { words, threads })
+    }
+
+    fn at(&self, worker: usize, thread: usize, word: usize) -> usize {
+        HEADER + (worker * self.threads + thread) * WORDS_PER_THREAD + word
     }
 
     /// Counts once: says so before, does it, says so after.
     pub(crate) fn count(&self, worker: usize, what: What, operation: impl FnOnce()) {
-        self.number(worker, what, |_| operation());
+        self.count_in(worker, 0, what, operation);
+    }
+
+    /// The same in a thread of the worker.
+    pub(crate) fn count_in(
+        &self,
+        worker: usize,
+        thread: usize,
+        what: What,
+        operation: impl FnOnce(),
+    ) {
+        self.number_in(worker, thread, what, |_| operation());
     }
 
     /// The same for what depends on how often it was done with this time.
     pub(crate) fn number(&self, worker: usize, what: What, operation: impl FnOnce(u64)) {
-        let (intent, acknowledgement) = (2 * what as usize, 2 * what as usize + 1);
-        let number = self.words.load(Self::at(worker, intent), Relaxed) + 1;
+        self.number_in(worker, 0, what, operation);
+    }
+
+    fn number_in(&self, worker: usize, thread: usize, what: What, operation: impl FnOnce(u64)) {
+        let [intent, acknowledgement] =
+            [0, 1].map(|word| self.at(worker, thread, 2 * what as usize + word));
+        let number = self.words.load(intent, Relaxed) + 1;
         // Release and Acquire keep the three in order for whoever looks after a SIGKILL.
-        self.words.store(Self::at(worker, intent), number, Release);
+        self.words.store(intent, number, Release);
         operation(number);
-        self.words.store(Self::at(worker, acknowledgement), number, Release);
+        self.words.store(acknowledgement, number, Release);
     }
 
     /// What a worker has acknowledged, and what it has intended.
     pub(crate) fn bounds(&self, worker: usize, what: What) -> (u64, u64) {
-        let word = |word| self.words.load(Self::at(worker, word), Acquire);
-        (word(2 * what as usize + 1), word(2 * what as usize))
+        let sum = |word| {
+            let threads = (0..self.threads).map(|thread| self.at(worker, thread, word));
+            threads.map(|at| self.words.load(at, Acquire)).sum()
+        };
+        (sum(2 * what as usize + 1), sum(2 * what as usize))
     }
 
     /// The same over the first `workers` workers.
@@ -78,20 +104,20 @@ impl Ledger {
     }
 
     pub(crate) fn set_attached(&self, worker: usize) {
-        self.words.store(Self::at(worker, ATTACHED), 1, Release);
+        self.words.store(self.at(worker, 0, ATTACHED), 1, Release);
     }
 
     pub(crate) fn is_attached(&self, worker: usize) -> bool {
-        self.words.load(Self::at(worker, ATTACHED), Acquire) == 1
+        self.words.load(self.at(worker, 0, ATTACHED), Acquire) == 1
     }
 
     /// Tells a worker that it is about to be killed: it stops resting.
     pub(crate) fn hunt(&self, worker: usize) {
-        self.words.store(Self::at(worker, HUNTED), 1, Release);
+        self.words.store(self.at(worker, 0, HUNTED), 1, Release);
     }
 
     pub(crate) fn is_hunted(&self, worker: usize) -> bool {
-        self.words.load(Self::at(worker, HUNTED), Acquire) == 1
+        self.words.load(self.at(worker, 0, HUNTED), Acquire) == 1
     }
 
     /// Adds what a scrape found; only the scraper does.

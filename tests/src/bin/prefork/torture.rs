@@ -44,6 +44,8 @@ struct Torture {
     seconds: Histogram,
     sizes: NativeHistogram,
     settings: Settings,
+    /// How many threads of a worker count.
+    threads: usize,
     random: u64,
     born: usize,
     /// Pid and number of each living worker.
@@ -52,6 +54,7 @@ struct Torture {
 
 pub(crate) fn run() -> Result<Value, String> {
     let workers = flag("workers", 16) as usize;
+    let threads = flag("threads", 4).max(1) as usize;
     let kills = flag("kills", 1000);
     let supervisor_kills = flag("supervisor-kills", 0);
     let early_ms = flag("early-ms", 0);
@@ -60,7 +63,8 @@ pub(crate) fn run() -> Result<Value, String> {
     let keeper_kills = flag("keeper-kills", 0);
     let mut board = Board::open()?;
     let (metrics, address) = (board.metrics(), board.address());
-    let mut torture = Torture::new(workers, kills + 8 * supervisor_kills + 2 * keeper_kills, seed)?;
+    let born = workers + (kills + 8 * supervisor_kills + 2 * keeper_kills) as usize;
+    let mut torture = Torture::new(born, threads, seed)?;
     let scraper = fork(|| watch(&torture.ledger, metrics))?;
     for _ in 0..workers {
         torture.bear()?;
@@ -95,12 +99,13 @@ pub(crate) fn run() -> Result<Value, String> {
 }
 
 impl Torture {
-    fn new(workers: usize, kills: u64, seed: u64) -> Result<Self, String> {
+    fn new(born: usize, threads: usize, seed: u64) -> Result<Self, String> {
         let text = |error: tallyboard::RegisterError| error.to_string();
         let own = Counter::builder("torture_own_total", "Counted by one worker.");
         let sizes = NativeHistogram::builder("torture_sizes", "Observed by all.");
         Ok(Self {
-            ledger: Ledger::new(workers + kills as usize)?,
+            ledger: Ledger::with_threads(born, threads)?,
+            threads,
             own: own.labels(&["worker"]).family().map_err(text)?,
             shared: Counter::new("torture_shared_total", "Counted by all.").map_err(text)?,
             seconds: Histogram::new("torture_seconds", "Observed by all.").map_err(text)?,
@@ -136,19 +141,42 @@ impl Torture {
         let Ok(own) = self.own.with(&[(number % LABELS).to_string()]) else { return 4 };
         let Ok(settings) = self.settings.of(number) else { return 5 };
         self.ledger.set_attached(number);
-        loop {
-            settings.set_all(&self.ledger, number);
-            for round in 0..BURST {
-                self.ledger.count(number, What::Own, || own.inc());
-                self.ledger.count(number, What::Shared, || self.shared.inc());
-                self.ledger.count(number, What::Observation, || self.seconds.observe(OBSERVATION));
-                let size = SIZES[(number + round) % SIZES.len()];
-                self.ledger.count(number, What::Size, || self.sizes.observe(size));
+        std::thread::scope(|scope| {
+            for thread in 1..self.threads {
+                scope.spawn(move || {
+                    loop {
+                        // The last is another thread each time: it goes on in the lane of the one before.
+                        match thread + 1 == self.threads {
+                            true => std::thread::scope(|scope| {
+                                scope.spawn(|| self.burst(number, thread, &own));
+                            }),
+                            false => self.burst(number, thread, &own),
+                        }
+                    }
+                });
             }
-            // Many workers on few processors: those that are not about to die make room.
-            if !self.ledger.is_hunted(number) {
-                std::thread::sleep(Duration::from_millis(1));
+            loop {
+                settings.set_all(&self.ledger, number);
+                self.burst(number, 0, &own);
             }
+        })
+    }
+
+    /// What a thread of a worker does between two rests.
+    fn burst(&self, number: usize, thread: usize, own: &Counter) {
+        let count = |what, operation: &dyn Fn()| {
+            self.ledger.count_in(number, thread, what, operation);
+        };
+        for round in 0..BURST {
+            count(What::Own, &|| own.inc());
+            count(What::Shared, &|| self.shared.inc());
+            count(What::Observation, &|| self.seconds.observe(OBSERVATION));
+            let size = SIZES[(number + round) % SIZES.len()];
+            count(What::Size, &|| self.sizes.observe(size));
+        }
+        // Many workers on few processors: those that are not about to die make room.
+        if !self.ledger.is_hunted(number) {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -233,13 +261,14 @@ impl Torture {
         let shared = page.value("torture_shared_total", &[]).unwrap_or(0.0);
         let (acknowledged, intended) = self.ledger.sums(self.born, What::Shared);
         within("the shared series", shared, acknowledged, intended)?;
-        // Each worker counts its own series first, and may die between the two.
-        within("the shared series", shared, own_sum - self.born as u64, own_sum)?;
+        // Each thread counts its own series first, and may die between the two.
+        let most_amid = (self.born * self.threads) as u64;
+        within("the shared series", shared, own_sum - most_amid, own_sum)?;
         let count = page.value("torture_seconds_count", &[]).unwrap_or(0.0);
         let (acknowledged, intended) = self.ledger.sums(self.born, What::Observation);
         within("the histogram's count", count, acknowledged, intended)?;
         let sum = page.value("torture_seconds_sum", &[]).unwrap_or(0.0) / OBSERVATION;
-        within("the histogram's sum", sum, count as u64 - self.born as u64, count as u64)?;
+        within("the histogram's sum", sum, count as u64 - most_amid, count as u64)?;
         let sizes = page.value("torture_sizes_count", &[]).unwrap_or(0.0);
         let (acknowledged, intended) = self.ledger.sums(self.born, What::Size);
         within("the native histogram's count", sizes, acknowledged, intended)?;

@@ -29,7 +29,8 @@ const HOUSES: &[(&str, &[Room])] = &[
             ("log", &["cell", "family", "layout", "life", "native", "word"]),
             ("slot", &["layout", "word"]),
             ("abi", &["cell", "layout", "log", "slot", "word"]),
-            ("archive", &["cell", "layout", "life", "slot", "word"]),
+            ("lane", &["cell", "layout", "word"]),
+            ("archive", &["cell", "lane", "layout", "life", "slot", "word"]),
         ],
     ),
     (
