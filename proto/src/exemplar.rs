@@ -164,7 +164,8 @@ mod tests {
         assert!(labels(&[("a", &long)]).is_some());
         assert!(labels(&[("ab", &long)]).is_none());
         assert!(labels(&[("a", &"é".repeat(127))]).is_none(), "too many bytes");
-        assert!(labels(&[("a b", "")]).is_none());
+        assert!(labels(&[("a b", "")]).is_some());
+        assert!(labels(&[("", "")]).is_none());
     }
 
     #[test]

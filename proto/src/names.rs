@@ -15,16 +15,18 @@ pub const COLLECTOR_LABEL: &str = "collector";
 /// Label that tells the processes of a gauge apart when its own labels take all other names.
 pub const LAST_WORKER_LABEL: &str = "tallyboard_worker";
 
-/// Whether `name` may be a label of a family, of an info or of an exemplar.
+/// Whether `name` may be that of a metric, or of a label of a family, of an info or of an exemplar: any
+/// text that is not empty and not too long, as Prometheus 3 has it, but for the one character that its
+/// parser of pages ends at. Pages have what others do not read in quotes, or escaped.
 #[must_use]
-pub fn is_label_name(name: &str) -> bool {
-    is_metric_name(name) && !name.contains(':')
+pub fn is_name(name: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && !name.contains('\0')
 }
 
-/// Whether `name` matches `[a-zA-Z_:][a-zA-Z0-9_:]*` (Prometheus data model).
-pub(crate) fn is_metric_name(name: &str) -> bool {
-    name.len() <= MAX_NAME_BYTES
-        && !name.starts_with(|first: char| first.is_ascii_digit())
-        && !name.is_empty()
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':')
+/// Whether `name` begins with [`RESERVED_PREFIX`], as it is or as it is once it is escaped: the
+/// character behind the word may be any that becomes `_`.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    let behind = name.strip_prefix(RESERVED_PREFIX.trim_end_matches('_'));
+    let next = behind.and_then(|behind| behind.chars().next());
+    next.is_some_and(|next| !next.is_ascii_alphanumeric() && next != ':')
 }

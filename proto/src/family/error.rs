@@ -12,7 +12,7 @@ use crate::native::{MAX_BUCKETS, MAX_SCHEMA, MIN_SCHEMA};
 pub enum FamilyError {
     /// The name is not a metric name.
     #[error(
-        "metric names match [a-zA-Z_:][a-zA-Z0-9_:]* and have at most {MAX_NAME_BYTES} bytes, found {found:?}; rename the metric"
+        "metric names have from 1 to {MAX_NAME_BYTES} bytes, none of them 0, found {found:?}; rename the metric"
     )]
     Name {
         /// The name found.
@@ -20,7 +20,7 @@ pub enum FamilyError {
     },
     /// The name is one of the supervisor's own.
     #[error(
-        "names beginning with {RESERVED_PREFIX} are the supervisor's own, found {found:?}; choose another prefix"
+        "names beginning with {RESERVED_PREFIX} are the supervisor's own, escaped too, found {found:?}; choose another prefix"
     )]
     Reserved {
         /// The name found.

@@ -19,7 +19,7 @@ pub use crate::limits::{
 };
 pub use crate::names::{
     BUCKET_PREFIX, COLLECTOR_ERRORS, COLLECTOR_LABEL, EXEMPLAR_PREFIX, LAST_WORKER_LABEL,
-    RESERVED_PREFIX, is_label_name,
+    RESERVED_PREFIX, is_name,
 };
 use crate::native::Bucket;
 use crate::pairs;
@@ -165,15 +165,25 @@ mod tests {
         check(Kind::Counter, "requests_total", "", &[], "ok requests");
         check(Kind::Counter, "requests", "", &["route", "status"], "ok requests");
         check(Kind::Gauge(GaugeMode::Sum), "requests_total", "", &[], "ok requests_total");
-        check(Kind::Counter, "", "", &[], "metric names match");
-        check(Kind::Counter, "_total", "", &[], "metric names match");
-        check(Kind::Counter, "1st", "", &[], "metric names match");
-        check(Kind::Counter, "a b", "", &[], "metric names match");
-        check(Kind::Counter, "a\nb", "", &[], "metric names match");
-        check(Kind::Counter, "é", "", &[], "metric names match");
-        check(Kind::Counter, &"a".repeat(257), "", &[], "metric names match");
+        let names = "metric names have from 1 to 256 bytes";
+        check(Kind::Counter, "", "", &[], names);
+        check(Kind::Counter, "_total", "", &[], names);
+        check(Kind::Counter, "a\0b", "", &[], names);
+        check(Kind::Counter, &"a".repeat(257), "", &[], names);
+        check(Kind::Counter, &"é".repeat(129), "", &[], names);
+        check(Kind::Counter, "1st", "", &[], "ok 1st");
+        check(Kind::Counter, "a b", "", &[], "ok a b");
+        check(Kind::Counter, "a\nb\u{7f}", "", &[], "ok a\nb\u{7f}");
+        check(Kind::Counter, "http.requests_total", "", &["http.route"], "ok http.requests");
+        check(Kind::Counter, &"é".repeat(128), "", &[&"é".repeat(128)], "ok éé");
         let reserved = "names beginning with tallyboard_";
-        check(Kind::Counter, "tallyboard_x", "", &[], reserved);
+        for name in ["tallyboard_x", "tallyboard.x", "tallyboard-x", "tallyboardé", "tallyboard "]
+        {
+            check(Kind::Counter, name, "", &[], reserved);
+        }
+        check(Kind::Counter, "tallyboards.x", "", &[], "ok tallyboards.x");
+        check(Kind::Counter, "tallyboard:x", "", &[], "ok tallyboard:x");
+        check(Kind::Counter, "é.tallyboard_x", "", &[], "ok é.tallyboard_x");
         let (errors, label) = (COLLECTOR_ERRORS, COLLECTOR_LABEL);
         check(Kind::Counter, errors, "", &[label], "ok tallyboard_collector_errors");
         check(Kind::Counter, errors, "", &[], reserved);
@@ -181,7 +191,9 @@ mod tests {
         check(Kind::Counter, errors, "errors", &[label], reserved);
         check(Kind::Counter, "tallyboard_collector_error", "", &[label], reserved);
         check(Kind::Gauge(GaugeMode::Sum), errors, "", &[label], reserved);
-        check(Kind::Counter, "a", "", &["a:b"], "label names match");
+        check(Kind::Counter, "a", "", &["a:b"], "ok a");
+        check(Kind::Counter, "a", "", &[""], "label names have from 1 to 256 bytes");
+        check(Kind::Counter, "a", "", &["b\0"], "label names have from 1 to 256 bytes");
         check(Kind::Counter, "a", "", &["__a"], "label names do not begin with __");
         check(Kind::Counter, "a", "", &["b", "b"], "label names differ");
         check(Kind::Counter, "a", "", &["b"; 65], "a metric has at most 64 labels");
@@ -211,7 +223,9 @@ mod tests {
         check(states(&[""]), "switch", "", &[], "a stateset has");
         check(states(&["on"]), "switch", "", &["switch"], "label names of a stateset");
         check(Kind::Exemplar, "tallyboard_exemplar:a", "", &["le"], "ok tallyboard_exemplar:a");
-        check(Kind::Exemplar, "a", "", &[], "metric names match");
+        check(Kind::Exemplar, "a", "", &[], "metric names have");
+        check(Kind::Exemplar, "tallyboard_exemplar:é.a", "", &["le"], "ok tallyboard_exemplar:é.a");
+        check(Kind::Exemplar, "tallyboard_exemplar:", "", &[], "metric names have");
         check(Kind::Exemplar, "tallyboard_exemplar:tallyboard_a", "", &[], "names beginning");
     }
 
@@ -223,7 +237,7 @@ mod tests {
         };
         let bucket = || Kind::Bucket(of(3, 0.0, 160, &[]));
         check(bucket(), "tallyboard_bucket:a", "", &["le"], "ok tallyboard_bucket:a");
-        check(bucket(), "tallyboard_exemplar:a", "", &["le"], "metric names match");
+        check(bucket(), "tallyboard_exemplar:a", "", &["le"], "metric names have");
         check(bucket(), "tallyboard_bucket:a_s", "s", &[], "a family of type bucket has no unit");
         let native = |s, z, m, bounds| Kind::NativeHistogram(of(s, z, m, bounds));
         check(native(8, 0.0, 1, &[]), "a_s", "s", &[], "ok a_s");

@@ -4,8 +4,8 @@ use super::error::FamilyError;
 use super::kind::Kind;
 use crate::limits::{MAX_BOUNDS, MAX_HELP_BYTES, MAX_LABELS, MAX_NAME_BYTES, MAX_STATES};
 use crate::names::{
-    BUCKET_PREFIX, COLLECTOR_ERRORS, COLLECTOR_LABEL, EXEMPLAR_PREFIX, LAST_WORKER_LABEL,
-    RESERVED_PREFIX, is_label_name, is_metric_name,
+    BUCKET_PREFIX, COLLECTOR_ERRORS, COLLECTOR_LABEL, EXEMPLAR_PREFIX, LAST_WORKER_LABEL, is_name,
+    is_reserved,
 };
 use crate::native::{MAX_BUCKETS, MAX_SCHEMA, MIN_SCHEMA, Native};
 
@@ -53,10 +53,10 @@ fn is_collector_errors(name: &str, unit: &str, labels: &[&str]) -> bool {
 }
 
 fn check_name(name: &str) -> Result<(), FamilyError> {
-    if !is_metric_name(name) {
+    if !is_name(name) {
         return Err(FamilyError::Name { found: name.to_owned() });
     }
-    if name.starts_with(RESERVED_PREFIX) {
+    if is_reserved(name) {
         return Err(FamilyError::Reserved { found: name.to_owned() });
     }
     Ok(())
@@ -74,8 +74,8 @@ fn check_labels(kind: &Kind, name: &str, labels: &[&str]) -> Result<(), FamilyEr
         return Err(FamilyError::Labels { found: labels.len(), metric: name.to_owned() });
     }
     for (at, &label) in labels.iter().enumerate() {
-        let expected = if !is_label_name(label) {
-            "match [a-zA-Z_][a-zA-Z0-9_]* and have at most 256 bytes"
+        let expected = if !is_name(label) {
+            "have from 1 to 256 bytes, none of them 0"
         } else if label.starts_with("__") {
             "do not begin with __, which Prometheus keeps for itself"
         } else if labels[..at].contains(&label) {

@@ -46,7 +46,7 @@ use crate::word::fnv;
 
 /// Number that changes with the encoding of records, part of the layout fingerprint.
 pub const RECORD_ABI: u64 = fnv(&[
-    4,
+    5,
     FAMILY as u64,
     SERIES as u64,
     GAP as u64,

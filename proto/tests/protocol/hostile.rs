@@ -41,7 +41,7 @@ fn good_log(random: &mut Random) -> Vec<u64> {
             // What the kind says of the last value: a bucket of a series that there may be, pairs.
             let last = match contents.families()[*family as usize].kind {
                 Kind::Bucket(_) => ["0z", "1+3/0", "0--4/1"],
-                Kind::Info => ["", "a=\"1\"", "a=\"\",b=\"\\n\""],
+                Kind::Info => ["", "a=\"1\"", "\"a.\\n\"=\"\",b=\"\\n\""],
                 _ => [""; 3],
             };
             if let (Some(value), true) = (values.last_mut(), last != [""; 3]) {
@@ -158,7 +158,14 @@ fn a_value_that_its_kind_cannot_have_is_an_error_where_its_record_begins() {
         (0, &["a", r#"b="1"#], false),
         (0, &["a", r#"c="1",b="1""#], false),
         (0, &["a", r#"b="1",b="2""#], false),
+        (0, &["a", r#""b-c"="1","é"="\n""#], true),
+        (0, &["a", r#""b\"="="1""#], true),
         (0, &["a", r#"b-c="1""#], false),
+        (0, &["a", r#"é="1""#], false),
+        (0, &["a", r#""b"="1""#], false),
+        (0, &["a", r#"""="1""#], false),
+        (0, &["a", "\"b\0\"=\"1\""], false),
+        (0, &["a", r#""é"="1","b-c"="1""#], false),
         (0, &["a", r#"of="1""#], false),
         (0, &["a", "any text"], false),
         (1, &["0+1/0"], true),
@@ -179,6 +186,62 @@ fn a_value_that_its_kind_cannot_have_is_an_error_where_its_record_begins() {
         let is_there = matches!(found, Err(LogError::Value { at, .. }) if at == begins);
         assert_eq!((found.is_ok(), is_there), (is_good, !is_good), "{values:?}: {found:?}");
         hold(&contents);
+    }
+}
+
+/// A family record with this name and label, whatever they are.
+fn family_of(name: &[u8], label: &[u8]) -> Vec<u64> {
+    let mut bytes = Vec::new();
+    for text in [name, b"", b""] {
+        bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(text);
+    }
+    bytes.extend_from_slice(&1_u32.to_le_bytes());
+    bytes.extend_from_slice(&(label.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(label);
+    let mut words = vec![1 | (1 + bytes.len().div_ceil(8) as u64) << 8];
+    words.extend(bytes.chunks(8).map(|chunk| {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        u64::from_le_bytes(word)
+    }));
+    words
+}
+
+#[test]
+fn a_name_is_any_text_that_has_no_nul_and_any_other_bytes_are_an_error_where_they_begin() {
+    let long = |letter: &str, times| letter.repeat(times).into_bytes();
+    let rows: &[(Vec<u8>, bool)] = &[
+        (b"a".into(), true),
+        (b"1 a{b}=\"c\"\n\\#\r\t\x01\x7f".into(), true),
+        ("é.名前\u{feff}\u{202e}\u{10ffff}".into(), true),
+        (long("a", 256), true),
+        (long("é", 128), true),
+        (long("a", 257), false),
+        (long("é", 129), false),
+        (b"".into(), false),
+        (b"a\0".into(), false),
+        (b"\xff".into(), false),
+        (b"a\xc3".into(), false),
+        (b"\xed\xa0\x80".into(), false),
+        (b"\xc0\x80".into(), false),
+        (b"\xf4\x90\x80\x80".into(), false),
+    ];
+    for (name, is_good) in rows {
+        let good = Record::Family(Family::new(Kind::Counter, "x", "", "", &[]).expect("a family"));
+        let good = good.to_words();
+        for (as_name, as_label) in [(&name[..], &b"b"[..]), (b"b", name)] {
+            let mut contents = Contents::new(CELLS);
+            let words = [good.clone(), family_of(as_name, as_label)].concat();
+            let found = contents.extend(&words);
+            assert_eq!(found.is_ok(), *is_good, "{name:?}: {found:?}");
+            if let Err(error) = found {
+                let is_there = matches!(error, LogError::Family { at, .. } | LogError::Payload { at, .. } if at == good.len());
+                assert!(is_there, "{error}");
+            }
+            hold(&contents);
+            assert_eq!(contents.families().len(), 1 + usize::from(*is_good));
+        }
     }
 }
 

@@ -70,13 +70,15 @@ fn negative_and_non_finite_amounts_are_refused_and_change_nothing() {
 #[test]
 fn names_and_labels_that_cannot_be_are_refused_with_what_was_found() {
     let long = "n".repeat(257);
-    for name in ["", "1a", "a-b", "a b", "ä", long.as_str()] {
+    for name in ["", "_total", "a\0", long.as_str()] {
         let error = Counter::builder(name, "").registry(registry()).register().unwrap_err();
-        says(error, &["metric names match", "rename the metric"]);
+        says(error, &["metric names have from 1 to 256 bytes", "rename the metric"]);
     }
-    let error = Gauge::builder("tallyboard_x", "").registry(registry()).register().unwrap_err();
-    says(error, &["the supervisor's own", "tallyboard_x", "choose another prefix"]);
-    for label in ["", "1a", "a:b", "__a", "a-b"] {
+    for name in ["tallyboard_x", "tallyboard.x"] {
+        let error = Gauge::builder(name, "").registry(registry()).register().unwrap_err();
+        says(error, &["the supervisor's own", name, "choose another prefix"]);
+    }
+    for label in ["", "__a", "a\0", long.as_str()] {
         let builder = Counter::builder("c_total", "").labels(&[label]).registry(registry());
         says(builder.family().unwrap_err(), &["label names", "rename the label"]);
     }

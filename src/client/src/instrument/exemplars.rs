@@ -17,7 +17,7 @@ use crate::registry::state::State;
 /// Labels that an exemplar cannot have. What it was an example of has been counted.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
-    "the labels of an exemplar match [a-zA-Z_][a-zA-Z0-9_]*, come once, and have at most {MAX_CHARACTERS} characters and {MAX_PAIR_BYTES} bytes together, found {found:?}; shorten or rename them"
+    "the labels of an exemplar have names of 1 to 256 bytes without a 0, come once, and have at most {MAX_CHARACTERS} characters and {MAX_PAIR_BYTES} bytes together, found {found:?}; shorten or rename them"
 )]
 pub struct ExemplarError {
     /// The labels found.

@@ -25,7 +25,7 @@ pub struct Info {
 pub enum InfoError {
     /// A name is none, comes twice, or is a label of the family.
     #[error(
-        "the labels of an info match [a-zA-Z_][a-zA-Z0-9_]*, come once, and are none of the family's {family:?}, found {found:?}; rename them"
+        "the labels of an info have names of 1 to 256 bytes without a 0, come once, and are none of the family's {family:?}, found {found:?}; rename them"
     )]
     Names {
         /// Labels of the family.
