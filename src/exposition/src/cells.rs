@@ -7,6 +7,7 @@ use tallyboard_proto::log::Series;
 use tallyboard_proto::native::Native;
 use tallyboard_proto::pairs;
 
+use crate::escaping::Escaping;
 use crate::sample::{Type, Value};
 use crate::text::float_text;
 
@@ -129,7 +130,7 @@ pub fn values(
 }
 
 /// The labels of a series: its family's, those that it has itself as an info, and the constant ones
-/// whose names neither uses.
+/// whose names neither uses, escaped or not.
 #[must_use]
 pub fn labels_of<'a>(
     constant: impl Iterator<Item = (&'a str, &'a str)>,
@@ -141,10 +142,10 @@ pub fn labels_of<'a>(
     let mut all: Vec<(Cow<'_, str>, Cow<'_, str>)> =
         own.map(|(name, value)| ((&**name).into(), (&**value).into())).collect();
     let pairs = more.first().and_then(|pairs| pairs::decode(pairs)).unwrap_or_default();
-    let pairs = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
-    for (name, value) in pairs.chain(constant.map(|(n, v)| (n.into(), v.into()))) {
-        if all.iter().all(|(taken, _)| *taken != name) {
-            all.push((name, value));
+    all.extend(pairs.into_iter().map(|(name, value)| (name.into(), value.into())));
+    for (name, value) in constant {
+        if all.iter().all(|(taken, _)| Escaping::are_apart(taken, name)) {
+            all.push((name.into(), value.into()));
         }
     }
     all

@@ -19,8 +19,14 @@ impl Format {
     /// The same, with what may be chosen.
     #[must_use]
     pub fn encode_with(self, families: &[FamilySamples], choices: &Choices) -> Vec<u8> {
+        self.encode_settled(&settled(self, families).families, choices)
+    }
+
+    /// The same of families that [can stand beside each other](settled).
+    #[must_use]
+    pub fn encode_settled(self, families: &[FamilySamples], choices: &Choices) -> Vec<u8> {
         let mut page = Vec::new();
-        for family in &*settled(self, families).families {
+        for family in families {
             self.write_family(&mut page, family, choices);
         }
         page.extend_from_slice(self.end());

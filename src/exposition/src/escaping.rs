@@ -1,12 +1,14 @@
 //! Names that are not made of `[a-zA-Z0-9_:]`, for readers that know no others
 //! (<https://prometheus.io/docs/instrumenting/escaping_schemes/>). Where that page and Prometheus'
-//! Go code (`model/metric.go` of `prometheus/common`) differ, this does what the code does.
+//! Go code (`model/metric.go` of `prometheus/common`) differ, this does what the code does, but for a
+//! label that would begin with two underscores: see [`Escaping::escape_label`].
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 
-use crate::sample::{FamilySamples, Labels, Sample, Timestamp, Type};
-use crate::series::{points, series_labels};
+use crate::merge::merged;
+use crate::sample::{Exemplar, FamilySamples, Sample, Type};
+
+pub use crate::merge::{Collision, Escaped, Outcome, renamed};
 
 /// What becomes of a name that a legacy reader does not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -113,27 +115,59 @@ impl Escaping {
         }
     }
 
+    /// The name of a label in this scheme. One that would begin with two underscores, which no label of
+    /// a page may, is the one that it has in [`Values`](Self::Values): so no reader refuses it, and it is
+    /// like no other.
+    #[must_use]
+    pub fn escape_label(self, name: &str) -> Cow<'_, str> {
+        if self == Self::AllowUtf8 || is_legacy_label(name) {
+            return Cow::Borrowed(name);
+        }
+        let escaped = self.escape_any(name, false);
+        if escaped.starts_with("__") { Self::Values.escape_any(name, false) } else { escaped }
+    }
+
+    /// Whether two labels may stand beside each other: in no scheme do they have the same name.
+    #[must_use]
+    pub fn are_apart(one: &str, other: &str) -> bool {
+        Self::EVERY.iter().all(|scheme| scheme.escape_label(one) != scheme.escape_label(other))
+    }
+
+    /// An exemplar with labels that this scheme allows; `None` when two of them have the same name then.
+    #[must_use]
+    pub fn exemplar(self, mut exemplar: Exemplar) -> Option<Exemplar> {
+        if exemplar.labels.iter().all(|(name, _)| is_legacy_label(name)) {
+            return Some(exemplar);
+        }
+        for (name, _) in &mut exemplar.labels {
+            *name = self.escape_label(name).into_owned();
+        }
+        let mut names: Vec<&String> = exemplar.labels.iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        let differ = names.windows(2).all(|pair| pair[0] != pair[1]);
+        differ.then_some(exemplar)
+    }
+
     /// The families with names that this scheme allows. Of what has the same name then, families
-    /// of one type are merged, and what still contradicts something else is left out and counted.
+    /// of one type are merged and their series joined as the type has it; what still contradicts
+    /// something else is left out. Both are counted.
     #[must_use]
     pub fn apply(self, families: &[FamilySamples]) -> Escaped<'_> {
-        let needs = |family: &FamilySamples| needs_escaping(family);
-        if self == Self::AllowUtf8 || !families.iter().any(needs) {
-            let families = Cow::Borrowed(families);
-            return Escaped { families, merged: 0, refused_families: 0, refused_samples: 0 };
+        self.apply_with(families, |_| true)
+    }
+
+    /// The same, where only some families may be joined with others, by name.
+    #[must_use]
+    pub fn apply_with(
+        self,
+        families: &[FamilySamples],
+        may_join: impl Fn(&str) -> bool,
+    ) -> Escaped<'_> {
+        if self == Self::AllowUtf8 || !families.iter().any(needs_escaping) {
+            return Escaped::unchanged(families);
         }
-        let escaped: Vec<FamilySamples> =
-            families.iter().map(|family| self.family(family)).collect();
-        let mut merge = Merge { owners: owners(&escaped), ..Merge::default() };
-        // Names that need no escaping have the older right to them.
-        let pairs = escaped.into_iter().zip(families).enumerate();
-        let (kept, changed): (Vec<_>, Vec<_>) =
-            pairs.partition(|(_, (escaped, family))| escaped.name == family.name);
-        for (at, (escaped, family)) in kept.into_iter().chain(changed) {
-            let has_new_labels = family.samples.iter().any(|sample| !has_legacy_labels(sample));
-            merge.add(at, escaped, has_new_labels);
-        }
-        merge.finish()
+        let escaped = families.iter().map(|family| self.family(family)).collect();
+        merged(families, escaped, may_join)
     }
 
     fn family(self, family: &FamilySamples) -> FamilySamples {
@@ -169,25 +203,24 @@ impl Escaping {
             // The states of a set are in the label that has the family's name.
             if family.kind == Type::StateSet && label == family.name {
                 name.to_owned()
-            } else if is_legacy_label(label) {
-                label.to_owned()
             } else {
-                self.escape_any(label, false).into_owned()
+                self.escape_label(label).into_owned()
             }
         };
-        let labels = |labels: &Labels| -> Labels {
-            labels.iter().map(|(name, value)| (label(name), value.clone())).collect()
-        };
-        let mut escaped = Sample { labels: labels(&sample.labels), ..sample.clone() };
-        let native = escaped.native.iter_mut().flat_map(|native| &mut native.exemplars);
-        for exemplar in escaped.exemplar.iter_mut().chain(native) {
-            exemplar.labels = labels(&exemplar.labels);
+        let labels = sample.labels.iter().map(|(name, value)| (label(name), value.clone()));
+        let mut escaped = Sample { labels: labels.collect(), ..sample.clone() };
+        escaped.exemplar = escaped.exemplar.and_then(|exemplar| self.exemplar(exemplar));
+        if let Some(native) = &mut escaped.native {
+            let exemplars = std::mem::take(&mut native.exemplars).into_iter();
+            native.exemplars = exemplars.filter_map(|exemplar| self.exemplar(exemplar)).collect();
         }
         escaped
     }
 }
 
-fn needs_escaping(family: &FamilySamples) -> bool {
+/// Whether a family, a label of it or one of an exemplar is called other than old readers know.
+#[must_use]
+pub fn needs_escaping(family: &FamilySamples) -> bool {
     let is_legacy_set = family.kind != Type::StateSet || is_legacy_label(&family.name);
     let is_legacy = is_legacy_name(&family.name) && is_legacy_set;
     !is_legacy || !family.samples.iter().all(has_legacy_labels)
@@ -198,131 +231,6 @@ fn has_legacy_labels(sample: &Sample) -> bool {
     let of_native = sample.native.iter().flat_map(|native| &native.exemplars);
     let exemplars = sample.exemplar.iter().chain(of_native).map(|exemplar| &exemplar.labels);
     exemplars.chain([&sample.labels]).flatten().all(|(name, _)| is_legacy_label(name))
-}
-
-/// How many families a name belongs to, as that of a family or of a sample.
-fn owners(families: &[FamilySamples]) -> HashMap<String, usize> {
-    let mut owners = HashMap::new();
-    for family in families {
-        for name in names(family) {
-            *owners.entry(name).or_default() += 1;
-        }
-    }
-    owners
-}
-
-/// The names of a family and of its samples, each once.
-fn names(family: &FamilySamples) -> Vec<String> {
-    let mut suffixes = vec![""];
-    for sample in &family.samples {
-        if !suffixes.contains(&&*sample.suffix) {
-            suffixes.push(&sample.suffix);
-        }
-    }
-    suffixes.into_iter().map(|suffix| format!("{}{suffix}", family.name)).collect()
-}
-
-/// Families whose names a scheme allows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Escaped<'a> {
-    /// The families, in the order they had; the merged ones where the first of them was.
-    pub families: Cow<'a, [FamilySamples]>,
-    /// Families that are now part of another one, which had the same name after escaping.
-    pub merged: usize,
-    /// Families left out because one of another type has the same name after escaping.
-    pub refused_families: usize,
-    /// Samples left out because they, or their series, have the name and labels of other ones after
-    /// escaping, or one label twice.
-    pub refused_samples: usize,
-}
-
-/// What there is once in a page: a name with labels, in order, and a moment.
-type Key = (String, Labels, Option<Timestamp>);
-
-/// Families on their way into one page, where no two samples have the same name and labels.
-#[derive(Default)]
-struct Merge {
-    families: Vec<(usize, FamilySamples)>,
-    /// How many families a name belongs to.
-    owners: HashMap<String, usize>,
-    /// Where the family of a name is.
-    places: HashMap<String, usize>,
-    /// Samples, and series under the name of their family with a space behind it.
-    taken: HashSet<Key>,
-    merged: usize,
-    refused_families: usize,
-    refused_samples: usize,
-}
-
-impl Merge {
-    fn add(&mut self, at: usize, mut family: FamilySamples, has_new_labels: bool) {
-        let place = self.places.get(&family.name).copied();
-        if place.is_some_and(|place| self.families[place].1.kind != family.kind) {
-            self.refused_families += 1;
-            return;
-        }
-        let is_shared = |name: &String| self.owners.get(name).is_some_and(|owners| *owners > 1);
-        if has_new_labels || names(&family).iter().any(is_shared) {
-            self.retain_new(&mut family);
-        }
-        match place {
-            Some(place) => {
-                let (first, into) = &mut self.families[place];
-                *first = at.min(*first);
-                into.samples.append(&mut family.samples);
-                self.merged += 1;
-            }
-            None => {
-                self.places.insert(family.name.clone(), self.families.len());
-                self.families.push((at, family));
-            }
-        }
-    }
-
-    /// Leaves out what is there already.
-    fn retain_new(&mut self, family: &mut FamilySamples) {
-        let points = points(family).into_iter();
-        let new: Vec<Sample> =
-            points.filter(|point| self.is_new(family, point)).flatten().cloned().collect();
-        self.refused_samples += family.samples.len() - new.len();
-        family.samples = new;
-    }
-
-    /// Whether nothing of a point is there yet; then all of it is. What belongs together is taken
-    /// or refused together: buckets of two histograms are no histogram.
-    fn is_new(&mut self, family: &FamilySamples, point: &[Sample]) -> bool {
-        let sorted = |labels: &mut dyn Iterator<Item = (&str, &str)>| -> Labels {
-            let mut labels: Labels = labels.map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-            labels.sort();
-            labels
-        };
-        let series = |sample: &Sample| {
-            let labels = sorted(&mut series_labels(family.kind, &sample.labels));
-            (format!("{} ", family.name), labels, sample.timestamp)
-        };
-        let name = |sample: &Sample| {
-            let name = format!("{}{}", family.name, sample.suffix);
-            (name, sorted(&mut sample.labels()), sample.timestamp)
-        };
-        let mut keys: Vec<Key> = point.iter().map(name).collect();
-        keys.extend(point.first().map(series));
-        let is_twice = |labels: &Labels| labels.windows(2).any(|two| two[0].0 == two[1].0);
-        let is_new = keys.iter().all(|key| !is_twice(&key.1) && !self.taken.contains(key));
-        if is_new {
-            self.taken.extend(keys);
-        }
-        is_new
-    }
-
-    fn finish(mut self) -> Escaped<'static> {
-        self.families.sort_by_key(|(at, _)| *at);
-        Escaped {
-            families: self.families.into_iter().map(|(_, family)| family).collect(),
-            merged: self.merged,
-            refused_families: self.refused_families,
-            refused_samples: self.refused_samples,
-        }
-    }
 }
 
 fn unescape_values(escaped: &str) -> Option<String> {

@@ -61,7 +61,8 @@ impl Counted {
             count
         };
         let classic = in_classic.into_iter().map(&mut below).collect();
-        let [negative, positive] = sides.map(|side| spans(&side));
+        let whole = |(index, count): (i32, u64)| (index, Value::Whole(count));
+        let [negative, positive] = sides.map(|side| spans(side.into_iter().map(whole)));
         let histogram = NativeHistogram {
             schema: i32::from(native.schema) - i32::from(level),
             zero_threshold: native.zero_threshold,
@@ -95,11 +96,12 @@ fn add(counts: &mut [u64], at: u16, count: u64) {
     }
 }
 
-fn spans(side: &BTreeMap<i32, u64>) -> NativeBuckets {
+/// The buckets of one side, which come in the order of their index.
+pub(crate) fn spans(side: impl IntoIterator<Item = (i32, Value)>) -> NativeBuckets {
     let mut buckets = NativeBuckets::default();
     // The bucket behind the last one.
     let mut next = 0;
-    for (&index, &count) in side {
+    for (index, count) in side {
         let gap = index - next;
         match buckets.spans.last_mut() {
             Some(span) if gap <= MOST_EMPTY => {
@@ -108,7 +110,7 @@ fn spans(side: &BTreeMap<i32, u64>) -> NativeBuckets {
             }
             _ => buckets.spans.push(Span { offset: gap, length: 1 }),
         }
-        buckets.counts.push(Value::Whole(count));
+        buckets.counts.push(count);
         next = index + 1;
     }
     buckets

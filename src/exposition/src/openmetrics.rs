@@ -176,7 +176,9 @@ fn may_have_exemplar(kind: Type, suffix: &str) -> bool {
     }
 }
 
-fn is_short(exemplar: &Exemplar) -> bool {
+/// Whether an exemplar has no more characters than this format allows.
+#[must_use]
+pub fn is_short(exemplar: &Exemplar) -> bool {
     let labels = exemplar.labels.iter();
     let length = labels.map(|(name, value)| name.chars().count() + value.chars().count());
     length.sum::<usize>() <= MOST_EXEMPLAR_CHARACTERS

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use tallyboard_exposition::escaping::{Escaping, is_legacy_label, is_legacy_name};
+use tallyboard_exposition::escaping::{Escaping, Outcome, is_legacy_label, is_legacy_name};
 use tallyboard_exposition::sample::{Exemplar, FamilySamples, Sample, Type, Value};
 
 /// A name in the schemes underscores, dots and values, as Go's `EscapeName` has it.
@@ -189,9 +189,14 @@ fn the_states_of_a_set_stay_under_its_name() {
     assert_eq!(escaped.families[0].samples[0].labels[0].0, "a_b");
 }
 
-/// Names and values after underscores, then how many were merged, and how many families and
-/// samples were refused.
-fn check(families: &[FamilySamples], expect: &[(&str, &[u64])], counts: [usize; 3]) {
+/// Names and values after underscores, then how many families were merged, and how many series joined
+/// and left out, by the names that they really have.
+fn check(
+    families: &[FamilySamples],
+    expect: &[(&str, &[u64])],
+    merged: usize,
+    collisions: &[(&str, Outcome, usize)],
+) {
     let escaped = Escaping::Underscores.apply(families);
     let values = |family: &FamilySamples| -> Vec<u64> {
         family.samples.iter().map(|sample| sample.value.as_f64() as u64).collect()
@@ -199,8 +204,11 @@ fn check(families: &[FamilySamples], expect: &[(&str, &[u64])], counts: [usize; 
     let found = escaped.families.iter().map(|family| (family.name.as_str(), values(family)));
     let expect = expect.iter().map(|(name, values)| (*name, values.to_vec()));
     assert_eq!(found.collect::<Vec<_>>(), expect.collect::<Vec<_>>());
-    let found = [escaped.merged, escaped.refused_families, escaped.refused_samples];
-    assert_eq!(found, counts);
+    let found = escaped.collisions.iter().map(|of| (&*of.family, of.outcome, of.series));
+    assert_eq!(found.collect::<Vec<_>>(), collisions);
+    assert_eq!(escaped.merged, merged);
+    let left_out = collisions.iter().filter(|(_, outcome, _)| *outcome == Outcome::LeftOut);
+    assert_eq!(escaped.left_out(), left_out.map(|(_, _, series)| series).sum::<usize>());
 }
 
 #[test]
@@ -208,21 +216,23 @@ fn families_that_get_the_same_name_are_merged() {
     let dotted = family(Type::Gauge, "a.b", vec![sample(&[("c", "1")], 1)]);
     let dashed = family(Type::Gauge, "a-b", vec![sample(&[("c", "2")], 2)]);
     let other = family(Type::Gauge, "z", vec![sample(&[], 3)]);
-    check(&[dotted, other, dashed], &[("a_b", &[1, 2]), ("z", &[3])], [1, 0, 0]);
+    check(&[dotted, other, dashed], &[("a_b", &[1, 2]), ("z", &[3])], 1, &[]);
 }
 
 #[test]
 fn a_family_that_contradicts_another_is_refused_and_the_older_name_stays() {
     let dotted = family(Type::Counter, "a.b", vec![sample(&[], 1)]);
     let plain = family(Type::Gauge, "a_b", vec![sample(&[], 2)]);
-    check(&[dotted, plain], &[("a_b", &[2])], [0, 1, 0]);
+    let left_out = [("a.b", Outcome::LeftOut, 1)];
+    check(&[dotted, plain], &[("a_b", &[2])], 0, &left_out);
 }
 
 #[test]
 fn no_two_samples_have_the_same_name_and_labels() {
     let dotted = family(Type::Gauge, "a.b", vec![sample(&[("c", "1")], 1)]);
     let plain = family(Type::Gauge, "a_b", vec![sample(&[("c", "1")], 2)]);
-    check(&[dotted, plain], &[("a_b", &[2])], [1, 0, 1]);
+    let left_out = [("a.b", Outcome::LeftOut, 1)];
+    check(&[dotted, plain], &[("a_b", &[2])], 1, &left_out);
     let labels = family(
         Type::Gauge,
         "a",
@@ -232,7 +242,7 @@ fn no_two_samples_have_the_same_name_and_labels() {
             sample(&[("c.d", "2"), ("c_d", "3")], 3),
         ],
     );
-    check(&[labels], &[("a", &[1])], [0, 0, 2]);
+    check(&[labels], &[("a", &[1])], 0, &[("a", Outcome::LeftOut, 2)]);
 }
 
 #[test]
@@ -243,7 +253,7 @@ fn histograms_are_not_mixed() {
         family(Type::Histogram, name, vec![bucket])
     };
     let families = [histogram("a.b", "1", 1), histogram("a-b", "2", 2)];
-    check(&families, &[("a_b", &[1])], [1, 0, 1]);
+    check(&families, &[("a_b", &[1])], 1, &[("a-b", Outcome::LeftOut, 1)]);
 }
 
 #[test]
@@ -252,5 +262,75 @@ fn samples_of_different_families_do_not_get_the_same_name() {
     total.suffix = "_total".into();
     let counter = family(Type::Counter, "a.b", vec![total]);
     let gauge = family(Type::Gauge, "a_b_total", vec![sample(&[], 2)]);
-    check(&[counter, gauge], &[("a_b", &[]), ("a_b_total", &[2])], [0, 0, 1]);
+    let left_out = [("a.b", Outcome::LeftOut, 1)];
+    check(&[counter, gauge], &[("a_b", &[]), ("a_b_total", &[2])], 0, &left_out);
+}
+
+#[test]
+fn counters_that_become_alike_are_added_up_but_for_those_that_may_not() {
+    let counter = |name, labels: &[(&str, &str)], value| {
+        let mut total = sample(labels, value);
+        total.suffix = "_total".into();
+        family(Type::Counter, name, vec![total])
+    };
+    let families = [
+        counter("a.b", &[("c.d", "1")], 1),
+        counter("a_b", &[("c_d", "1")], 2),
+        counter("a-b", &[("c-d", "2")], 4),
+        counter("a/b", &[("c_d", "2")], 8),
+    ];
+    let joined = [("a.b", Outcome::Joined, 1), ("a/b", Outcome::Joined, 1)];
+    check(&families, &[("a_b", &[3, 12])], 3, &joined);
+    let alone = Escaping::Underscores.apply_with(&families, |name| name != "a_b");
+    let values = alone.families[0].samples.iter().map(|sample| sample.value.as_f64());
+    assert_eq!(values.collect::<Vec<_>>(), [2.0, 12.0]);
+    assert_eq!((alone.left_out(), alone.origin("a_b"), alone.origin("z")), (1, "a_b", "z"));
+}
+
+#[test]
+fn a_label_never_begins_with_two_underscores_once_it_is_escaped() {
+    for (label, underscores, dots) in [
+        ("花火", "U___82b1__706b_", "U___82b1__706b_"),
+        ("..name..", "U___2e__2e_name_2e__2e_", "_dot__dot_name_dot__dot_"),
+        ("花", "_", "U___82b1_"),
+        ("a:b", "a_b", "a__b"),
+        ("_a", "_a", "_a"),
+        ("_.a", "U_____2e_a", "U_____2e_a"),
+    ] {
+        let found = [Escaping::Underscores, Escaping::Dots].map(|of| of.escape_label(label));
+        assert_eq!(found, [underscores, dots], "{label}");
+        assert_eq!(Escaping::AllowUtf8.escape_label(label), label);
+    }
+}
+
+#[test]
+fn an_exemplar_with_a_label_twice_is_left_out_alone() {
+    let mut counted = sample(&[], 1);
+    let labels = [("a.b", "1"), ("a_b", "2")].map(|(name, value)| (name.into(), value.into()));
+    counted.exemplar = Some(Exemplar { labels: labels.into(), value: 1.0, timestamp: None });
+    let families = [family(Type::Counter, "c", vec![counted])];
+    let has_exemplar = |scheme: Escaping| {
+        let escaped = scheme.apply(&families);
+        assert_eq!((escaped.families[0].samples.len(), escaped.left_out()), (1, 0));
+        escaped.families[0].samples[0].exemplar.is_some()
+    };
+    let found = Escaping::EVERY.map(has_exemplar);
+    assert_eq!(found, [true, false, true, true]);
+}
+
+#[test]
+fn names_that_are_apart_are_so_in_every_scheme() {
+    for (one, other, expect) in [
+        ("a.b", "a_b", false),
+        ("a.b", "a_dot_b", false),
+        ("a.b", "U__a_2e_b", false),
+        ("a.b", "a__b", true),
+        ("a_b", "a_b", false),
+        ("a_b", "a__b", true),
+        ("a.b", "a-b", false),
+        ("花火", "花", true),
+    ] {
+        assert_eq!(Escaping::are_apart(one, other), expect, "{one} {other}");
+        assert_eq!(Escaping::are_apart(other, one), expect, "{other} {one}");
+    }
 }
