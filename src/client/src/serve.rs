@@ -46,9 +46,9 @@ impl Registry {
     /// # Errors
     /// What listening or starting a thread says.
     pub fn serve(&'static self, address: SocketAddr) -> io::Result<Server> {
-        tallyboard_supervisor::alone::serve(address, move |names, format| {
+        tallyboard_supervisor::alone::serve(address, move |names, negotiated| {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let exposition = self.exposition(format.content_type(), &names);
+            let exposition = self.exposition(&negotiated.content_type(), &names);
             exposition.ok().map(|(_, page)| page)
         })
     }

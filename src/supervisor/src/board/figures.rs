@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use tallyboard_exposition::sample::FamilySamples;
 use tallyboard_proto::control::RefusedReason;
 
-/// Where the others stand when some are named: no metric has such a name.
+/// Where the others stand when some are named, and a metric of that name.
 pub(crate) const OTHERS: &str = "(others)";
 
 /// Counts by family: of so many families, and of all others together.
@@ -21,7 +21,7 @@ impl ByFamily {
 
     pub(crate) fn count(&mut self, family: &str, amount: u64) {
         let is_known = self.named.contains_key(family);
-        let counted = match is_known || self.named.len() < Self::MOST {
+        let counted = match is_known || (self.named.len() < Self::MOST && family != OTHERS) {
             true => self.named.entry(family.into()).or_default(),
             false => &mut self.others,
         };

@@ -63,7 +63,8 @@ impl Limits {
         if self.named.contains(&key) {
             return;
         }
-        if self.named.iter().filter(|(met, _)| *met == limit).count() < MOST_NAMED {
+        let named = self.named.iter().filter(|(met, _)| *met == limit).count();
+        if named < MOST_NAMED && metric != OTHERS {
             self.named.insert(key);
             tracing::warn!(metric, limit = limit.name(), "{}", limit.advice());
             return;

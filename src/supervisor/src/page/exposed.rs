@@ -8,6 +8,7 @@ use crate::board::core::{Core as State, Grants};
 use crate::board::guests::Guests;
 use crate::board::origin::Origin;
 use crate::board::recover::RecoverError;
+use crate::page::collisions::Collisions;
 use crate::page::labels::{Labels, WorkerLabel};
 use crate::page::lines::Pages;
 
@@ -44,6 +45,7 @@ impl Rules {
 pub struct Page {
     pub(crate) lines: Pages,
     pub(crate) style: Style,
+    pub(crate) collisions: Collisions,
 }
 
 /// How pages look.
@@ -83,5 +85,8 @@ impl Core {
 fn apart(rules: Rules) -> (Grants, Page) {
     let Rules { guests, label_limit, worker_label, labels, choices } = rules;
     let style = Style { worker_label, labels, choices };
-    (Grants { guests, label_limit }, Page { lines: Pages::default(), style })
+    (
+        Grants { guests, label_limit },
+        Page { lines: Pages::default(), style, collisions: Collisions::default() },
+    )
 }

@@ -1,15 +1,16 @@
 //! Labels that the supervisor adds: constant ones, on every sample, and the one that tells the
 //! processes of a gauge apart.
 //!
-//! Rules: a label of the family's own is never replaced or repeated; the names of the constant
+//! Rules: a label of the family's own is never replaced or repeated, escaped or not; the names of the constant
 //! labels and of the label that tells processes apart cannot be the same.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
+use tallyboard_exposition::escaping::Escaping;
 use tallyboard_exposition::sample::FamilySamples;
-use tallyboard_proto::family::{Family, LAST_WORKER_LABEL, MAX_NAME_BYTES, MAX_VALUE_BYTES};
+use tallyboard_proto::family::{Family, LAST_WORKER_LABEL, MAX_VALUE_BYTES, is_name};
 use thiserror::Error;
 
 /// What tells the processes of a gauge of mode `all` or `liveall` apart.
@@ -99,13 +100,8 @@ impl FromStr for Label {
         let Some((name, value)) = text.split_once('=') else {
             return Err(LabelError::Form { found: text.to_owned() });
         };
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        let expected = if name.is_empty()
-            || name.len() > MAX_NAME_BYTES
-            || name.starts_with(|first: char| first.is_ascii_digit())
-            || !name.bytes().all(is_name)
-        {
-            "match [a-zA-Z_][a-zA-Z0-9_]* and have at most 256 bytes"
+        let expected = if !is_name(name) {
+            "have from 1 to 256 bytes, none of them 0"
         } else if name.starts_with("__") {
             "do not begin with __, which Prometheus keeps for itself"
         } else if ["le", "quantile"].contains(&name) {
@@ -157,7 +153,7 @@ impl Labels {
         values: &'a [Box<str>],
     ) -> impl Iterator<Item = (&'a str, &'a str)> + Clone {
         let own = family.labels.iter().map(|label| &**label).zip(values.iter().map(|v| &**v));
-        let is_free = |name: &str| family.labels.iter().all(|own| **own != *name);
+        let is_free = |name: &str| family.labels.iter().all(|own| Escaping::are_apart(own, name));
         own.chain(self.pairs().filter(move |(name, _)| is_free(name)))
     }
 
@@ -165,7 +161,7 @@ impl Labels {
     pub(crate) fn add_to(&self, family: &mut FamilySamples) {
         for sample in &mut family.samples {
             for (name, value) in self.pairs() {
-                if sample.labels.iter().all(|(own, _)| own != name) {
+                if sample.labels.iter().all(|(own, _)| Escaping::are_apart(own, name)) {
                     sample.labels.push((name.to_owned(), value.to_owned()));
                 }
             }
@@ -195,11 +191,10 @@ mod tests {
         check("a=b=c \"d\"", Ok("a=b=c \"d\""));
         check("region", Err("NAME=VALUE"));
         check("", Err("NAME=VALUE"));
-        check("=eu", Err("match [a-zA-Z_]"));
-        check("9a=eu", Err("match [a-zA-Z_]"));
-        check("a:b=eu", Err("match [a-zA-Z_]"));
-        check("a-b=eu", Err("match [a-zA-Z_]"));
-        check(&format!("{}=eu", "a".repeat(257)), Err("at most 256 bytes"));
+        check("=eu", Err("have from 1 to 256 bytes"));
+        check("a\0=eu", Err("have from 1 to 256 bytes"));
+        check("9a.é b=eu", Ok("9a.é b=eu"));
+        check(&format!("{}=eu", "a".repeat(257)), Err("from 1 to 256 bytes"));
         check("__a=eu", Err("do not begin with __"));
         check("le=1", Err("are not le and quantile"));
         check("quantile=1", Err("are not le and quantile"));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use tallyboard_exposition::cells::{labels_of, lines, type_of};
+use tallyboard_exposition::escaping::{is_legacy_label, is_legacy_name};
 use tallyboard_exposition::prefixes::Prefixes;
 use tallyboard_exposition::{openmetrics, text};
 use tallyboard_proto::family::{EXEMPLAR_PREFIX, Family, Kind};
@@ -20,6 +21,8 @@ pub struct Pages {
     /// How much of the catalog is here.
     families_taken: usize,
     series_taken: usize,
+    /// Whether a family or a label has a name that old readers do not know.
+    pub(crate) has_new_names: bool,
     /// The exemplars of a series, by its ordinal: of which of its lines, and their own ordinal.
     pub(crate) exemplars: HashMap<u32, Vec<(usize, u32)>>,
 }
@@ -55,6 +58,7 @@ impl Pages {
     pub(crate) fn follow(&mut self, contents: &Contents, labels: &Labels) {
         let families = &contents.families()[self.families_taken..];
         for (family, ordinal) in families.iter().zip(self.families_taken as u32..) {
+            self.has_new_names |= has_new_name(family);
             self.families.push(FamilyPage::new(family, ordinal));
         }
         if !families.is_empty() {
@@ -67,7 +71,7 @@ impl Pages {
         for (series, ordinal) in series.iter().zip(self.series_taken as u32..) {
             let family = &contents.families()[series.family as usize];
             let page = &mut self.families[self.place[&series.family]];
-            page.push(family, series, ordinal, labels);
+            self.has_new_names |= page.push(family, series, ordinal, labels);
         }
         self.follow_exemplars(contents, self.series_taken);
         self.series_taken = contents.series().len();
@@ -143,8 +147,11 @@ impl FamilyPage {
         }
     }
 
-    fn push(&mut self, family: &Family, series: &Series, ordinal: u32, constant: &Labels) {
+    /// Takes in a series; says whether a label of it has a name that old readers do not know.
+    fn push(&mut self, family: &Family, series: &Series, ordinal: u32, constant: &Labels) -> bool {
         let labels = labels_of(constant.pairs(), family, series);
+        let has_new_labels = type_of(&family.kind).is_some()
+            && !labels.iter().all(|(name, _)| is_legacy_label(name));
         let line = self.lines.len();
         for (suffix, more) in lines(family) {
             let labels = labels.iter().map(|(name, value)| (&**name, &**value));
@@ -153,6 +160,7 @@ impl FamilyPage {
         }
         self.series.push(SeriesLines { series: ordinal, cell: series.cell, line });
         self.is_sorted = false;
+        has_new_labels
     }
 
     /// Puts the lines in the order of the series, so that a scrape reads them from front to back.
@@ -167,5 +175,13 @@ impl FamilyPage {
         }
         self.lines = lines;
         self.is_sorted = true;
+    }
+}
+
+/// Whether old readers do not know the name of a family; that of a set of states is a label too.
+fn has_new_name(family: &Family) -> bool {
+    match &family.kind {
+        Kind::StateSet(_) => !is_legacy_label(&family.name),
+        kind => type_of(kind).is_some() && !is_legacy_name(&family.name),
     }
 }

@@ -8,12 +8,14 @@
 //! | `render` | what is written, line by line or as families |
 //! | `processes` | gauges of which each process has a sample |
 //! | `exposed` | the state with what its pages are made with |
+//! | `collisions` | which metrics have become alike under the names of a page |
 //! | `lines` | lines without their numbers |
 //! | `collector`, `process` | the processes of the workers, and the supervisor's own |
 //! | `labels` | what tells processes apart, and the labels of every sample |
 //! | `own` | the table of the supervisor's own metrics |
 
 pub(crate) mod collector;
+mod collisions;
 pub(crate) mod exposed;
 pub mod labels;
 mod lines;

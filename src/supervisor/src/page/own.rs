@@ -55,6 +55,7 @@ own! {
     LAYOUT_CLASSES Gauge "tallyboard_layout_classes" [] "Different layouts of slots in use.";
     LIMITS_MET Gauge "tallyboard_limits_met" ["metric"] "Metrics that have met a limit: label_limit, arena or slot; 1, and for those that are not named how often.";
     LISTENER_UP Gauge "tallyboard_listener_up" ["address"] "Whether metrics are served on this address.";
+    NAME_COLLISIONS Gauge "tallyboard_name_collisions" ["metric"] "Series that have the name of others once names are escaped, joined with them or left_out, on the last page that had any; of metrics that are not named how often.";
     PLATFORM_INFO Gauge "tallyboard_platform_info" ["machine"] "The machine and its kernel; always 1.";
     QUARANTINED_FAMILIES Gauge "tallyboard_quarantined_families" [] "Families that contradict another one of the same name; their counts are not exposed.";
     QUARANTINED_SLOTS Gauge "tallyboard_quarantined_slots" [] "Slots that count with their last good values.";

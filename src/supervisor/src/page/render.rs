@@ -2,8 +2,10 @@
 //! no lines.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use tallyboard_exposition::cells::{is_beside_native, labels_of, lines, type_of};
+use tallyboard_exposition::escaping::Escaping;
 use tallyboard_exposition::format::{Choices, Format};
 use tallyboard_exposition::native::Counted;
 use tallyboard_exposition::openmetrics;
@@ -35,6 +37,10 @@ pub(crate) struct Shown<'a> {
 pub(crate) trait Sink {
     /// Whether it has a place for exemplars and created times.
     fn has_exemplars(&self) -> bool;
+    /// What becomes of the names of an exemplar's labels before it comes here.
+    fn escaping(&self) -> Escaping {
+        Escaping::AllowUtf8
+    }
     /// A family begins.
     fn family(&mut self, page: &FamilyPage, family: &Family);
     /// A series of it.
@@ -58,19 +64,21 @@ pub(crate) struct Text {
     page: Vec<u8>,
     format: Format,
     choices: Choices,
+    escaping: Escaping,
     /// Where the header of the last family begins and ends.
     header: (usize, usize),
 }
 
 impl Text {
-    /// An empty page; `None` for a format that is not written line by line.
-    pub(crate) fn new(format: Format, choices: &Choices) -> Option<Self> {
+    /// An empty page; `None` for a format that is not written line by line. The names of exemplars'
+    /// labels are escaped, all others are written as they are.
+    pub(crate) fn new(format: Format, choices: &Choices, escaping: Escaping) -> Option<Self> {
         let is_text = matches!(
             format,
             Format::Text004 | Format::Text100 | Format::OpenMetrics001 | Format::OpenMetrics100
         );
         let page = is_text.then(|| Vec::with_capacity(1 << 16))?;
-        Some(Self { page, format, choices: *choices, header: (0, 0) })
+        Some(Self { page, format, choices: *choices, escaping, header: (0, 0) })
     }
 
     pub(crate) fn end(mut self) -> Vec<u8> {
@@ -82,6 +90,10 @@ impl Text {
 impl Sink for Text {
     fn has_exemplars(&self) -> bool {
         matches!(self.format, Format::OpenMetrics001 | Format::OpenMetrics100)
+    }
+
+    fn escaping(&self) -> Escaping {
+        self.escaping
     }
 
     fn family(&mut self, page: &FamilyPage, _: &Family) {
@@ -148,11 +160,15 @@ impl Sink for Text {
 
 /// Families, for formats that need them whole.
 #[derive(Default)]
-pub(crate) struct Whole(pub(crate) Vec<FamilySamples>);
+pub(crate) struct Whole {
+    pub(crate) families: Vec<FamilySamples>,
+    /// The names of those that are the supervisor's own.
+    pub(crate) own: HashSet<String>,
+}
 
 impl Whole {
     fn last(&mut self) -> Option<&mut Vec<Sample>> {
-        self.0.last_mut().map(|family| &mut family.samples)
+        self.families.last_mut().map(|family| &mut family.samples)
     }
 }
 
@@ -163,7 +179,7 @@ impl Sink for Whole {
 
     fn family(&mut self, _: &FamilyPage, family: &Family) {
         if let Some(kind) = type_of(&family.kind) {
-            self.0.push(FamilySamples {
+            self.families.push(FamilySamples {
                 kind,
                 name: family.name.to_string(),
                 unit: family.unit.to_string(),
@@ -213,12 +229,13 @@ impl Sink for Whole {
     }
 
     fn whole(&mut self, family: FamilySamples) {
-        self.0.push(family);
+        self.own.insert(family.name.clone());
+        self.families.push(family);
     }
 
     fn end_family(&mut self) {
-        if self.0.last().is_some_and(|family| family.samples.is_empty()) {
-            self.0.pop();
+        if self.families.last().is_some_and(|family| family.samples.is_empty()) {
+            self.families.pop();
         }
     }
 }

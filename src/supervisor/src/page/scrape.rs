@@ -3,8 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use tallyboard_exposition::cells::{has_created, is_per_process, type_of, values};
+use tallyboard_exposition::clash::settled;
+use tallyboard_exposition::escaping::{Escaping, is_legacy_label, needs_escaping};
 use tallyboard_exposition::format::{Choices, Format};
 use tallyboard_exposition::native::Counted;
+use tallyboard_exposition::negotiation::Negotiated;
+use tallyboard_exposition::openmetrics::is_short;
 use tallyboard_exposition::sample::{Exemplar, FamilySamples, Value};
 use tallyboard_proto::cell::Shape;
 use tallyboard_proto::exemplar::{self, EXEMPLAR_CELLS};
@@ -18,7 +22,7 @@ use crate::board::catalog::is_selected;
 use crate::board::class::Class;
 use crate::board::figures::{ByFamily, Ended};
 use crate::board::floors::Held;
-use crate::page::exposed::Core;
+use crate::page::exposed::{Core, Page};
 use crate::page::lines::SeriesLines;
 use crate::page::own;
 use crate::page::processes::ProcessValues;
@@ -26,24 +30,54 @@ use crate::page::render::{Shown, Sink, Text, Whole, moment};
 
 impl Core {
     /// The exposition of the arena: of everything, or of the families that `metrics` names by
-    /// their own name or that of a sample.
+    /// their own name or that of a sample. Names are as they are.
     pub fn expose_as(&mut self, format: Format, metrics: &[String]) -> Vec<u8> {
+        self.expose_escaped(format, Escaping::AllowUtf8, metrics)
+    }
+
+    /// The same with escaped names.
+    pub fn expose_escaped(
+        &mut self,
+        format: Format,
+        escaping: Escaping,
+        metrics: &[String],
+    ) -> Vec<u8> {
         let choices = self.choices();
-        self.expose_with(format, &choices, metrics)
+        self.expose_with(Negotiated { format, escaping, any_summaries: false }, &choices, metrics)
     }
 
     /// The same, with other choices than those of the arena.
     pub(crate) fn expose_with(
         &mut self,
-        format: Format,
+        Negotiated { format, escaping, .. }: Negotiated,
         choices: &Choices,
         metrics: &[String],
     ) -> Vec<u8> {
-        if let Some(mut text) = Text::new(format, choices) {
+        let stay = |core: &Self| escaping == Escaping::AllowUtf8 || !core.has_new_names();
+        let text = Text::new(format, choices, escaping);
+        if let Some(mut text) = text.filter(|_| stay(self)) {
             self.collect(metrics, &mut text);
-            return text.end();
+            // A name may just have begun.
+            if stay(self) {
+                return text.end();
+            }
         }
-        format.encode_with(&self.families(metrics), choices)
+        let mut whole = Whole::default();
+        self.collect(metrics, &mut whole);
+        // What the supervisor says of itself is not what a worker has counted under another name.
+        let escaped = escaping.apply_with(&whole.families, |name| !whole.own.contains(name));
+        let settled = settled(format, &escaped.families);
+        self.page.collisions.see(&escaped, &settled);
+        format.encode_settled(&settled.families, choices)
+    }
+
+    /// Whether there is a name that old readers do not know, but for those in exemplars.
+    fn has_new_names(&self) -> bool {
+        let Page { lines, style, .. } = &self.page;
+        let mut own = self.figures.outside.iter().chain(&self.figures.fresh);
+        lines.has_new_names
+            || style.labels.pairs().any(|(name, _)| !is_legacy_label(name))
+            || own.any(needs_escaping)
     }
 
     pub(crate) fn choices(&self) -> Choices {
@@ -59,7 +93,7 @@ impl Core {
     pub fn families(&mut self, metrics: &[String]) -> Vec<FamilySamples> {
         let mut whole = Whole::default();
         self.collect(metrics, &mut whole);
-        whole.0
+        whole.families
     }
 
     fn collect(&mut self, metrics: &[String], sink: &mut impl Sink) {
@@ -74,7 +108,10 @@ impl Core {
         self.floors.cover(self.catalog.cells());
         let totals = self.totals(selected);
         let processes = self.per_process();
-        let exemplars = if sink.has_exemplars() { self.exemplars() } else { HashMap::new() };
+        let exemplars = match sink.has_exemplars() {
+            true => self.exemplars(sink.escaping()),
+            false => HashMap::new(),
+        };
         let own = self.own_families(metrics);
         let mut own = own.into_iter().peekable();
         let has_target = self.has_target();
@@ -93,15 +130,17 @@ impl Core {
         own.for_each(|own| sink.whole(own));
     }
 
-    /// The newest exemplars of each series, by number of the line.
-    fn exemplars(&self) -> HashMap<u32, Vec<(usize, Exemplar)>> {
+    /// The newest exemplars of each series, by number of the line, with their labels escaped.
+    fn exemplars(&self, escaping: Escaping) -> HashMap<u32, Vec<(usize, Exemplar)>> {
         let of_series = |(series, of): (&u32, &Vec<(usize, u32)>)| {
             let newest = |&(line, exemplar): &(usize, u32)| {
                 let newest = self.newest_exemplar(exemplar)?;
                 let timestamp = Some(moment(newest.at_ms));
                 let is_its_own = self.may_be_of(*series, line, &newest);
                 let exemplar::Exemplar { labels, value, .. } = newest;
-                is_its_own.then_some((line, Exemplar { labels, value, timestamp }))
+                let exemplar = escaping.exemplar(Exemplar { labels, value, timestamp })?;
+                let fits = escaping == Escaping::AllowUtf8 || is_short(&exemplar);
+                (is_its_own && fits).then_some((line, exemplar))
             };
             (*series, of.iter().filter_map(newest).collect())
         };
@@ -343,7 +382,10 @@ impl Core {
         let met = self.catalog.limits.met();
         let met = own::LIMITS_MET
             .rows(met.map(|(limit, metric, n)| ([("limit", limit), ("metric", metric)], whole(n))));
-        families.extend(Some(met).filter(|met| !met.samples.is_empty()));
+        let alike = own::NAME_COLLISIONS.rows(self.page.collisions.seen().map(
+            |(outcome, metric, series)| ([("metric", metric), ("outcome", outcome)], whole(series)),
+        ));
+        families.extend([met, alike].into_iter().filter(|family| !family.samples.is_empty()));
         families
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use bytes::Bytes;
-use tallyboard_exposition::format::Format;
+use tallyboard_exposition::negotiation::Negotiated;
 use tallyboard_segment::process::spawn_quiet;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
@@ -45,7 +45,7 @@ impl Server {
 /// What listening or starting a thread says.
 pub fn serve(
     address: SocketAddr,
-    page: impl Fn(&[String], Format) -> Option<Vec<u8>> + Send + 'static,
+    page: impl Fn(&[String], Negotiated) -> Option<Vec<u8>> + Send + 'static,
 ) -> io::Result<Server> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
@@ -64,7 +64,7 @@ async fn answer_all(
     listener: TcpListener,
     sender: mpsc::Sender<Event>,
     mut events: mpsc::Receiver<Event>,
-    page: impl Fn(&[String], Format) -> Option<Vec<u8>>,
+    page: impl Fn(&[String], Negotiated) -> Option<Vec<u8>>,
 ) {
     let http = Http::new("/metrics", DEFAULT_MAX_CONNECTIONS, sender);
     if let Err(error) = http.listen(listener) {
@@ -73,7 +73,7 @@ async fn answer_all(
     while let Some(event) = events.recv().await {
         match event {
             Event::Scrape(scrape) if scrape.is_awaited() => {
-                if let Some(page) = page(&scrape.wanted.metrics, scrape.wanted.format) {
+                if let Some(page) = page(&scrape.wanted.metrics, scrape.wanted.negotiated) {
                     // A reader that has hung up meanwhile needs no page.
                     let _ = scrape.answer.send(Bytes::from(page));
                 }

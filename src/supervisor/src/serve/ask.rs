@@ -50,20 +50,7 @@ pub fn scrape(
     metrics: &[String],
     timeout: Duration,
 ) -> Result<Vec<u8>, AskError> {
-    scrape_as(address, metrics, Format::default(), timeout)
-}
-
-/// The same in this format.
-///
-/// # Errors
-/// As [`scrape`].
-pub fn scrape_as(
-    address: &Address,
-    metrics: &[String],
-    format: Format,
-    timeout: Duration,
-) -> Result<Vec<u8>, AskError> {
-    scrape_accepting(address, metrics, format.content_type(), timeout)
+    scrape_accepting(address, metrics, Format::default().content_type(), timeout)
 }
 
 /// The same in the format, and with the names, that fit a header `Accept`.

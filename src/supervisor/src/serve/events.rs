@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tallyboard_exposition::format::Format;
 use tallyboard_exposition::negotiation::Negotiated;
 use tallyboard_proto::control::{Hello, RefusedReason, Reply, Request};
 use tallyboard_segment::pass::Socket;
@@ -29,17 +28,8 @@ use crate::serve::reactor::register;
 pub(crate) struct Wanted {
     /// Names of families or of their samples; none for all.
     pub(crate) metrics: Vec<String>,
-    /// The format. Names need no escaping: those of an arena are what every reader knows.
-    pub(crate) format: Format,
-    /// Whether it is to have all summaries: see [`Choices`](tallyboard_exposition::format::Choices).
-    pub(crate) any_summaries: bool,
-}
-
-impl Wanted {
-    pub(crate) fn new(metrics: Vec<String>, negotiated: Negotiated) -> Self {
-        let Negotiated { format, any_summaries, .. } = negotiated;
-        Self { metrics, format, any_summaries }
-    }
+    /// The format, and what becomes of names.
+    pub(crate) negotiated: Negotiated,
 }
 
 /// A scrape that waits for its page.

@@ -206,7 +206,7 @@ impl Http {
         let preferences = Preferences::of(request.headers());
         let query = form_urlencoded::parse(request.uri().query().unwrap_or("").as_bytes());
         let names = query.filter(|(name, _)| name == "name[]").map(|(_, value)| value.into_owned());
-        let wanted = Wanted::new(names.collect(), preferences.negotiated);
+        let wanted = Wanted { metrics: names.collect(), negotiated: preferences.negotiated };
         let page = self.page(wanted, &preferences);
         let page = match preferences.timeout {
             Some(limit) => timeout(limit, page).await.unwrap_or(None),

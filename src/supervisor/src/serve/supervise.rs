@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tallyboard_exposition::format::Choices;
 use tallyboard_exposition::negotiation::negotiate;
 use tallyboard_proto::control::{Description, Refused, RefusedReason, Reply, Request, encode_rows};
 use tallyboard_segment::mapping::Arena;
@@ -216,10 +215,9 @@ impl<'a> Supervisor<'a> {
     }
 
     fn expose(&mut self, wanted: &Wanted) -> Vec<u8> {
-        let any_summaries = wanted.any_summaries;
         self.scrape(|core| {
-            let choices = Choices { any_summaries, ..core.choices() };
-            core.expose_with(wanted.format, &choices, &wanted.metrics)
+            let choices = wanted.negotiated.choices(core.choices());
+            core.expose_with(wanted.negotiated, &choices, &wanted.metrics)
         })
     }
 
@@ -274,7 +272,7 @@ impl<'a> Supervisor<'a> {
             }
             Request::Scrape { metrics, accept } => {
                 let negotiated = negotiate(&accept);
-                let wanted = Wanted::new(metrics, negotiated);
+                let wanted = Wanted { metrics, negotiated };
                 Some(body(self.expose(&wanted), &negotiated.content_type()))
             }
             Request::Slots => Some(body(encode_rows(&self.core.rows()), "")),

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use tallyboard_exposition::escaping::Escaping;
+use tallyboard_exposition::format::Format;
 use tallyboard_exposition::sample::Value;
 use tallyboard_proto::family::{Family, GaugeMode, Kind};
 use tallyboard_proto::log::Action;
@@ -293,4 +295,31 @@ fn a_sum_that_is_no_number_any_more_leaves_no_floor_for_the_next_supervisor() {
         }
         board = board.restart();
     }
+}
+
+#[test]
+fn what_a_worker_counts_is_never_added_to_what_the_supervisor_says_of_itself() {
+    let mut board = Board::new();
+    let own = SERVICE_CPU.rows([([("l", "x")], Value::Whole(7))]);
+    board.core.figures().set_outside(vec![own]);
+    let mut worker = board.worker(11);
+    let cell = board.series(&mut worker, &counter("process.cpu_seconds"), "x");
+    board.add(&worker, cell, 5);
+    for escaping in [Escaping::AllowUtf8, Escaping::Underscores] {
+        let page = board.core.expose_escaped(Format::Text004, escaping, &[]);
+        let page = String::from_utf8(page).unwrap();
+        let is_sample = |line: &&str| line.contains("cpu_seconds_") && !line.starts_with('#');
+        let mut lines: Vec<&str> = page.lines().filter(is_sample).collect();
+        let theirs = match escaping {
+            Escaping::AllowUtf8 => &[r#"{"process.cpu_seconds_total",l="x"} 5"#][..],
+            _ => &[],
+        };
+        let expect = [&[r#"process_cpu_seconds_total{l="x"} 7"#], theirs].concat();
+        lines.sort_unstable_by_key(|line| line.starts_with('{'));
+        assert_eq!(lines, expect, "{escaping:?}");
+    }
+    let page = board.core.expose_escaped(Format::Text004, Escaping::Underscores, &[]);
+    let counted =
+        "tallyboard_name_collisions{metric=\"process.cpu_seconds\",outcome=\"left_out\"} 1\n";
+    assert!(String::from_utf8(page).unwrap().contains(counted));
 }
