@@ -3,14 +3,14 @@
 //! Both refuse a whole page for one timestamp, because a moment that stands still is no sign that
 //! somebody is alive; they have a moment of their own for all of it. So timestamps are removed, and
 //! of a series that has several the newest is written. What text 0.0.4 has no word for becomes what
-//! it has one for: infos and statesets are gauges, names are escaped with underscores, and created
-//! times and exemplars are left out.
+//! it has one for: infos and statesets are gauges, names are escaped unless the receiver knows them as
+//! they are, and created times and exemplars are left out.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use tallyboard_exposition::clash::settled;
-use tallyboard_exposition::escaping::Escaping;
+use tallyboard_exposition::escaping::{Escaped, Escaping, Outcome};
 use tallyboard_exposition::format::Format;
 use tallyboard_exposition::sample::{FamilySamples, Sample, Type};
 use tracing::warn;
@@ -18,23 +18,35 @@ use tracing::warn;
 /// The content type of a page.
 pub(crate) use tallyboard_exposition::text::CONTENT_TYPE;
 
-/// A page of these families.
-pub(crate) fn page(families: &[FamilySamples]) -> Vec<u8> {
+/// A page of these families, with names as the scheme has them.
+pub(crate) fn page(families: &[FamilySamples], escaping: Escaping) -> Vec<u8> {
     let families = without_timestamps(families);
-    let escaped = Escaping::Underscores.apply(&families);
+    let escaped = escaped(escaping, &families);
     let settled = settled(Format::Text004, &escaped.families);
     if !settled.left_out.is_empty() {
-        let families = settled.left_out.join(", ");
+        let names = settled.left_out.iter().map(|name| escaped.origin(name));
+        let families = names.collect::<Vec<_>>().join(", ");
         warn!(families, "left out what has the name of something else; rename it");
     }
-    let (families, samples) = (escaped.refused_families, escaped.refused_samples);
-    if families + samples > 0 {
+    Format::Text004.encode(&settled.families)
+}
+
+/// Families with names as the scheme has them. What is left out because it has become like something
+/// else is said.
+pub(crate) fn escaped(escaping: Escaping, families: &[FamilySamples]) -> Escaped<'_> {
+    /// How many families are named.
+    const MOST_NAMED: usize = 20;
+    let escaped = escaping.apply(families);
+    let left_out = || escaped.collisions.iter().filter(|of| of.outcome == Outcome::LeftOut);
+    if left_out().next().is_some() {
+        let names = left_out().map(|of| &*of.family).take(MOST_NAMED);
+        let (families, series) = (names.collect::<Vec<_>>().join(", "), escaped.left_out());
         warn!(
             families,
-            samples, "left out what has the name of something else once it is escaped; rename it"
+            series, "left out what has the name of something else once it is escaped; rename it"
         );
     }
-    Format::Text004.encode(&settled.families)
+    escaped
 }
 
 /// The families with the newest of each series, as if it were of now.
@@ -90,7 +102,7 @@ mod tests {
     fn check(document: &str, expect: &str) {
         let families = parse_any(document.as_bytes(), &Options::default()).1;
         let families = families.unwrap_or_else(|error| panic!("{document}: {error}"));
-        let page = String::from_utf8(page(&families)).expect("a text");
+        let page = String::from_utf8(page(&families, Escaping::Underscores)).expect("a text");
         assert_eq!(page, expect, "{document}");
     }
 
@@ -142,6 +154,10 @@ mod tests {
             ),
             ("{\"a.b\",\"c.d\"=\"e\"} 1\n", "# TYPE a_b untyped\na_b{c_d=\"e\"} 1\n"),
             ("{\"a.b\"} 1\na_b 2\n", "# TYPE a_b untyped\na_b 2\n"),
+            (
+                "# TYPE \"a.b\" counter\n{\"a.b_total\"} 1\n# TYPE a_b counter\na_b_total 2\n# EOF\n",
+                "# TYPE a_b_total counter\na_b_total 3\n",
+            ),
             (
                 "# TYPE a gauge\n# TYPE a_total counter\n",
                 "# TYPE a gauge\n# TYPE a_total counter\n",

@@ -16,6 +16,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tallyboard_exposition::escaping::Escaping;
 use tallyboard_exposition::sample::FamilySamples;
 use thiserror::Error;
 use tracing::warn;
@@ -104,15 +105,15 @@ impl Textfile {
 
     /// Replaces the file with these families, in a thread that may block.
     ///
-    /// They are written as text 0.0.4: names are escaped with underscores, infos and statesets are
-    /// gauges, and created times and exemplars are left out. An exporter refuses a file with
+    /// They are written as text 0.0.4: names are escaped with underscores, since no exporter knows others
+    /// and each refuses the whole file for one (1.11.1 too), infos and statesets are gauges, and created times and exemplars are left out. An exporter refuses a file with
     /// timestamps, so they are removed, and of a series that has several the newest is written; when
     /// the file was written is a metric of the exporter's own, `node_textfile_mtime_seconds`.
     ///
     /// # Errors
     /// [`TextfileError`] says what the system refused.
     pub async fn write(&self, families: &[FamilySamples]) -> Result<(), TextfileError> {
-        let (own, page) = (self.clone(), page(families));
+        let (own, page) = (self.clone(), page(families, Escaping::Underscores));
         let written = tokio::task::spawn_blocking(move || own.replace(&page)).await;
         written.unwrap_or_else(|error| Err(self.refused("write", io::Error::other(error))))
     }
@@ -122,7 +123,7 @@ impl Textfile {
     /// # Errors
     /// As there.
     pub fn blocking_write(&self, families: &[FamilySamples]) -> Result<(), TextfileError> {
-        self.replace(&page(families))
+        self.replace(&page(families, Escaping::Underscores))
     }
 
     /// Where other files in the directory describe a family of these differently, in TYPE or HELP: a node
@@ -130,7 +131,7 @@ impl Textfile {
     /// thread may block.
     #[must_use]
     pub fn differing(&self, families: &[FamilySamples]) -> Vec<Differing> {
-        differing(&self.path, &page(families))
+        differing(&self.path, &page(families, Escaping::Underscores))
     }
 
     fn replace(&self, page: &[u8]) -> Result<(), TextfileError> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, Args, ValueEnum};
 use tallyboard_bridges::Tls;
+use tallyboard_exposition::escaping::Escaping;
 use tallyboard_exposition::format::Format;
 use tallyboard_segment::pass::Address;
 
@@ -180,6 +181,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         rest = behind;
     }
     if millis == 0 { Err(wanted()) } else { Ok(Duration::from_millis(millis)) }
+}
+
+/// How names are written that old readers do not know, by its name.
+pub fn escaping() -> impl TypedValueParser<Value = Escaping> {
+    let schemes = PossibleValuesParser::new(Escaping::EVERY.map(Escaping::name));
+    schemes.map(|name| Escaping::named(&name).unwrap_or_default())
 }
 
 fn wanted() -> String {

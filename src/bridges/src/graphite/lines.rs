@@ -7,8 +7,10 @@
 //! make all series that differ in it one.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
+use tallyboard_exposition::escaping::renamed;
 use tallyboard_exposition::sample::{FamilySamples, Sample, Timestamp, Type};
 
 /// Longest line that carbon reads, without its end: at a longer one it hangs up, and loses what is
@@ -38,28 +40,32 @@ pub struct LeftOut {
     /// Their own timestamp is before 1970, of which carbon takes one second for now and stores
     /// nothing.
     pub before_1970: u64,
+    /// They have the name of others once it is one of Graphite, and cannot be added to them: carbon
+    /// keeps the last of several values of one second.
+    pub same_name: u64,
 }
 
 impl LeftOut {
     /// All of them.
     #[must_use]
     pub fn total(self) -> u64 {
-        self.not_a_number + self.too_long + self.before_1970
+        self.not_a_number + self.too_long + self.before_1970 + self.same_name
     }
 
     pub(super) fn add(&mut self, other: Self) {
         self.not_a_number += other.not_a_number;
         self.too_long += other.too_long;
         self.before_1970 += other.before_1970;
+        self.same_name += other.same_name;
     }
 }
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { not_a_number, too_long, before_1970 } = self;
+        let Self { not_a_number, too_long, before_1970, same_name } = self;
         write!(
             out,
-            "{not_a_number} are not a number, {too_long} make too long a line, {before_1970} are of before 1970"
+            "{not_a_number} are not a number, {too_long} make too long a line, {before_1970} are of before 1970, {same_name} have the name of another"
         )
     }
 }
@@ -84,9 +90,12 @@ impl Lines {
     #[must_use]
     pub fn of(families: &[FamilySamples], prefix: &str, tags: bool, now: Timestamp) -> Self {
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}.") };
-        let lines = Self { at: now, ..Self::default() };
-        let mut writer = Writer { lines, prefix, tags, now };
-        for family in families {
+        let mut lines = Self { at: now, ..Self::default() };
+        // What counts and becomes alike is added up, as on a page whose names are escaped.
+        let renamed = renamed(families, word);
+        lines.left_out.same_name = renamed.left_out() as u64;
+        let mut writer = Writer { lines, prefix, tags, now, written: HashSet::new() };
+        for family in &*renamed.families {
             for (at, sample) in family.samples.iter().enumerate() {
                 match &sample.native {
                     None => writer.write(family, sample, &sample.suffix, sample.value.as_f64()),
@@ -125,6 +134,8 @@ struct Writer {
     prefix: String,
     tags: bool,
     now: Timestamp,
+    /// The names that have a line, each with its second.
+    written: HashSet<(String, i64)>,
 }
 
 impl Writer {
@@ -147,6 +158,12 @@ impl Writer {
         labels.sort_unstable();
         for (name, value) in labels {
             if self.tags { push_tag(text, name, value) } else { push_nodes(text, name, value) }
+        }
+        // Only the values of labels can still be alike.
+        if !self.written.insert((text[begin..].to_owned(), seconds)) {
+            text.truncate(begin);
+            left_out.same_name += 1;
+            return;
         }
         text.push(' ');
         text.push_str(&number(value));
@@ -185,6 +202,12 @@ fn push_tag(text: &mut String, name: &str, value: &str) {
 fn push_word(text: &mut String, word: &str) {
     let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
     text.extend(word.chars().map(|letter| if is_allowed(letter) { letter } else { '_' }));
+}
+
+fn word(name: &str) -> String {
+    let mut word = String::with_capacity(name.len());
+    push_word(&mut word, name);
+    word
 }
 
 /// A number as Python writes a float: the shortest digits that read back as the same one, with a
@@ -300,13 +323,39 @@ mod tests {
             sample(2.0, 1, Some(0)),
         ];
         let found = lines(family(Type::Gauge, "g", samples), true);
-        let LeftOut { not_a_number, too_long, before_1970 } = found.left_out;
-        assert_eq!((not_a_number, too_long, before_1970, found.count), (2, 1, 1, 2));
+        let LeftOut { not_a_number, too_long, before_1970, same_name } = found.left_out;
+        assert_eq!((not_a_number, too_long, before_1970, same_name), (2, 1, 1, 0));
+        assert_eq!(found.count, 2);
         let lengths: Vec<usize> = found.text.lines().map(str::len).collect();
         assert_eq!(lengths, [MOST_LINE_BYTES, "g;a=x 2.0 0".len()]);
         assert_eq!(found.left_out.total(), 4);
-        let said = "2 are not a number, 1 make too long a line, 1 are of before 1970";
+        let said = "2 are not a number, 1 make too long a line, 1 are of before 1970, \
+                    0 have the name of another";
         assert_eq!(found.left_out.to_string(), said);
+    }
+
+    #[test]
+    fn what_has_one_name_in_graphite_is_added_up_or_left_out() {
+        let of = |kind, name, suffix, pairs: &[(&str, &str)], value| {
+            family(kind, name, vec![Sample::new(suffix, labels(pairs), Value::Whole(value))])
+        };
+        let families = [
+            of(Type::Counter, "a.b", "_total", &[("c.d", "1")], 1),
+            of(Type::Counter, "a_b", "_total", &[("c_d", "1")], 2),
+            of(Type::Counter, "a:b", "_total", &[("c:d", "1")], 4),
+            of(Type::Gauge, "é", "", &[], 8),
+            of(Type::Gauge, "_", "", &[], 16),
+            of(Type::Gauge, "g", "", &[("l", "x.y")], 32),
+            of(Type::Gauge, "h-i", "", &[("l", "x y")], 64),
+        ];
+        let mut all = families.to_vec();
+        let alike = Sample::new("", labels(&[("l", "x y")]), Value::Whole(128));
+        all[5].samples.push(alike);
+        let found = Lines::of(&all, "", false, NOW);
+        let expect = "a_b_total.c_d.1 7.0 1700000000\n_ 16.0 1700000000\ng.l.x_y 32.0 1700000000\n\
+                      h-i.l.x_y 64.0 1700000000\n";
+        assert_eq!((&*found.text, found.count), (expect, 4));
+        assert_eq!((found.left_out.same_name, found.left_out.total()), (2, 2));
     }
 
     #[test]
@@ -347,12 +396,12 @@ mod tests {
         let with_classic = [&[native(a)][..], &classic].concat();
         let buckets = "h_bucket.a.1.le.1_0 1.0|h_bucket.a.1.le._Inf 3.0";
         assert_eq!(words(Type::Histogram, with_classic), format!("{buckets}|{both}"));
-        // Of one series, what another has says nothing.
+        // Of one series, what another has says nothing; of what comes twice the first is sent.
         let other = vec![native(&[("a", "2")]), native(a), one, all];
         let expect = format!("h_count.a.2 3.0|h_sum.a.2 2.5|{both}|{buckets}");
         assert_eq!(words(Type::Histogram, other), expect);
         let halves = vec![native(a), sum, native(&[]), count];
-        let expect = "h_count.a.1 3.0|h_sum.a.1 2.5|h_count 3.0|h_sum 2.5|h_count.a.1 3.0";
+        let expect = "h_count.a.1 3.0|h_sum.a.1 2.5|h_count 3.0|h_sum 2.5";
         assert_eq!(words(Type::Histogram, halves), expect);
     }
 }

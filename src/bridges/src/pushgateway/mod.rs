@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tallyboard_exposition::escaping::is_legacy_label;
+use tallyboard_exposition::escaping::{Escaping, is_legacy_label};
 use tallyboard_exposition::sample::FamilySamples;
 use tokio::time::timeout;
 
@@ -75,6 +75,7 @@ pub struct Pushgateway {
     job: String,
     grouping: BTreeMap<String, String>,
     is_gzipped: bool,
+    escaping: Escaping,
     handler: Option<Arc<Handler>>,
 }
 
@@ -100,7 +101,8 @@ impl Pushgateway {
             return Err(PushError::NoJob);
         }
         let (job, grouping) = (job.to_owned(), BTreeMap::new());
-        Ok(Self { receiver, job, grouping, is_gzipped: false, handler: None })
+        let escaping = Escaping::default();
+        Ok(Self { receiver, job, grouping, is_gzipped: false, escaping, handler: None })
     }
 
     /// The group with one more label in its grouping key. The value may be any text.
@@ -132,6 +134,15 @@ impl Pushgateway {
         self
     }
 
+    /// Writes names as this scheme has them; otherwise underscores stand for what old readers do not
+    /// know. A gateway takes names as they are from 1.11 on, where it is told to
+    /// (`--push.enable-utf8-names`).
+    #[must_use]
+    pub fn escaping(mut self, scheme: Escaping) -> Self {
+        self.escaping = scheme;
+        self
+    }
+
     /// Has somebody else send what is pushed: a client that knows a proxy, or another
     /// authentication. It is called instead of the [`Receiver`], whose limit of time still holds.
     ///
@@ -158,15 +169,14 @@ impl Pushgateway {
 
     /// Replaces the group with these families (PUT).
     ///
-    /// They are sent as text 0.0.4: names are escaped with underscores, infos and statesets are
-    /// gauges, and created times and exemplars are left out. A gateway refuses timestamps, so they
+    /// They are sent as text 0.0.4: names are [escaped](Self::escaping), infos and statesets are gauges, and created times and exemplars are left out. A gateway refuses timestamps, so they
     /// are removed, and of a series that has several the newest is sent; when it was pushed is a
     /// metric of the gateway's own, `push_time_seconds`.
     ///
     /// # Errors
     /// [`PushError`] says what the gateway answered. Then the group is as it was.
     pub async fn push(&self, families: &[FamilySamples]) -> Result<(), PushError> {
-        self.send("PUT", Some(page(families))).await
+        self.send("PUT", Some(page(families, self.escaping))).await
     }
 
     /// Replaces of the group what has the names of these families (POST), as
@@ -175,7 +185,7 @@ impl Pushgateway {
     /// # Errors
     /// As for [`push`](Self::push).
     pub async fn push_add(&self, families: &[FamilySamples]) -> Result<(), PushError> {
-        self.send("POST", Some(page(families))).await
+        self.send("POST", Some(page(families, self.escaping))).await
     }
 
     /// Removes the group (DELETE). One that is not there is no error.

@@ -29,6 +29,7 @@ mod version;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use tallyboard_exposition::escaping::Escaping;
 use tallyboard_exposition::sample::FamilySamples;
 
 use self::entries::{Entry, Rules};
@@ -36,6 +37,7 @@ use self::known::Known;
 use self::requests::Requests;
 pub use self::version::{Version, VersionError};
 use crate::export::{Batch, Outcome, Target};
+use crate::page::escaped;
 use crate::receiver::{Answer, Receiver, SendError};
 
 /// A receiver of remote write, and how it is written to.
@@ -133,6 +135,14 @@ impl Target for RemoteWrite {
 
     fn encode(&self, families: &[FamilySamples], at_ms: i64) -> Vec<Batch> {
         let version = self.spoken();
+        // The specification of 1.0 has no other names, and receivers may refuse a request for one, though
+        // Prometheus does not; 2.0 has any.
+        let escaping = match version {
+            Version::V1 => Escaping::Underscores,
+            Version::V2 => Escaping::AllowUtf8,
+        };
+        let escaped = escaped(escaping, families);
+        let families = &*escaped.families;
         let (mut numbers, mut natives) = (Requests::new(version), Requests::new(version));
         let mut push = |entry: &Entry<'_>| match entry.value.is_native() {
             true => natives.push(entry),

@@ -288,3 +288,21 @@ fn gzip_holds_the_same_request() {
     GzDecoder::new(&coded.body[..]).read_to_end(&mut decoded).expect("gzip");
     assert_eq!(decoded, plain.body);
 }
+
+#[test]
+fn names_are_as_they_are() {
+    let text = "# TYPE \"http.requests_total\" counter\n{\"http.requests_total\",\"http.route\"=\"/\"} 1\n\
+                # TYPE http_requests_total counter\nhttp_requests_total{http_route=\"/\"} 2\n\
+                # TYPE \"temp\u{e9}\\nrature\" gauge\n{\"temp\u{e9}\\nrature\"} 3\n";
+    let found = metrics_of(&otlp(), text, AT);
+    let found = found.iter().map(|metric| {
+        let points = numbers(metric.data.as_ref().expect("points"));
+        (&*metric.name, pairs(&points[0].attributes), number(&points[0]))
+    });
+    let expect = [
+        ("http.requests_total", vec![("http.route", "/")], 1.0),
+        ("http_requests_total", vec![("http_route", "/")], 2.0),
+        ("temp\u{e9}\nrature", vec![], 3.0),
+    ];
+    assert_eq!(found.collect::<Vec<_>>(), expect);
+}

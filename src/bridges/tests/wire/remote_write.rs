@@ -356,3 +356,26 @@ fn requests_are_full_at_two_thousand_samples_or_a_mebibyte() {
         assert_eq!(samples(&text).len(), 3);
     }
 }
+
+#[test]
+fn names_are_escaped_in_1_0_and_as_they_are_in_2_0() {
+    let text = "# TYPE \"http.requests_total\" counter\n{\"http.requests_total\",\"http.route\"=\"/\"} 1\n\
+                # TYPE http_requests_total counter\nhttp_requests_total{http_route=\"/\"} 2\n\
+                # TYPE \"a b\" gauge\n{\"a b\"} 3\n# TYPE a_b gauge\na_b 4\n";
+    let found = numbers(&requests1(&write(), text, AT));
+    let expect = [("__name__=a_b", 4.0), ("__name__=http_requests_total,http_route=/", 3.0)];
+    assert_eq!(found, expect.map(|(name, value)| (name.to_owned(), value)).into());
+    let requests = requests2(&write().version(Version::V2), text, AT);
+    let name = |series: &[u32]| -> Vec<&str> {
+        series.iter().map(|at| &*requests[0].symbols[*at as usize]).collect()
+    };
+    let found: Vec<Vec<&str>> =
+        requests[0].series.iter().map(|series| name(&series.labels_refs)).collect();
+    let expect = [
+        &["__name__", "http.requests_total", "http.route", "/"][..],
+        &["__name__", "http_requests_total", "http_route", "/"],
+        &["__name__", "a b"],
+        &["__name__", "a_b"],
+    ];
+    assert_eq!(found, expect);
+}

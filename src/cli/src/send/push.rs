@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use tallyboard_bridges::{Pushgateway, Receiver, Secret};
+use tallyboard_exposition::escaping::Escaping;
 
-use crate::flags::{duration, tls};
+use crate::flags::{duration, escaping, tls};
 use crate::send::repeat;
 use crate::send::source::SourceFlags;
 
@@ -35,6 +36,10 @@ pub struct PushFlags {
     /// Send what is pushed with gzip.
     #[arg(long)]
     pub gzip: bool,
+    /// How names are written that are not made of letters, digits, _ and :. Underscores are for every
+    /// gateway, allow-utf-8 for one that is told to take them.
+    #[arg(long, value_name = "SCHEME", default_value = "underscores", value_parser = escaping())]
+    pub escaping: Escaping,
     /// How long a push may take.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub timeout: Duration,
@@ -124,7 +129,7 @@ impl PushFlags {
              correct it, or leave these out"
         );
         let receiver = receiver.tls(tls(self.tls_ca.clone(), identity));
-        let mut gateway = Pushgateway::at(receiver, &self.job)?;
+        let mut gateway = Pushgateway::at(receiver, &self.job)?.escaping(self.escaping);
         for (name, value) in self.grouping.iter().flat_map(|Pairs(pairs)| pairs) {
             gateway = gateway.grouping(name, value)?;
         }
