@@ -14,6 +14,7 @@ use tallyboard_proto::family::GaugeMode;
 use tallyboard_segment::process;
 
 pub use crate::registry::set_value::Number;
+pub use tallyboard_exposition::escaping::Escaping;
 
 use crate::instrument::exemplars;
 use crate::instrument::family::Family;
@@ -26,8 +27,9 @@ use crate::registry::registry::Registry;
 use crate::registry::series::SeriesRef;
 use crate::registry::set_value::{add_count, is_count};
 
-/// The metrics of the whole service as families of the classic types: those that are named by their own
-/// name or that of a sample, or all. The supervisor is waited for at most that long.
+/// The metrics of the whole service as families of the classic types, with their names escaped: those
+/// that are named by their own name or that of a sample, or all. The supervisor is waited for at most
+/// that long.
 ///
 /// # Errors
 /// As [`Registry::families`].
@@ -35,10 +37,11 @@ pub fn classic_families(
     registry: &'static Registry,
     timeout: Duration,
     names: &[&str],
+    escaping: Escaping,
 ) -> Result<Vec<FamilySamples>, AttachError> {
     let mut families = registry.families_named(timeout, names)?;
     families.iter_mut().for_each(without_native);
-    Ok(families)
+    Ok(escaping.apply(&families).families.into_owned())
 }
 
 /// The oldest stamp there is: 0 says that a series was never set.

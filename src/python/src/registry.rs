@@ -5,7 +5,7 @@ use std::time::Duration;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use tallyboard::raw::{self, classic_families};
+use tallyboard::raw::{self, Escaping, classic_families};
 use tallyboard::sample::{Exemplar, FamilySamples, Sample, Timestamp};
 use tallyboard::{Attachment, EXPOSITION_TIMEOUT};
 
@@ -152,12 +152,19 @@ impl Registry {
     }
 
     /// The metrics of the whole service: name, type, unit and help of each family, and name, labels,
-    /// value, timestamp and exemplar of its samples.
-    #[pyo3(signature = (names=Vec::new(), timeout=EXPOSITION_SECONDS))]
-    fn families(&self, py: Python<'_>, names: Vec<String>, timeout: f64) -> PyResult<Vec<Found>> {
+    /// value, timestamp and exemplar of its samples. Names that old readers do not know are escaped so.
+    #[pyo3(signature = (names=Vec::new(), timeout=EXPOSITION_SECONDS, escaping="allow-utf-8"))]
+    fn families(
+        &self,
+        py: Python<'_>,
+        names: Vec<String>,
+        timeout: f64,
+        escaping: &str,
+    ) -> PyResult<Vec<Found>> {
+        let escaping = Escaping::named(escaping).unwrap_or_default();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let timeout = Duration::try_from_secs_f64(timeout).map_err(refused)?;
-        let families = py.detach(|| classic_families(self.registry, timeout, &names));
+        let families = py.detach(|| classic_families(self.registry, timeout, &names, escaping));
         Ok(families.map_err(not_exposed)?.into_iter().map(found).collect())
     }
 }

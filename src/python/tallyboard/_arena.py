@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -52,9 +53,17 @@ def exposition(
 
 
 def families(names: Sequence[str] = ()) -> list[Any]:
-    """The same as families with their samples."""
-    found: list[Any] = registry().families(list(names), _waiting.left())
+    """The same as families with their samples, under names that this ``prometheus_client`` takes."""
+    escaping = "allow-utf-8" if _takes_any_name() else "underscores"
+    found: list[Any] = registry().families(list(names), _waiting.left(), escaping)
     return found
+
+
+def _takes_any_name() -> bool:
+    """Whether ``prometheus_client`` takes any name: versions before 0.22 do not, and later ones where
+    ``PROMETHEUS_LEGACY_NAME_VALIDATION`` or a function of theirs has them as strict."""
+    validation: Any = sys.modules.get("prometheus_client.validation")
+    return validation is not None and not validation.get_legacy_validation()
 
 
 def say(warning: str, *arguments: object) -> None:

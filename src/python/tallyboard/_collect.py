@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -96,13 +97,26 @@ def _has_created() -> bool:
 def _lines_without_created(found: bytes) -> Iterator[bytes]:
     """The lines of an OpenMetrics page but those of created times."""
     created: tuple[bytes, ...] = ()
-    for line in found.splitlines(keepends=True):
-        if line.startswith(b"# TYPE "):
-            name, kind = line.split()[2:4]
+    # Not `splitlines`: a name and a value may have what ends a line elsewhere.
+    for line in found.split(b"\n")[:-1]:
+        if typed := _TYPE.fullmatch(line):
+            name, kind = typed.groups()
             is_counting = kind.decode() in _COUNTING
-            created = (name + b"_created ", name + b"_created{") if is_counting else ()
+            created = _created(name) if is_counting else ()
         if not (created and line.startswith(created)):
-            yield line
+            yield line + b"\n"
+
+
+#: A line that begins a family: its name, in quotes where it needs them, and its type.
+_TYPE = re.compile(rb'# TYPE ("(?:[^"\\]|\\.)*"|\S+) (\w+)', re.DOTALL)
+
+
+def _created(name: bytes) -> tuple[bytes, ...]:
+    """What the lines begin with that say when series of a family were created."""
+    if name.startswith(b'"'):
+        quoted = b"{" + name[:-1] + b'_created"'
+        return quoted + b"}", quoted + b","
+    return name + b"_created ", name + b"_created{"
 
 
 def shows_arena() -> bool:
