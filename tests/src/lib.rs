@@ -44,6 +44,7 @@ pub mod receive {
 
 /// What is under test.
 pub mod service {
+    pub mod any_name;
     pub mod arena;
     pub mod expected;
     pub mod named;

@@ -87,14 +87,26 @@ except UnicodeEncodeError:
         "no page",
         ['app_c_total{l="x"} 1'],
     ),
-    "A name that needs quotes": (
-        'p.Counter("app.c", "C.").inc()\nsay(service("app_c"))',
-        ["app_c_total 1"],
-        [],
+    "Two names that are one with underscores (`a.b`, `a_b`)": (
+        'p.Counter("app.c", "C.").inc()\np.Counter("app_c", "C.").inc(2)\nsay(service("app_c"))',
+        ["app_c_total 1", "app_c_total 2"],
+        ["app_c_total 3"],
     ),
-    "Names that begin with `tallyboard_`": (
-        'p.Counter("tallyboard_c", "C.").inc()\nsay(service("tallyboard_c_"))',
-        ["tallyboard_c_total 1"],
-        [],
+    "Names with a colon, in OpenMetrics": (
+        r"""
+p.Counter("app_x:y", "C.").inc()
+say([line for line in lines("app_x", page_of(openmetrics)) if "_created" not in line])
+""",
+        ["app_x_y_total 1"],
+        ["app_x:y_total 1"],
+    ),
+    "Names with a NUL, and names that begin with `tallyboard_`": (
+        r"""
+p.Counter("tallyboard_c", "C.").inc()
+p.Counter("app_c\0", "C.").inc()
+say([service("tallyboard_c_"), service("app_c")])
+""",
+        [["tallyboard_c_total 1"], ["app_c__total 1"]],
+        [[], []],
     ),
 }

@@ -10,12 +10,14 @@ use std::process::Command;
 
 use tallyboard_bridges::export::{Outcome, Target};
 use tallyboard_bridges::{Receiver, RemoteWrite, blocking};
+use tallyboard_exposition::escaping::Escaping;
 use tallyboard_exposition::sample::{FamilySamples, Sample, Type, Value};
 use tallyboard_segment::process::unix_ms;
 use tallyboard_tests::read::http::get;
 use tallyboard_tests::read::page::Page;
 use tallyboard_tests::read::prometheus::{Prometheus, Samples};
 use tallyboard_tests::receive::programs::certificates;
+use tallyboard_tests::service::any_name::known as known_names;
 use tallyboard_tests::service::arena::{Service, outage};
 use tallyboard_tests::service::expected::{ODD, Shown, until_good};
 use tallyboard_tests::service::play::expect_exemplars;
@@ -23,6 +25,7 @@ use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
 use tallyboard_tests::start::directory::Directory;
 
 const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");
+const NAMES: &str = env!("CARGO_BIN_EXE_names");
 const RECEIVER: &str = "--web.enable-remote-write-receiver";
 const TARGET: (&str, &str) = ("target", "remote_write");
 
@@ -80,6 +83,26 @@ fn prometheus_knows_what_was_counted_whoever_dies() {
     }
     let natives = prometheus.natives("work_offset");
     assert!(natives.is_sorted_by_key(|native| native.count), "{natives:?}");
+    assert_eq!(service.own("tallyboard_export_samples_failed_total", TARGET), 0.0);
+}
+
+#[test]
+fn names_of_every_sort_are_written_as_1_0_has_them() {
+    let _watchdog = Watchdog::new("names_of_every_sort_are_written_as_1_0_has_them");
+    let prometheus = prometheus("exemplar-storage");
+    let url = format!("--remote-write.url=http://{}/api/v1/write", prometheus.address());
+    let more = ["--remote-write.interval=250ms", "--remote-write.external-label=job=service"];
+    let flags = [&[&*url], &more[..]].concat();
+    let mut service = Service::start_with("write-names", NAMES, &flags, &[]);
+    service.work(&[0.5, 2.5]);
+    service.work(&[40.0]);
+    service.kill();
+    let selector = "{job=\"service\",__name__!~\"tallyboard_.*|process_.*|.*_created\"}";
+    until_good(|| {
+        let found = prometheus.samples(selector).numbers;
+        let expect = known_names(&service.numbers(), Escaping::Underscores);
+        if found == expect { Ok(()) } else { Err(format!("{found:?}, expected {expect:?}")) }
+    });
     assert_eq!(service.own("tallyboard_export_samples_failed_total", TARGET), 0.0);
 }
 

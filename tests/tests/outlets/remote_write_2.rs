@@ -8,14 +8,17 @@
 
 use std::path::PathBuf;
 
+use tallyboard_exposition::escaping::Escaping;
 use tallyboard_tests::read::page::Labels;
 use tallyboard_tests::read::prometheus::Prometheus;
+use tallyboard_tests::service::any_name::known;
 use tallyboard_tests::service::arena::Service;
-use tallyboard_tests::service::expected::{ODD, Shown};
+use tallyboard_tests::service::expected::{ODD, Shown, until_good};
 use tallyboard_tests::service::play::expect_exemplars;
 use tallyboard_tests::start::child::Watchdog;
 
 const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");
+const NAMES: &str = env!("CARGO_BIN_EXE_names");
 const VARIABLE: &str = "TALLYBOARD_PROMETHEUS_3";
 const TARGET: (&str, &str) = ("target", "remote_write");
 
@@ -87,4 +90,28 @@ fn prometheus_3_knows_what_was_counted_and_since_when() {
     assert_eq!(service.own("tallyboard_export_samples_failed_total", TARGET), 0.0);
     let log = service.stop().stderr;
     assert!(!log.contains("left out") && !log.contains("encoding in another form"), "{log}");
+}
+
+#[test]
+fn names_of_every_sort_are_written_as_they_are() {
+    let _watchdog = Watchdog::new("names_of_every_sort_are_written_as_they_are");
+    let prometheus = prometheus();
+    let url = format!("--remote-write.url=http://{}/api/v1/write", prometheus.address());
+    let flags = [
+        &*url,
+        "--remote-write.version=2.0",
+        "--remote-write.interval=250ms",
+        "--remote-write.external-label=job=service",
+    ];
+    let mut service = Service::start_with("write-2-names", NAMES, &flags, &[]);
+    service.work(&[0.5, 2.5]);
+    service.work(&[40.0]);
+    service.kill();
+    let selector = "{job=\"service\",__name__!~\"tallyboard_.*|process_.*\"}";
+    until_good(|| {
+        let found = prometheus.samples(selector).numbers;
+        let expect = known(&service.numbers(), Escaping::AllowUtf8);
+        if found == expect { Ok(()) } else { Err(format!("{found:?}, expected {expect:?}")) }
+    });
+    assert_eq!(service.own("tallyboard_export_samples_failed_total", TARGET), 0.0);
 }

@@ -10,10 +10,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use tallyboard_exposition::escaping::Escaping;
 use tallyboard_tests::build::tallyboard;
 use tallyboard_tests::read::http::get;
 use tallyboard_tests::read::page::Page;
 use tallyboard_tests::receive::programs::program;
+use tallyboard_tests::service::any_name::known;
+use tallyboard_tests::service::arena::Service;
 use tallyboard_tests::service::served::Served;
 use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
 use tallyboard_tests::start::directory::Directory;
@@ -152,6 +155,26 @@ fn run(arguments: &[&str], before: &str) -> (Option<i32>, String) {
     let script = format!("{before} exec \"$0\" \"$@\" 2>&1");
     let output = program_of(&["sh", "-c", &script], arguments).output().expect("a shell");
     (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn names_of_every_sort_are_written_as_every_exporter_reads_them() {
+    let _watchdog = Watchdog::new("names_of_every_sort_are_written");
+    let directory = Directory::new("textfile-names");
+    let exporter = Exporter::start(directory.path());
+    let mut service = Service::start("textfile-names", env!("CARGO_BIN_EXE_names"));
+    service.work(&[0.5, 2.5]);
+    let file = directory.file("a.prom");
+    let line = ["textfile", file.to_str().expect("a text"), "--control", service.control()];
+    assert_eq!(run(&line, "").0, Some(0));
+    for ((name, mut labels), value) in known(&service.numbers(), Escaping::Underscores) {
+        // The exporter writes bounds in its own way.
+        if let Some(bound) = labels.get_mut("le") {
+            *bound = bound.trim_end_matches(".0").to_owned();
+        }
+        let labels: Vec<(&str, &str)> = labels.iter().map(|(n, v)| (&**n, &**v)).collect();
+        assert_eq!(exporter.page().value(&name, &labels), Some(value), "{name} {labels:?}");
+    }
 }
 
 /// What an exporter would refuse a file for: timestamps, types and names of OpenMetrics, exemplars.

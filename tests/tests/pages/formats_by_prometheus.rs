@@ -5,15 +5,18 @@
 
 use std::path::Path;
 
+use tallyboard_exposition::escaping::Escaping;
 use tallyboard_exposition::sample::{FamilySamples, Sample, Type, Value};
 use tallyboard_tests::read::prometheus::{Job, Prometheus};
 use tallyboard_tests::receive::between::{Proxy, serve_families};
+use tallyboard_tests::service::any_name::known;
 use tallyboard_tests::service::arena::Service;
 use tallyboard_tests::service::expected::{ODD, Shown};
 use tallyboard_tests::service::play::{expect_exemplar, expect_exemplars, expect_functions, play};
 use tallyboard_tests::start::child::Watchdog;
 
 const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");
+const NAMES: &str = env!("CARGO_BIN_EXE_names");
 
 const OPENMETRICS: &str =
     "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores";
@@ -119,5 +122,29 @@ fn native_histograms_come_by_protocol_buffers() {
         // Of a native histogram, this version takes the first one.
         let native = format!("work_native_seconds{{job=\"{job}\"}}");
         expect_exemplar(&service, &prometheus, &native, (0.0, 1.0));
+    }
+}
+
+#[test]
+fn names_of_every_sort_arrive_escaped() {
+    let _watchdog = Watchdog::new("names_of_every_sort_arrive_escaped");
+    let mut service = Service::start("names", NAMES);
+    service.work(&[0.5, 2.5]);
+    service.work(&[40.0]);
+    service.kill();
+    let text = Proxy::new(service.metrics(), Some("text/plain;version=0.0.4"));
+    let protobuf = Proxy::new(service.metrics(), Some(PROTOBUF));
+    let jobs = [
+        Job { name: "openmetrics", target: service.metrics(), settings: &[] },
+        Job { name: "text", target: text.address(), settings: &[] },
+        Job { name: "protobuf", target: protobuf.address(), settings: &[] },
+    ];
+    let prometheus = start("exemplar-storage", &jobs);
+    prometheus.scrape_all();
+    for job in jobs {
+        assert_eq!(prometheus.value(&format!("up{{job=\"{}\"}}", job.name)), Some(1.0));
+        let workers = "__name__!~\"up|scrape_.*|tallyboard_.*|process_.*|.*_created\"";
+        let found = prometheus.samples(&format!("{{job=\"{}\",{workers}}}", job.name));
+        assert_eq!(found.numbers, known(&service.numbers(), Escaping::Underscores), "{}", job.name);
     }
 }

@@ -1,5 +1,5 @@
-//! Every format that Prometheus 3 reads, of an arena whose workers are killed, and of families with
-//! names that no arena has.
+//! Every format that Prometheus 3 reads, of arenas whose workers are killed, also under names of every
+//! sort, and of families that are served without an arena.
 //!
 //! Debian has this version in a later suite only. The environment variable `TALLYBOARD_PROMETHEUS_3`
 //! is the path of the program, which `tests/prometheus-3` gets; without it these tests fail, because
@@ -10,6 +10,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use tallyboard_exposition::escaping::Escaping;
 use tallyboard_exposition::format::Format;
 use tallyboard_exposition::parse::{Options, parse};
 use tallyboard_exposition::sample::{
@@ -18,12 +19,14 @@ use tallyboard_exposition::sample::{
 use tallyboard_tests::read::http::get_bytes;
 use tallyboard_tests::read::prometheus::{Job, Prometheus, Samples, Series};
 use tallyboard_tests::receive::between::{Proxy, serve_families};
+use tallyboard_tests::service::any_name::known as known_names;
 use tallyboard_tests::service::arena::Service;
 use tallyboard_tests::service::expected::{ODD, Shown};
 use tallyboard_tests::service::play::{expect_exemplar, expect_exemplars, expect_functions, play};
 use tallyboard_tests::start::child::Watchdog;
 
 const INSTRUMENTS: &str = env!("CARGO_BIN_EXE_instruments");
+const ANY_NAMES: &str = env!("CARGO_BIN_EXE_names");
 const VARIABLE: &str = "TALLYBOARD_PROMETHEUS_3";
 
 const OPENMETRICS: &str =
@@ -298,10 +301,9 @@ fn known(column: usize) -> Series<f64> {
     known
 }
 
-#[test]
-fn names_in_utf_8_arrive_as_they_are_or_escaped() {
-    let _watchdog = Watchdog::new("names_in_utf_8_arrive_as_they_are_or_escaped");
-    let rows = [
+/// The ways to ask for names, and what comes then.
+fn name_rows() -> [Row; 8] {
+    [
         row("openmetrics", &[], OPENMETRICS),
         row("text", &["scrape_protocols: [PrometheusText1.0.0]"], TEXT),
         // These cannot say which names they are for, so they are for everybody.
@@ -311,19 +313,53 @@ fn names_in_utf_8_arrive_as_they_are_or_escaped() {
         row("underscores", &["metric_name_escaping_scheme: underscores"], OPENMETRICS_UNDERSCORES),
         row("dots", &["metric_name_escaping_scheme: dots"], OPENMETRICS_DOTS),
         row("values", &["metric_name_escaping_scheme: values"], OPENMETRICS_VALUES),
-    ];
+    ]
+}
+
+/// How names are written for a job of these.
+fn scheme(job: &str) -> Escaping {
+    match job {
+        "openmetrics" | "text" => Escaping::AllowUtf8,
+        "dots" => Escaping::Dots,
+        "values" => Escaping::Values,
+        _ => Escaping::Underscores,
+    }
+}
+
+#[test]
+fn names_of_a_service_arrive_as_they_are_or_escaped_whoever_dies() {
+    let _watchdog = Watchdog::new("names_of_a_service_arrive_as_they_are_or_escaped_whoever_dies");
+    let mut service = Service::start("names", ANY_NAMES);
+    service.work(&[0.5, 2.5]);
+    service.work(&[40.0]);
+    service.kill();
+    let rows = name_rows();
+    let between = Between::new(&rows, service.metrics());
+    let prometheus = start("exemplar-storage", &between.jobs());
+    prometheus.scrape_all();
+    between.expect_content_types();
+    for row in rows {
+        let workers = "__name__!~\"up|scrape_.*|tallyboard_.*|process_.*|.*_created\"";
+        let Samples { numbers, .. } =
+            prometheus.samples(&format!("{{job=\"{}\",{workers}}}", row.job));
+        assert_eq!(numbers, known_names(&service.numbers(), scheme(row.job)), "{}", row.job);
+    }
+    let asked = "{\"1 \\\"x\\\"\\\\{,_total\",job=\"text\"}";
+    assert_eq!(prometheus.value(asked), Some(3.0));
+}
+
+#[test]
+fn names_in_utf_8_arrive_as_they_are_or_escaped() {
+    let _watchdog = Watchdog::new("names_in_utf_8_arrive_as_they_are_or_escaped");
+    let rows = name_rows();
     let target = serve_families(families());
     let between = Between::new(&rows, target.address());
     let prometheus = start("exemplar-storage", &between.jobs());
     prometheus.scrape_all();
     between.expect_content_types();
     for row in rows {
-        let column = match row.job {
-            "openmetrics" | "text" => 0,
-            "dots" => 2,
-            "values" => 3,
-            _ => 1,
-        };
+        let column = Escaping::EVERY.iter().position(|of| *of == scheme(row.job));
+        let column = column.expect("a scheme");
         let selector = format!("{{job=\"{}\",__name__!~\"up|scrape_.*\"}}", row.job);
         let Samples { numbers, .. } = prometheus.samples(&selector);
         assert_eq!(numbers, known(column), "{}", row.job);

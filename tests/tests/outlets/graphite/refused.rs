@@ -23,10 +23,12 @@ fn a_listener_that_never_reads_has_not_taken_it() {
     let graphite = graphite.timeout(Duration::from_millis(200));
     let few = vec![gauge("a", 1.0, None)];
     // More than sockets hold.
-    let label = vec![("l".to_owned(), "x".repeat(15_000))];
-    let sample = Sample::new("", label, Value::Whole(1));
+    let sample = |number| {
+        let label = vec![("l".to_owned(), format!("{number:x>15000}"))];
+        Sample::new("", label, Value::Whole(1))
+    };
     let mut family = FamilySamples::new(Type::Gauge, "many", "");
-    family.samples = vec![sample; 4_000];
+    family.samples = (0..4_000).map(sample).collect();
     let many = vec![family];
     for (families, expect) in [
         (&few, "did not end the connection behind the last line within 200ms"),

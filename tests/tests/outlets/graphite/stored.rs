@@ -70,6 +70,36 @@ fn series_that_differ_in_a_tag_called_name_are_not_made_one() {
 }
 
 #[test]
+fn what_has_one_name_in_graphite_is_there_once() {
+    let _watchdog = Watchdog::new("what_has_one_name_in_graphite_is_there_once");
+    let mut carbon = Carbon::new("alike");
+    carbon.start();
+    let family = |kind, name, suffix: &'static str, label: &str, value| {
+        let labels = vec![(label.to_owned(), "\u{fc}".to_owned())];
+        let samples = vec![Sample::new(suffix, labels, Value::Whole(value))];
+        FamilySamples { samples, ..FamilySamples::new(kind, name, "") }
+    };
+    let families = [
+        family(Type::Counter, "http.requests", "_total", "http.route", 1),
+        family(Type::Counter, "http_requests", "_total", "http_route", 2),
+        family(Type::Gauge, "temp\u{e9}rature", "", "a b", 21),
+        family(Type::Gauge, "temp_rature", "", "a_b", 7),
+    ];
+    for (tags, total, gauge) in [
+        (false, "http_requests_total.http_route._", "temp_rature.a_b._"),
+        (true, "http_requests_total;http_route=_", "temp_rature;a_b=_"),
+    ] {
+        let begin = now();
+        let graphite = carbon.graphite().tags(tags);
+        let pushed = graphite.blocking_push(&families, "").expect("carbon takes it");
+        assert_eq!((pushed.lines, pushed.left_out.same_name, pushed.left_out.total()), (2, 1, 1));
+        let within = (begin - 1, now());
+        carbon.expect(total, within, 3.0);
+        carbon.expect(gauge, within, 7.0);
+    }
+}
+
+#[test]
 fn nothing_is_lost_over_a_restart_but_what_carbon_itself_loses() {
     let _watchdog = Watchdog::new("nothing_is_lost_over_a_restart_but_what_carbon_itself_loses");
     let mut carbon = Carbon::new("restart");

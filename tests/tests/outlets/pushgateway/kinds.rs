@@ -7,6 +7,8 @@ use tallyboard::{Counter, Gauge, Histogram, Info, NativeHistogram, Registry, Sta
 use tallyboard_exposition::escaping::Escaping;
 use tallyboard_exposition::format::Format;
 use tallyboard_tests::read::page::{Labels, Page};
+use tallyboard_tests::service::any_name::known as known_names;
+use tallyboard_tests::service::arena::Service;
 use tallyboard_tests::service::served::Served;
 use tallyboard_tests::start::child::{Running, Watchdog, until};
 
@@ -222,4 +224,24 @@ fn the_metrics_of_a_whole_service_are_pushed_by_its_processes_and_by_the_program
     let (status, said) = push("gone", &[]);
     assert_eq!(status, Some(1), "{said}");
     assert!(said.contains("no supervisor listens on"), "{said}");
+}
+
+#[test]
+fn names_of_every_sort_are_pushed_as_every_gateway_reads_them() {
+    let _watchdog = Watchdog::new("names_of_every_sort_are_pushed");
+    let gateway = Gateway::start();
+    let mut service = Service::start("push-names", env!("CARGO_BIN_EXE_names"));
+    service.work(&[0.5, 2.5]);
+    let url = gateway.address.to_string();
+    let push = ["push", &url, "--job", "names", "--control", service.control()];
+    assert_eq!(run(&push).0, Some(0));
+    let mut found = gateway.pushed("names");
+    found.retain(|(name, _), _| !["tallyboard_", "process_"].iter().any(|of| name.starts_with(of)));
+    let expect = known_names(&service.numbers(), Escaping::Underscores).into_iter();
+    let expect: Samples =
+        expect.map(|((name, labels), value)| sample(&name, &labels, value)).collect();
+    assert_eq!(found, expect);
+    // This gateway has not been told to take other names, and says so.
+    let (status, said) = run(&[&push[..], &["--escaping", "allow-utf-8"]].concat());
+    assert!(status == Some(1) && said.contains("400"), "{said}");
 }
