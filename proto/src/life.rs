@@ -15,13 +15,18 @@ pub struct Life {
     pub is_removed: bool,
     /// Whether it is not shown: it is removed, and no living worker holds it.
     pub is_hidden: bool,
+    /// Of the first series of a family: which of the family's help texts is shown, from 1 in the
+    /// order of the catalog, while the definition is the one by which its name is shown; else 0.
+    pub lead: u8,
 }
 
 const HIDDEN: u64 = 1;
 const REMOVED: u64 = 2;
 const RENEWED: u64 = 4;
+/// Where the bits of `lead` begin.
+const LEAD: u32 = 3;
 /// Bits of the word that are not the time.
-pub const LIFE_BITS: u32 = 3;
+pub const LIFE_BITS: u32 = 11;
 /// The latest moment that fits.
 pub const MAX_CREATED_MS: u64 = u64::MAX >> LIFE_BITS;
 
@@ -31,6 +36,7 @@ impl Life {
     pub fn to_word(self) -> u64 {
         let flag = |is: bool, bit| if is { bit } else { 0 };
         self.created_ms.min(MAX_CREATED_MS) << LIFE_BITS
+            | u64::from(self.lead) << LEAD
             | flag(self.is_renewed, RENEWED)
             | flag(self.is_removed, REMOVED)
             | flag(self.is_hidden, HIDDEN)
@@ -44,6 +50,7 @@ impl Life {
             is_renewed: word & RENEWED != 0,
             is_removed: word & REMOVED != 0,
             is_hidden: word & HIDDEN != 0,
+            lead: (word >> LEAD) as u8,
         }
     }
 
@@ -58,7 +65,8 @@ impl Life {
     /// The next life, which begins at `created_ms`.
     #[must_use]
     pub fn renewed(self, created_ms: u64) -> Self {
-        Self { created_ms, is_renewed: true, is_removed: false, is_hidden: false }
+        let lead = self.lead;
+        Self { created_ms, is_renewed: true, is_removed: false, is_hidden: false, lead }
     }
 }
 
@@ -68,12 +76,13 @@ mod tests {
 
     #[test]
     fn a_life_survives_the_round_trip() {
-        for bits in 0..8 {
+        for bits in [0, 1, 2, 4, 7, 8, 9 << 3, 255 << 3, (1 << LIFE_BITS) - 1] {
             for created in [0, 1, 1_700_000_000_000, MAX_CREATED_MS] {
                 let word = created << LIFE_BITS | bits;
                 assert_eq!(Life::from_word(word).to_word(), word);
             }
         }
+        assert_eq!(Life { lead: 3, ..Life::default() }.renewed(5).lead, 3);
         let late = Life { created_ms: u64::MAX, ..Life::default() };
         assert_eq!(Life::from_word(late.to_word()).created_ms, MAX_CREATED_MS);
     }

@@ -162,22 +162,21 @@ impl Contents {
         let bucket = family.bucket_of(&entry.values)?;
         let Kind::Bucket(native) = &family.kind else { return None };
         let name = family.name.strip_prefix(BUCKET_PREFIX)?;
-        // A log may use a name twice, for different things: the first that is the same is meant.
+        // A log may use a name for different things: the first that is the same and has the series is
+        // meant.
         let is_histogram = |ordinal: &u32| {
             let of = &self.families[*ordinal as usize];
             let is_same = matches!(&of.kind, Kind::NativeHistogram(of) if of == native);
-            is_same && *of.name == *name && family.labels.starts_with(&of.labels)
+            is_same
+                && *of.name == *name
+                && family.labels.split_last().is_some_and(|(_, l)| *l == *of.labels)
         };
         let named = self.by_name.iter_hash(self.hasher.hash_one(name)).copied();
-        let histogram = named.filter(|of| is_histogram(of)).min()?;
+        let mut histograms: Vec<u32> = named.filter(is_histogram).collect();
+        histograms.sort_unstable();
         let (_, values) = entry.values.split_last()?;
-        let hash = hash_values(&self.hasher, histogram, values.iter().map(|value| &**value));
-        let is_series = |ordinal: &u32| {
-            let of = &self.series[*ordinal as usize];
-            of.family == histogram && of.values[..] == *values
-        };
-        let series = self.by_values.iter_hash(hash).copied();
-        Some((series.filter(is_series).min()?, bucket))
+        let series = histograms.into_iter().find_map(|of| self.find_series(of, values))?;
+        Some((series, bucket))
     }
 
     /// The buckets of the series of a native histogram, with the ordinals of their series, which
@@ -295,6 +294,16 @@ impl Contents {
     pub fn find(&self, family: &Family) -> Option<u32> {
         let agrees = |&known: &u32| self.families[known as usize].agrees_with(family);
         self.families_named(&family.name).into_iter().find(agrees)
+    }
+
+    /// The family that means the same as `family` and says so in the same words.
+    #[must_use]
+    pub fn find_worded(&self, family: &Family) -> Option<u32> {
+        let is_it = |&known: &u32| {
+            let known = &self.families[known as usize];
+            known.agrees_with(family) && known.help == family.help
+        };
+        self.families_named(&family.name).into_iter().find(is_it)
     }
 
     /// The series of `family` with these label values.

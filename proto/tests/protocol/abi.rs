@@ -201,6 +201,7 @@ fn dump_lives(out: &mut String) {
         ("renewed", Life { is_renewed: true, ..begun }),
         ("removed", Life { is_removed: true, ..begun }),
         ("hidden", Life { is_hidden: true, ..begun }),
+        ("lead", Life { lead: 2, ..begun }),
     ] {
         hex(out, &format!("life.{name}"), &[life.to_word()]);
     }

@@ -302,6 +302,7 @@ fn bad_archive(layout: &Layout) -> Vec<(usize, u64, &'static str)> {
         (layout.offsets(1) + INFO, 1, "bank[1].offsets[9]"),
         (layout.offsets(1) + CELLS, 1, "bank[1].offsets beyond"),
         (layout.lives(1) + 2, 1, "bank[1].lives[2]"),
+        (layout.lives(1) + 2, 9 << 3, "bank[1].lives[2]"),
         (layout.lives(1) + 8, 8, "bank[1].lives beyond"),
         (ring + row::PID, 1 << 40, "bank[1].row[0].pid"),
         (ring + row::SLOT, 5, "bank[1].row[0].slot"),

@@ -1,12 +1,12 @@
 //! The catalog: the series of all slots, in global order.
 //!
 //! It grows by what slots say in their logs, and by nothing else. A name may have several definitions,
-//! with another type, labels or bounds: all have a place here and are counted, and one of them is
-//! exposed (see `definitions.rs`). A family whose samples have the name of another family's is
+//! with another type, labels, bounds or help text: all have a place here and are counted, and what can
+//! be joined is exposed as one (see `definitions.rs`). What a name means beyond so many definitions is
 //! quarantined: its series have no place in the catalog, its counts are not exposed, and how many such
 //! families there are is.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use tallyboard_exposition::cells::type_of;
@@ -18,19 +18,20 @@ use tallyboard_proto::log::{self, Begun, Contents, LogError, Record, append};
 use tallyboard_segment::mapping::Arena;
 
 use crate::board::limits_met::{Limit, Limits};
+use crate::board::names::{Names, Pairs};
 
 /// The catalog, as the supervisor knows it; the control segment holds a copy for others.
 #[derive(Debug)]
 pub struct Catalog {
     contents: Contents,
     committed: usize,
-    /// Which family has samples of this name.
-    sample_names: HashMap<String, u32>,
+    /// The names of all samples.
+    sample_names: HashSet<String>,
     /// Series of gauges of mode `all`, in order: their place is that of their cells in a dead row.
     all_gauges: Vec<u32>,
     conflicts: HashSet<String>,
-    /// The names that have several definitions, each with their ordinals.
-    definitions: BTreeMap<Box<str>, Vec<u32>>,
+    /// What the families have to do with each other.
+    pub(crate) names: Names,
     dropped_series: HashMap<DropReason, u64>,
     pub(crate) limits: Limits,
     label_limit: usize,
@@ -49,7 +50,10 @@ struct Real {
 
 /// Most definitions of one name that have a place: a name that means something else each time would
 /// fill the catalog.
-const MOST_DEFINITIONS: usize = 8;
+const MOST_DEFINITIONS: usize = 32;
+/// So many of them may be there before one that differs in its help text alone has none: a text that is
+/// another in each process leaves room for what matters.
+const MOST_WORDED: usize = 16;
 
 /// Why a family or series has no place in the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,16 +67,15 @@ pub enum Unplaced {
 }
 
 impl Catalog {
-    /// An empty catalog.
-    #[must_use]
-    pub fn new(layout: &Layout, label_limit: usize) -> Self {
+    /// An empty catalog. Series that differ in nothing but `constant` labels are alike.
+    pub(crate) fn new(layout: &Layout, label_limit: usize, constant: Pairs) -> Self {
         Self {
             contents: Contents::new(layout.geometry.cells),
             committed: 0,
-            sample_names: HashMap::new(),
+            sample_names: HashSet::new(),
             all_gauges: Vec::new(),
             conflicts: HashSet::new(),
-            definitions: BTreeMap::new(),
+            names: Names::new(constant),
             dropped_series: HashMap::new(),
             limits: Limits::default(),
             label_limit,
@@ -85,8 +88,13 @@ impl Catalog {
     ///
     /// # Errors
     /// [`LogError`] when it does not parse: then the arena is damaged.
-    pub fn recover(arena: &Arena, layout: &Layout, label_limit: usize) -> Result<Self, LogError> {
-        let mut catalog = Self::new(layout, label_limit);
+    pub(crate) fn recover(
+        arena: &Arena,
+        layout: &Layout,
+        label_limit: usize,
+        constant: Pairs,
+    ) -> Result<Self, LogError> {
+        let mut catalog = Self::new(layout, label_limit, constant);
         let mut words = Vec::new();
         catalog.committed = log::read(arena, layout.catalog_log(), 0, &mut words)?;
         catalog.contents.extend(&words)?;
@@ -134,21 +142,13 @@ impl Catalog {
 
     /// Whether a family of it writes samples of this name.
     pub(crate) fn has_sample(&self, name: &str) -> bool {
-        self.sample_names.contains_key(name)
+        self.sample_names.contains(name)
     }
 
-    /// How many families are not exposed because of another one: those that are quarantined, and all
-    /// definitions of a name but one.
+    /// How many families have no place.
     #[must_use]
     pub fn conflicts(&self) -> usize {
-        let beside: usize = self.definitions.values().map(|of| of.len() - 1).sum();
-        self.conflicts.len() + beside
-    }
-
-    /// The names that have several definitions, each with their ordinals in the order in which they
-    /// began.
-    pub(crate) fn definitions(&self) -> &BTreeMap<Box<str>, Vec<u32>> {
-        &self.definitions
+        self.conflicts.len()
     }
 
     /// How many series of slots have no place, by reason.
@@ -167,22 +167,18 @@ impl Catalog {
         layout: &Layout,
         family: &Family,
     ) -> Result<u32, Unplaced> {
-        if let Some(known) = self.contents.find(family) {
+        if let Some(known) = self.contents.find_worded(family) {
             return Ok(known);
         }
-        let rival = family.sample_names().find_map(|name| {
-            let other = *self.sample_names.get(&name)?;
-            Some((name, other))
-        });
-        let named = self.contents.families_named(&family.name);
-        if let Some((name, other)) = rival {
-            let is_another = named.contains(&other) && named.len() < MOST_DEFINITIONS;
-            self.warn_of(family, &name, other, is_another);
-            if !is_another {
-                return Err(Unplaced::Conflict);
-            }
-        } else if named.len() >= MOST_DEFINITIONS {
-            // The exemplars and buckets of what has no place itself.
+        let same = self.contents.find(family);
+        let known = self.contents.families_named(&family.name).len();
+        // Only what is exposed by itself has a help text that matters.
+        let has_words = type_of(&family.kind).is_some() && known < MOST_WORDED;
+        if let Some(same) = same.filter(|_| !has_words) {
+            return Ok(same);
+        }
+        if known >= MOST_DEFINITIONS {
+            self.refuse(family);
             return Err(Unplaced::Conflict);
         }
         let begun = self
@@ -194,21 +190,13 @@ impl Catalog {
         Ok(ordinal as u32)
     }
 
-    /// Says once of a family what it contradicts.
-    fn warn_of(&mut self, family: &Family, sample: &str, other: u32, is_another: bool) {
-        let other = &self.contents.families()[other as usize];
+    /// Says once of a family that its name has too many definitions.
+    fn refuse(&mut self, family: &Family) {
         let key = format!("{:?}", (&family.name, &family.kind, &family.labels));
-        let (expected, found) =
-            ((&other.name, &other.kind, &other.labels), (&family.kind, &family.labels));
-        if is_another {
+        if type_of(&family.kind).is_some() && self.conflicts.insert(key) {
             tracing::warn!(
-                metric = %family.name, %sample, ?expected, ?found,
-                "a worker uses a name with another type, labels or bounds; one of them is exposed, that of the living and of them the first: use one definition"
-            );
-        } else if self.conflicts.insert(key) {
-            tracing::warn!(
-                metric = %family.name, %sample, ?expected, ?found,
-                "a worker uses a name of another metric's samples; its counts are not exposed: use another name"
+                metric = %family.name, kind = ?family.kind, labels = ?family.labels,
+                "a metric has had too many definitions since the arena began, and what workers count by one more is not exposed: use one definition, or begin anew with --discard-arena"
             );
         }
     }
@@ -216,14 +204,8 @@ impl Catalog {
     /// Takes in what a family is called.
     fn take_name(&mut self, ordinal: u32) {
         let family = &self.contents.families()[ordinal as usize];
-        for name in family.sample_names() {
-            self.sample_names.entry(name).or_insert(ordinal);
-        }
-        let named = self.contents.families_named(&family.name);
-        // What belongs to another family is exposed with that.
-        if named.len() > 1 && type_of(&family.kind).is_some() {
-            self.definitions.insert(family.name.clone(), named);
-        }
+        self.sample_names.extend(family.sample_names());
+        self.names.take_family(&self.contents, ordinal);
     }
 
     /// The first cell of a slot's series; it begins here when nobody had it.
@@ -237,6 +219,7 @@ impl Catalog {
         family: u32,
         values: &[Box<str>],
     ) -> Result<u32, Unplaced> {
+        let family = self.names.base(family);
         if let Some(known) = self.contents.find_series(family, values) {
             return Ok(known);
         }
@@ -259,6 +242,7 @@ impl Catalog {
                 if family.kind == Kind::Gauge(GaugeMode::All) {
                     self.all_gauges.push(series as u32);
                 }
+                self.names.take_series(&self.contents, series as u32);
                 Ok(series as u32)
             }
             Ok(_) => Err(Unplaced::Conflict),

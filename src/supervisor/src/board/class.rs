@@ -37,6 +37,18 @@ pub struct Class {
     own: Vec<(Family, Result<u32, Unplaced>)>,
 }
 
+impl Class {
+    /// The families that the slot's own log begins, by ordinal in the catalog.
+    pub(crate) fn own_families(&self) -> impl Iterator<Item = u32> + '_ {
+        self.own.iter().filter_map(|(_, placed)| placed.ok())
+    }
+
+    /// Whether a run is one of series that the slot's own log begins.
+    pub(crate) fn is_own(&self, run: &Run) -> bool {
+        run.from >= self.prefix.cells
+    }
+}
+
 /// Where a series of a slot has its cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -205,7 +217,8 @@ impl Class {
         let family = placed.unwrap_or(Err(Unplaced::Conflict)).inspect_err(|unplaced| {
             catalog.count_unplaced(*unplaced);
         })?;
-        Ok((family, catalog.place_series(arena, layout, family, values)?))
+        let series = catalog.place_series(arena, layout, family, values)?;
+        Ok((catalog.names.base(family), series))
     }
 
     /// The series that `words` begin, which follow the slot's log: the name of the family of each.

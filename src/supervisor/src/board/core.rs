@@ -16,7 +16,9 @@ use crate::board::class::Classes;
 use crate::board::figures::Figures;
 use crate::board::floors::Floors;
 use crate::board::guests::Guests;
+use crate::board::names::Pairs;
 use crate::board::origin::Origin;
+use crate::board::shown::Definitions;
 use crate::board::slot::Slot;
 
 /// What may be granted.
@@ -26,6 +28,8 @@ pub(crate) struct Grants {
     pub(crate) guests: Guests,
     /// How many label sets a family may have.
     pub(crate) label_limit: usize,
+    /// The labels that are added to every sample: by these, too, series may be alike.
+    pub(crate) constant: Pairs,
 }
 
 /// Slots, catalog and archive of one arena; and `P`, what is made of them for those who look at them.
@@ -40,6 +44,7 @@ pub struct Core<P> {
     /// Free slots, the one that has been free longest first.
     pub(crate) free: VecDeque<usize>,
     pub(crate) catalog: Catalog,
+    pub(crate) definitions: Definitions,
     pub(crate) classes: Classes,
     pub(crate) archive: Archive,
     pub(crate) floors: Floors,
@@ -64,7 +69,8 @@ impl<P> Core<P> {
     ) -> Self {
         let slots = layout.geometry.slots;
         Self {
-            catalog: Catalog::new(&layout, grants.label_limit),
+            catalog: Catalog::new(&layout, grants.label_limit, grants.constant.clone()),
+            definitions: Definitions::default(),
             archive: Archive::new(&layout),
             classes: Classes::default(),
             floors: Floors::default(),

@@ -35,6 +35,31 @@ impl ByFamily {
     }
 }
 
+/// How often a metric was defined in another way: of so many changes, and of all others together.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    named: BTreeMap<[Box<str>; 3], u64>,
+    others: u64,
+}
+
+impl Changes {
+    pub(crate) fn count(&mut self, metric: &str, from: &str, to: &str) {
+        let key = [metric, from, to].map(Box::from);
+        let is_known = self.named.contains_key(&key);
+        let counted = match is_known || self.named.len() < ByFamily::MOST {
+            true => self.named.entry(key).or_default(),
+            false => &mut self.others,
+        };
+        *counted = counted.saturating_add(1);
+    }
+
+    /// The counts by metric, what it was and what it became.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = ([&str; 3], u64)> {
+        let named = self.named.iter().map(|(key, count)| (key.each_ref().map(|k| &**k), *count));
+        [([OTHERS, "", ""], self.others)].into_iter().chain(named)
+    }
+}
+
 /// What the supervisor has counted since it started.
 #[derive(Debug, Default)]
 pub struct Figures {
@@ -47,6 +72,8 @@ pub struct Figures {
     pub(crate) quarantined: u64,
     pub(crate) judged: ByFamily,
     pub(crate) given_up: ByFamily,
+    pub(crate) definition_changes: Changes,
+    pub(crate) left_out_gauges: ByFamily,
     pub(crate) floors_applied: u64,
     pub(crate) scrapes: u64,
     pub(crate) scrape_seconds: f64,

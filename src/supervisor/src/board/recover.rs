@@ -55,7 +55,8 @@ impl<P> Core<P> {
         grants: Grants,
         page: P,
     ) -> Result<Self, RecoverError> {
-        let catalog = Catalog::recover(&arena, &layout, grants.label_limit)?;
+        let catalog =
+            Catalog::recover(&arena, &layout, grants.label_limit, grants.constant.clone())?;
         let archive = Archive::recover(&arena, &layout)?;
         let (most, found) = (catalog.cells(), archive.cells().len());
         if found > most {

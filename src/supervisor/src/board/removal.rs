@@ -19,21 +19,11 @@ use tallyboard_proto::family::{GaugeMode, Kind};
 use tallyboard_proto::life::{Life, MAX_CREATED_MS};
 use tallyboard_proto::log::{Action, LogError, Parts};
 
+use crate::board::alike::Pass;
 use crate::board::catalog::is_selected;
 use crate::board::class::{Class, Place};
 use crate::board::core::Core;
 use crate::board::said::{Counted, Said};
-
-/// What is known while all that workers have said since rows were read last is applied.
-#[derive(Debug, Default)]
-struct Pass {
-    /// What workers had counted of series when they removed them, by series and slot: what they have
-    /// counted later is of the next life.
-    removed: HashMap<(u32, usize), Counted>,
-    /// The totals of series that were lowered. The rows stay as they are meanwhile, so one is added
-    /// up once, however often it is lowered.
-    totals: HashMap<u32, Vec<u64>>,
-}
 
 impl<P> Core<P> {
     /// Takes in what a log says beside what determines cells. `first` is the number of the slot's
@@ -119,13 +109,16 @@ impl<P> Core<P> {
                 if self.is_held(series) || self.is_counted_again(series) {
                     // It may have been lowered since it was counted again.
                     let begun_ms = self.now_ms().max(life.created_ms);
+                    let begun_ms = self.begun_beside(series).unwrap_or(begun_ms);
                     self.archive.set_life(ordinal, life.renewed(begun_ms));
                 }
-            } else if !self.is_held(series) {
-                self.end_lives(series, |slot| pass.removed.get(&(series, slot)));
-                self.archive.set_life(ordinal, Life { is_hidden: true, ..life });
+            } else if !self.all_alike(series).iter().any(|&alike| self.is_held(alike)) {
+                self.hide(series, &pass);
+            } else if pass.replaced.contains(&series) {
+                self.replace(series, &pass);
             }
         }
+        self.settle_definitions();
         self.archive.commit(&self.arena, &self.layout, self.catalog.cells());
     }
 
@@ -145,6 +138,11 @@ impl<P> Core<P> {
                 if is_new {
                     pass.removed.insert((series, slot), counted);
                 }
+                let beside = self.shown_beside(series);
+                match beside.iter().any(|&alike| self.is_held_by(slot, alike)) {
+                    true => drop(pass.replaced.insert(series)),
+                    false => self.set_removed_beside(series, true, is_new),
+                }
                 // Who removes a hidden series had begun it again, and that life ends as well.
                 let life = if life.is_hidden { life.renewed(at_ms) } else { life };
                 Life { is_removed: true, ..life }
@@ -152,13 +150,23 @@ impl<P> Core<P> {
             Action::Hold => {
                 self.slots[slot].last_words.insert(series, true);
                 pass.removed.remove(&(series, slot));
-                let is_hidden = life.is_hidden;
-                if is_hidden { life.renewed(at_ms) } else { Life { is_removed: false, ..life } }
+                self.set_removed_beside(series, false, is_new);
+                let begun_ms = self.begun_beside(series).unwrap_or(at_ms);
+                match life.is_hidden {
+                    true => life.renewed(begun_ms),
+                    false => Life { is_removed: false, ..life },
+                }
             }
             Action::Reset => {
                 if is_new {
                     self.end_lives(series, |by| (by == slot).then_some(&counted));
-                    pass.removed.retain(|(of, _), _| *of != series);
+                    let beside = self.shown_beside(series);
+                    for &alike in &beside {
+                        self.end_lives(alike, |_| None);
+                        let life = self.archive.life(alike as usize).renewed(at_ms);
+                        self.archive.set_life(alike as usize, life);
+                    }
+                    pass.removed.retain(|(of, _), _| *of != series && !beside.contains(of));
                 }
                 life.renewed(at_ms)
             }
@@ -184,20 +192,28 @@ impl<P> Core<P> {
     /// Whether a living worker holds the series: it began the series itself, has counted it, or says
     /// so, and has not removed it since.
     pub(crate) fn is_held(&self, series: u32) -> bool {
-        let buckets: Vec<u32> = self.parts(series).skip(1).collect();
-        self.places(series).any(|(slot, place, is_own)| {
-            let taken = &self.slots[slot];
-            let is_set = || {
-                taken.row[place.from..][..place.shape.width()].iter().any(|&cell| cell != 0)
-                    || buckets.iter().any(|&bucket| self.has_in(slot, bucket))
-            };
-            let holds = match taken.last_words.get(&series) {
-                Some(&holds) => holds,
-                None => is_own || is_set(),
-            };
-            // A value of the dead is still to be folded, and would come back after its removal.
-            holds && (!taken.exited || !place.shape.counts())
-        })
+        self.places(series).any(|(slot, place, is_own)| self.holds(slot, place, is_own, series))
+    }
+
+    /// Whether a worker holds it.
+    pub(crate) fn is_held_by(&self, slot: usize, series: u32) -> bool {
+        self.place_in(slot, series)
+            .is_some_and(|(place, is_own)| self.holds(slot, place, is_own, series))
+    }
+
+    pub(crate) fn holds(&self, slot: usize, place: Place, is_own: bool, series: u32) -> bool {
+        let taken = &self.slots[slot];
+        let is_set = || {
+            let mut buckets = self.parts(series).skip(1);
+            taken.row[place.from..][..place.shape.width()].iter().any(|&cell| cell != 0)
+                || buckets.any(|bucket| self.has_in(slot, bucket))
+        };
+        let holds = match taken.last_words.get(&series) {
+            Some(&holds) => holds,
+            None => is_own || is_set(),
+        };
+        // A value of the dead is still to be folded, and would come back after its removal.
+        holds && (!taken.exited || !place.shape.counts())
     }
 
     /// Whether a slot has anything in a bucket of a native histogram.
@@ -238,18 +254,23 @@ impl<P> Core<P> {
 
     /// Whether a series that has a value has one, in a slot or of the dead.
     fn is_set(&self, series: u32) -> bool {
+        let stamp = stamp_of(self.catalog.shape(series));
+        let mut places = self.places(series);
+        places.any(|(slot, place, _)| self.slots[slot].row[place.from + stamp] != 0)
+            || self.has_archived(series)
+    }
+
+    /// Whether the dead have left a value of a series that has one.
+    pub(crate) fn has_archived(&self, series: u32) -> bool {
         let cell = self.catalog.contents().series()[series as usize].cell;
         let stamp = stamp_of(self.catalog.shape(series));
-        let in_slots = self
-            .places(series)
-            .any(|(slot, place, _)| self.slots[slot].row[place.from + stamp] != 0);
         let in_rows = || {
             self.catalog.all_gauges().binary_search(&series).is_ok_and(|place| {
                 let stamp = place * GAUGE_CELLS + stamp;
                 self.archive.rows().any(|row| row.cells.get(stamp).is_some_and(|&at| at != 0))
             })
         };
-        in_slots || self.archive.cells().get(cell + stamp).is_some_and(|&at| at != 0) || in_rows()
+        self.archive.cells().get(cell + stamp).is_some_and(|&at| at != 0) || in_rows()
     }
 
     /// What archive and slots have counted of a series. A slot of which `until` knows what it had
@@ -271,7 +292,11 @@ impl<P> Core<P> {
 
     /// Ends a life of a series and of its buckets. Of a slot of which `until` knows what it had
     /// counted at some moment, as much as that is of this life.
-    fn end_lives<'a>(&mut self, series: u32, until: impl Fn(usize) -> Option<&'a Counted>) {
+    pub(crate) fn end_lives<'a>(
+        &mut self,
+        series: u32,
+        until: impl Fn(usize) -> Option<&'a Counted>,
+    ) {
         for part in self.parts(series).collect::<Vec<u32>>() {
             let total = self.total(part, |slot| Some(until(slot)?.of(series, part)));
             self.end_life(part, &total);

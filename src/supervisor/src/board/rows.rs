@@ -71,7 +71,9 @@ impl<P> Core<P> {
     /// Reads what is new in every log, for whoever must know all of them before any cell.
     pub(crate) fn read_logs(&mut self) {
         let good = |slot: &usize| self.slots[*slot].quarantine.is_none();
-        let taken: Vec<usize> = self.taken().filter(good).collect();
+        let mut taken: Vec<usize> = self.taken().filter(good).collect();
+        // Who came first has the older release: what it defines comes first in the catalog.
+        taken.sort_by_key(|&slot| self.slots[slot].tenant.attached_at_ms);
         for slot in taken {
             if let Err(reason) = self.read_log(slot) {
                 self.quarantine(slot, reason);

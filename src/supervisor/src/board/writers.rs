@@ -9,6 +9,7 @@ use tallyboard_proto::slot::SlotHeader;
 use crate::board::attach::Caller;
 use crate::board::core::{Core, Grants};
 use crate::board::guests::Guests;
+use crate::board::names::Pairs;
 use crate::board::origin::{Origin, format};
 
 /// A core, and workers that write nothing but logs.
@@ -33,7 +34,8 @@ impl Writers {
         let arena = tallyboard_segment::private::arena(layout.arena_words()).unwrap();
         let origin = Origin { arena_id: 5, ..Origin::default() };
         format(&arena, &layout, &origin).unwrap();
-        let grants = Grants { guests: Guests::new(vec![0]), label_limit: 1000 };
+        let (guests, constant) = (Guests::new(vec![0]), Pairs::default());
+        let grants = Grants { guests, label_limit: 1000, constant };
         let mut core = Core::with(arena, layout, origin, grants, ());
         for slot in 0..slots {
             let hello = Hello {

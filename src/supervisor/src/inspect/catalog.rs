@@ -173,7 +173,7 @@ impl Catalog {
         let (record, length) = parse(contents, rest, at)?;
         let wrong = |expected: &str, found: String| Err((expected.to_owned(), found));
         match &record {
-            Record::Family(family) if contents.find(family).is_some() => {
+            Record::Family(family) if contents.find_worded(family).is_some() => {
                 return wrong(
                     "each definition of a family once",
                     format!("{:?} again", family.name),

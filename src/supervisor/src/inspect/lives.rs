@@ -1,7 +1,10 @@
 //! What removals and resets have left in a bank: offsets, lives, and how far they were applied.
 
+use std::collections::HashSet;
+
 use tallyboard_proto::cell::Shape;
 use tallyboard_proto::layout::bank;
+use tallyboard_proto::log::Series;
 use tallyboard_proto::slot::{SlotWord, State};
 
 use super::bank::Bank;
@@ -59,6 +62,28 @@ impl Bank<'_> {
             let field = self.name(format!("lives[{series}]"));
             let is_right = life.is_removed || !life.is_hidden;
             let expected = || "a hidden series to be a removed one".to_owned();
+            findings.check(is_right, start + series, &field, expected, || hex(life.to_word()));
+        }
+        self.check_leads(start, findings);
+    }
+
+    /// One definition of a name leads at most, which the first series of its family says.
+    fn check_leads(&self, start: usize, findings: &mut Findings) {
+        let contents = &self.catalog.contents;
+        let mut names = HashSet::new();
+        for (series, life) in self.lives().iter().filter(|(_, life)| life.lead != 0) {
+            let Some(entry) = contents.series().get(*series) else { continue };
+            let family = &contents.families()[entry.family as usize];
+            let of_family = |other: &Series| other.family == entry.family;
+            let is_first = contents.series().iter().position(of_family) == Some(*series);
+            let named = contents.families_named(&family.name).into_iter();
+            let worded = named.filter(|of| contents.families()[*of as usize].agrees_with(family));
+            let is_right = is_first
+                && usize::from(life.lead) <= worded.count()
+                && names.insert(family.name.clone());
+            let field = self.name(format!("lives[{series}]"));
+            let expected =
+                || "one definition of a name to lead, by one of its help texts".to_owned();
             findings.check(is_right, start + series, &field, expected, || hex(life.to_word()));
         }
     }

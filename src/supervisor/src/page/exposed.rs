@@ -1,7 +1,12 @@
 //! The state of an arena with what its pages are made with, and how they look.
 
+use std::collections::HashMap;
+
+use tallyboard_exposition::cells::labels_of;
 use tallyboard_exposition::format::Choices;
+use tallyboard_proto::family::Family;
 use tallyboard_proto::layout::Layout;
+use tallyboard_proto::log::Series;
 use tallyboard_segment::mapping::Arena;
 
 use crate::board::core::{Core as State, Grants};
@@ -9,6 +14,7 @@ use crate::board::guests::Guests;
 use crate::board::origin::Origin;
 use crate::board::recover::RecoverError;
 use crate::page::collisions::Collisions;
+use crate::page::groups::JoinedPage;
 use crate::page::labels::{Labels, WorkerLabel};
 use crate::page::lines::Pages;
 
@@ -44,6 +50,8 @@ impl Rules {
 #[derive(Debug)]
 pub struct Page {
     pub(crate) lines: Pages,
+    /// The names of which several definitions are shown as one.
+    pub(crate) joined: HashMap<Box<str>, JoinedPage>,
     pub(crate) style: Style,
     pub(crate) collisions: Collisions,
 }
@@ -54,6 +62,18 @@ pub(crate) struct Style {
     pub(crate) worker_label: WorkerLabel,
     pub(crate) labels: Labels,
     pub(crate) choices: Choices,
+}
+
+impl Style {
+    /// The labels of a sample of a series, in order of name.
+    pub(crate) fn labels_of(&self, family: &Family, series: &Series) -> Vec<(String, String)> {
+        let labels = labels_of(self.labels.pairs(), family, series);
+        let full = labels.into_iter().filter(|(_, value)| !value.is_empty());
+        let mut labels: Vec<(String, String)> =
+            full.map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
+        labels.sort();
+        labels
+    }
 }
 
 impl Core {
@@ -84,9 +104,15 @@ impl Core {
 /// Rules as what may be granted, and what pages are made with.
 fn apart(rules: Rules) -> (Grants, Page) {
     let Rules { guests, label_limit, worker_label, labels, choices } = rules;
+    let constant = labels.pairs().map(|(name, value)| (name.into(), value.into())).collect();
     let style = Style { worker_label, labels, choices };
     (
-        Grants { guests, label_limit },
-        Page { lines: Pages::default(), style, collisions: Collisions::default() },
+        Grants { guests, label_limit, constant },
+        Page {
+            lines: Pages::default(),
+            joined: HashMap::new(),
+            style,
+            collisions: Collisions::default(),
+        },
     )
 }

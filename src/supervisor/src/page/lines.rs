@@ -35,6 +35,8 @@ pub(crate) struct FamilyPage {
     pub(crate) name: Box<str>,
     pub(crate) header: Vec<u8>,
     pub(crate) openmetrics_header: Vec<u8>,
+    /// The family whose help text the headers have.
+    worded: u32,
     /// In order of label values once they are sorted.
     pub(crate) series: Vec<SeriesLines>,
     /// Lines of its series, in their order.
@@ -129,26 +131,36 @@ impl Pages {
 }
 
 impl FamilyPage {
-    fn new(family: &Family, ordinal: u32) -> Self {
-        let (mut header, mut openmetrics_header) = (Vec::new(), Vec::new());
-        if let Some(kind) = type_of(&family.kind) {
-            let (name, unit, help) = (&family.name, &family.unit, &family.help);
-            text::write_header(&mut header, kind, name, help);
-            openmetrics::write_header(&mut openmetrics_header, kind, name, unit, help);
-        }
+    pub(crate) fn new(family: &Family, ordinal: u32) -> Self {
+        let [header, openmetrics_header] = headers(family);
         Self {
             family: ordinal,
             name: family.name.clone(),
             header,
             openmetrics_header,
+            worded: ordinal,
             series: Vec::new(),
             lines: Prefixes::default(),
             is_sorted: true,
         }
     }
 
+    /// Takes the help text of a family that is the same but for that.
+    pub(crate) fn word(&mut self, family: &Family, ordinal: u32) {
+        if self.worded != ordinal {
+            [self.header, self.openmetrics_header] = headers(family);
+            self.worded = ordinal;
+        }
+    }
+
     /// Takes in a series; says whether a label of it has a name that old readers do not know.
-    fn push(&mut self, family: &Family, series: &Series, ordinal: u32, constant: &Labels) -> bool {
+    pub(crate) fn push(
+        &mut self,
+        family: &Family,
+        series: &Series,
+        ordinal: u32,
+        constant: &Labels,
+    ) -> bool {
         let labels = labels_of(constant.pairs(), family, series);
         let has_new_labels = type_of(&family.kind).is_some()
             && !labels.iter().all(|(name, _)| is_legacy_label(name));
@@ -184,4 +196,15 @@ fn has_new_name(family: &Family) -> bool {
         Kind::StateSet(_) => !is_legacy_label(&family.name),
         kind => type_of(kind).is_some() && !is_legacy_name(&family.name),
     }
+}
+
+/// What stands in front of the series of a family: in text, and in OpenMetrics.
+fn headers(family: &Family) -> [Vec<u8>; 2] {
+    let (mut header, mut openmetrics_header) = (Vec::new(), Vec::new());
+    if let Some(kind) = type_of(&family.kind) {
+        let (name, unit, help) = (&family.name, &family.unit, &family.help);
+        text::write_header(&mut header, kind, name, help);
+        openmetrics::write_header(&mut openmetrics_header, kind, name, unit, help);
+    }
+    [header, openmetrics_header]
 }

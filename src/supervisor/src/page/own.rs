@@ -46,6 +46,7 @@ own! {
     CATALOG_SERIES Gauge "tallyboard_catalog_series" [] "Series in the catalog.";
     CONVERSATIONS_ENDED Counter "tallyboard_conversations_ended" ["reason"] "Conversations on the control socket that the supervisor ended, because nothing was said or others wanted their places.";
     DEAD_ROWS_DROPPED Counter "tallyboard_dead_rows_dropped" [] "Dead workers whose gauges of mode all are no longer kept.";
+    DEFINITION_CHANGES Counter "tallyboard_definition_changes" ["metric"] "How often a metric was defined in another way than it was shown, from what and to what.";
     DROPPED Counter "tallyboard_dropped" ["reason"] "Operations of workers that could not be counted.";
     DROPPED_SERIES Counter "tallyboard_dropped_series" ["reason"] "Series of workers that have no place in the catalog.";
     FLOORS_APPLIED Counter "tallyboard_floors_applied" [] "Sums that were exposed as before because adding them anew gave less.";
@@ -53,11 +54,12 @@ own! {
     GIVEN_UP Counter "tallyboard_given_up_series" ["metric"] "Series of dead workers that waited for memory when their slots were needed; their counts are lost.";
     JUDGED_CELLS Counter "tallyboard_judged_cells" ["metric"] "Counts of workers that held more than a count can; each goes on with its last good value.";
     LAYOUT_CLASSES Gauge "tallyboard_layout_classes" [] "Different layouts of slots in use.";
+    LEFT_OUT_GAUGES Counter "tallyboard_left_out_gauges" ["metric"] "Series of gauges whose mode has changed, of which what the dead have left is not shown.";
     LIMITS_MET Gauge "tallyboard_limits_met" ["metric"] "Metrics that have met a limit: label_limit, arena or slot; 1, and for those that are not named how often.";
     LISTENER_UP Gauge "tallyboard_listener_up" ["address"] "Whether metrics are served on this address.";
     NAME_COLLISIONS Gauge "tallyboard_name_collisions" ["metric"] "Series that have the name of others once names are escaped, joined with them or left_out, on the last page that had any; of metrics that are not named how often.";
     PLATFORM_INFO Gauge "tallyboard_platform_info" ["machine"] "The machine and its kernel; always 1.";
-    QUARANTINED_FAMILIES Gauge "tallyboard_quarantined_families" [] "Families that contradict another one of the same name; their counts are not exposed.";
+    QUARANTINED_FAMILIES Gauge "tallyboard_quarantined_families" [] "Families whose counts are not exposed, because another definition leads their name or that of a sample, or because there were too many.";
     QUARANTINED_SLOTS Gauge "tallyboard_quarantined_slots" [] "Slots that count with their last good values.";
     QUARANTINES Counter "tallyboard_quarantines" [] "Slots that were quarantined.";
     RECLAIMS Counter "tallyboard_reclaims" [] "Slots of dead workers that were folded into the archive and freed.";

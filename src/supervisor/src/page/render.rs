@@ -45,12 +45,14 @@ pub(crate) trait Sink {
     fn family(&mut self, page: &FamilyPage, family: &Family);
     /// A series of it.
     fn series(&mut self, shown: Shown<'_>, style: &Style);
-    /// A series of which each process has a sample: the label that tells them apart, and the value.
+    /// A series of which each process has a sample: the name of the label that tells them apart, then
+    /// its value and that of the sample.
     fn processes(
         &mut self,
         family: &Family,
         series: &Series,
         style: &Style,
+        process: &'static str,
         rows: &[(String, f64)],
     );
     /// A family as a whole.
@@ -137,9 +139,10 @@ impl Sink for Text {
         family: &Family,
         series: &Series,
         style: &Style,
+        process: &'static str,
         rows: &[(String, f64)],
     ) {
-        for (labels, value) in of_processes(family, series, style, rows) {
+        for (labels, value) in of_processes(family, series, style, process, rows) {
             text::write_prefix(&mut self.page, &family.name, "", labels);
             text::write_float(&mut self.page, value);
             self.page.push(b'\n');
@@ -219,10 +222,11 @@ impl Sink for Whole {
         family: &Family,
         series: &Series,
         style: &Style,
+        process: &'static str,
         rows: &[(String, f64)],
     ) {
         let Some(samples) = self.last() else { return };
-        for (labels, value) in of_processes(family, series, style, rows) {
+        for (labels, value) in of_processes(family, series, style, process, rows) {
             let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
             samples.push(Sample::new("", labels.collect(), Value::Float(value)));
         }
@@ -245,9 +249,9 @@ fn of_processes<'a>(
     family: &'a Family,
     series: &'a Series,
     style: &'a Style,
+    process: &'a str,
     rows: &'a [(String, f64)],
 ) -> impl Iterator<Item = (impl Iterator<Item = (&'a str, &'a str)>, f64)> {
-    let process = style.worker_label.name(family.labels.iter().map(|label| &**label));
     let labels = style.labels.behind(family, &series.values);
     rows.iter()
         .map(move |(label, value)| (labels.clone().chain([(process, label.as_str())]), *value))

@@ -23,9 +23,9 @@ use crate::board::class::Class;
 use crate::board::figures::{ByFamily, Ended};
 use crate::board::floors::Held;
 use crate::page::exposed::{Core, Page};
+use crate::page::joined::Added;
 use crate::page::lines::SeriesLines;
 use crate::page::own;
-use crate::page::processes::ProcessValues;
 use crate::page::render::{Shown, Sink, Text, Whole, moment};
 
 impl Core {
@@ -115,16 +115,28 @@ impl Core {
         let own = self.own_families(metrics);
         let mut own = own.into_iter().peekable();
         let has_target = self.has_target();
-        let hidden = self.hidden_definitions();
+        self.follow_joined();
+        let added = Added { totals: &totals, processes: &processes, exemplars: &exemplars };
         for at in 0..self.page.lines.families.len() {
             let next = &self.page.lines.families[at];
             while let Some(own) = own.next_if(|own| *own.name < *next.name) {
                 sink.whole(own);
             }
             let family = &self.catalog.contents().families()[next.family as usize];
-            let is_shown = is_selected(selected, next.family) && !hidden.contains(&next.family);
-            if is_shown && !(has_target && is_target(family)) {
-                self.collect_family(sink, at, &totals, &processes, &exemplars);
+            if !is_selected(selected, next.family) || (has_target && is_target(family)) {
+                continue;
+            }
+            match self.definitions.of(&next.name) {
+                None => self.collect_family(sink, at, next.family, &added),
+                // Each name once: with the first family that it is joined of.
+                Some(shown) if shown.is_shown && shown.joined.first() == Some(&next.family) => {
+                    let (leader, name) = (shown.leader, next.name.clone());
+                    match shown.joined.len() {
+                        1 => self.collect_family(sink, at, leader, &added),
+                        _ => self.collect_joined(sink, &name, &added),
+                    }
+                }
+                Some(_) => {}
             }
         }
         own.for_each(|own| sink.whole(own));
@@ -152,7 +164,7 @@ impl Core {
     fn may_be_of(&self, series: u32, line: usize, exemplar: &exemplar::Exemplar) -> bool {
         let contents = self.catalog.contents();
         let family = &contents.families()[contents.series()[series as usize].family as usize];
-        if !self.catalog.definitions().contains_key(&family.name) {
+        if !self.catalog.names.definitions().contains_key(&family.name) {
             return true;
         }
         let bounds = match &family.kind {
@@ -240,17 +252,13 @@ impl Core {
         }
     }
 
-    fn collect_family(
-        &mut self,
-        sink: &mut impl Sink,
-        at: usize,
-        totals: &[u64],
-        processes: &HashMap<u32, ProcessValues>,
-        exemplars: &HashMap<u32, Vec<(usize, Exemplar)>>,
-    ) {
-        let page = &self.page.lines.families[at];
+    /// Writes a family in the words of `worded`, which is the same or differs in its help text.
+    fn collect_family(&mut self, sink: &mut impl Sink, at: usize, worded: u32, added: &Added<'_>) {
+        let Added { totals, processes, exemplars } = *added;
         let contents = self.catalog.contents();
-        let family = &contents.families()[page.family as usize];
+        let family = &contents.families()[worded as usize];
+        self.page.lines.families[at].word(family, worded);
+        let page = &self.page.lines.families[at];
         if type_of(&family.kind).is_none() {
             return;
         }
@@ -275,7 +283,9 @@ impl Core {
             }
             if is_per_process(&family.kind) {
                 let rows = processes.get(&lines.series).map_or(&[][..], Vec::as_slice);
-                sink.processes(family, series, &self.page.style, rows);
+                let own = family.labels.iter().map(|label| &**label);
+                let process = self.page.style.worker_label.name(own);
+                sink.processes(family, series, &self.page.style, process, rows);
                 continue;
             }
             let cells = &totals[lines.cell..lines.cell + width];
@@ -354,6 +364,10 @@ impl Core {
             .taken()
             .filter_map(|slot| self.slots[slot].class.as_ref().map(std::rc::Rc::as_ptr))
             .collect();
+        let unexposed = self.catalog.conflicts() + self.definitions_left_out();
+        let changes = figures.definition_changes.counts().map(|([metric, from, to], count)| {
+            ([("metric", metric), ("from", from), ("to", to)], whole(count))
+        });
         let mut families = vec![
             own::ARENA_BYTES.value(whole(self.arena.allocated_bytes().unwrap_or(0))),
             own::ATTACHES.value(whole(figures.attaches)),
@@ -362,6 +376,7 @@ impl Core {
             own::CATALOG_FILL.value(Value::Float(self.catalog.fill(&self.layout))),
             own::CATALOG_SERIES.value(whole(self.series() as u64)),
             own::DEAD_ROWS_DROPPED.value(whole(self.archive.rows_dropped())),
+            own::DEFINITION_CHANGES.rows(changes),
             own::DROPPED.labelled(reasons),
             own::DROPPED_SERIES.labelled(series),
             own::FLOORS_APPLIED.value(whole(figures.floors_applied)),
@@ -369,7 +384,8 @@ impl Core {
             own::GIVEN_UP.labelled(by_family(&figures.given_up)),
             own::JUDGED_CELLS.labelled(by_family(&figures.judged)),
             own::LAYOUT_CLASSES.value(whole(classes.len() as u64)),
-            own::QUARANTINED_FAMILIES.value(whole(self.catalog.conflicts() as u64)),
+            own::LEFT_OUT_GAUGES.labelled(by_family(&figures.left_out_gauges)),
+            own::QUARANTINED_FAMILIES.value(whole(unexposed as u64)),
             own::QUARANTINED_SLOTS.value(whole(quarantined as u64)),
             own::QUARANTINES.value(whole(figures.quarantined)),
             own::RECLAIMS.value(whole(figures.reclaims)),

@@ -46,6 +46,7 @@ pub(crate) struct Worker {
     pub(crate) slot: usize,
     pub(crate) generation: u64,
     contents: Contents,
+    prefix_families: usize,
     prefix_series: usize,
     pub(crate) log_words: usize,
     /// What a test has counted through it.
@@ -146,8 +147,9 @@ impl Board {
         log::read(self.core.arena(), self.layout.catalog_log(), 0, &mut words).expect("a catalog");
         let mut contents = Contents::new(self.layout.geometry.cells);
         contents.extend(&words[..prefix as usize]).expect("a prefix of whole records");
-        let prefix_series = contents.series().len();
-        Worker { slot, generation, contents, prefix_series, log_words: 0, counted: 0.0 }
+        let (prefix_families, prefix_series) = (contents.families().len(), contents.series().len());
+        let (log_words, counted) = (0, 0.0);
+        Worker { slot, generation, contents, prefix_families, prefix_series, log_words, counted }
     }
 
     /// The first cell of a series of `worker`, which begins family and series where it must.
@@ -169,8 +171,12 @@ impl Board {
         self.series_of(worker, &family, &[label, bucket])
     }
 
-    fn series_of(&self, worker: &mut Worker, family: &Family, values: &[&str]) -> usize {
+    /// The same with any number of labels.
+    pub(crate) fn series_of(&self, worker: &mut Worker, family: &Family, values: &[&str]) -> usize {
         let known = worker.contents.find(family);
+        if worker.must_word(family) {
+            self.append(worker, Record::Family(family.clone()));
+        }
         let ordinal =
             known.unwrap_or_else(|| match self.append(worker, Record::Family(family.clone())) {
                 Begun::Family(ordinal) => ordinal as u32,
@@ -271,6 +277,16 @@ impl Worker {
     /// How many cells it has.
     pub(crate) fn cells(&self) -> usize {
         self.contents.end().cells
+    }
+
+    /// Whether its prefix has the family with another help text, and its own log does not have it.
+    fn must_word(&self, family: &Family) -> bool {
+        let families = self.contents.families();
+        let named = self.contents.families_named(&family.name).into_iter();
+        let same: Vec<u32> =
+            named.filter(|of| families[*of as usize].agrees_with(family)).collect();
+        same.iter().all(|of| (*of as usize) < self.prefix_families)
+            && same.iter().any(|of| families[*of as usize].help != family.help)
     }
 
     /// Whether it has begun the series in its own log.

@@ -255,7 +255,7 @@ fn the_limit_of_label_sets_is_one_of_series_and_not_of_their_buckets() {
 }
 
 #[test]
-fn the_buckets_of_another_definition_are_not_taken_for_those_of_the_first() {
+fn the_buckets_of_another_definition_are_joined_with_those_of_the_first() {
     let mut board = Board::new();
     let (mut first, mut second) = (board.worker(1), board.worker_without_prefix(2));
     for (worker, max_buckets, times) in [(&mut first, 8, 1), (&mut second, 4, 100)] {
@@ -264,6 +264,6 @@ fn the_buckets_of_another_definition_are_not_taken_for_those_of_the_first() {
         let cell = board.bucket(worker, &family, "x", "0+1/0");
         board.add(worker, cell, times);
     }
-    assert_eq!(board.page().get(r#"n_count{l="x"}"#), Some(1.0));
-    assert_eq!(board.page().get("tallyboard_quarantined_families"), Some(1.0));
+    assert_eq!(board.page().get(r#"n_count{l="x"}"#), Some(101.0));
+    assert_eq!(board.page().get("tallyboard_quarantined_families"), Some(0.0));
 }

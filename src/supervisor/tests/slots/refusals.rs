@@ -130,7 +130,7 @@ fn a_familys_limit_of_label_sets_drops_and_counts_what_is_over() {
 }
 
 #[test]
-fn a_type_conflict_between_processes_quarantines_the_later_family_alone() {
+fn of_two_types_in_two_processes_the_first_is_shown_while_its_worker_lives() {
     let mut board = Board::new();
     let (mut a, mut b) = (board.worker(1), board.worker(2));
     let cell = board.series(&mut a, &counter("c"), "x");
