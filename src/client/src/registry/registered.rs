@@ -3,12 +3,14 @@
 use tallyboard_proto::family::{Family, Kind, MAX_VALUE_BYTES};
 use tallyboard_proto::layout::DropReason;
 use tallyboard_proto::log::{Action, Begun, Record};
+use tallyboard_segment::fork::ForkMutexGuard;
 
 use super::children::{Children, Place, Values};
 use super::definition::{Definition, describe, shares_a_name};
 use super::parts::Parts;
-use super::registry::Registry;
+use super::registry::{About, Registry};
 use super::series::SeriesRef;
+use super::state::State;
 use crate::error::{LabelError, RegisterError};
 
 impl Registry {
@@ -40,24 +42,36 @@ impl Registry {
             return Err(RegisterError::Duplicate { existing, found });
         }
         drop(collected);
-        // Another process may have begun the same family; it came with the prefix.
-        let mut ordinal = state.contents.find(&family);
-        if ordinal.is_none() {
-            let mapping = state.page().mapping();
-            let begun = match mapping {
-                Some(mapping) => state.begin(mapping, Record::Family(family.clone())),
-                None => Err(DropReason::Reentered),
-            };
-            if let Ok(Begun::Family(begun)) = begun {
-                ordinal = Some(begun as u32);
-            }
-        }
+        let ordinal = self.begin_family(&mut state, &family);
         let children = Children::new();
         let definition = Definition { family, ordinal, has_parts, children };
         let definition: &'static Definition = Box::leak(Box::new(definition));
         state.registered.push(definition);
         self.check_now_and_then(state);
         Ok(FamilyRef { registry: self, definition })
+    }
+
+    /// Finds or begins a family of the program's own; `None` when there is no room for it.
+    fn begin_family(&self, state: &mut ForkMutexGuard<'_, State>, family: &Family) -> Option<u32> {
+        // Another process may have begun the same family; it came with the prefix.
+        let known = state.contents.find(family);
+        let mapping = state.page().mapping();
+        if let Some((known, mapping)) = known.zip(mapping) {
+            state.word(mapping, known, family);
+        }
+        if known.is_some() {
+            return known;
+        }
+        if let Some(other) = state.defined_otherwise(family) {
+            self.warn(About::Definition, &format!(
+                "metric {:?}: expected the definition that other processes of the service have, {}, found {}; both are counted, and shown as one where the type is the same: when all run one release there is one definition",
+                family.name, describe(other), describe(family)
+            ));
+        }
+        match state.begin(mapping?, Record::Family(family.clone())) {
+            Ok(Begun::Family(begun)) => Some(begun as u32),
+            _ => None,
+        }
     }
 
     /// The series with these values of a family that is no metric of the program's own.

@@ -65,6 +65,8 @@ pub(crate) enum About {
     Refused,
     Memory,
     Threads,
+    /// Other processes have defined a metric in another way.
+    Definition,
 }
 
 impl Registry {

@@ -186,12 +186,41 @@ impl State {
         family: &Family,
     ) -> Result<u32, DropReason> {
         match self.contents.find(family) {
-            Some(known) => Ok(known),
+            Some(known) => {
+                self.word(mapping, known, family);
+                Ok(known)
+            }
             None => match self.begin(mapping, Record::Family(family.clone()))? {
                 Begun::Family(begun) => Ok(begun as u32),
                 _ => Err(DropReason::Full),
             },
         }
+    }
+
+    /// Says in its own log what this process calls a family that came with the prefix, when others have
+    /// called it anything else: so whoever reads the log knows whose help text this is. Once, whatever
+    /// else the process calls it later. Where the log has no room, the text is that of others.
+    pub(crate) fn word(&mut self, mapping: &SlotMapping, known: u32, family: &Family) {
+        let first_own = self.origin.map_or(0, |origin| origin.prefix.families) as u32;
+        if known >= first_own {
+            return;
+        }
+        let families = self.contents.families();
+        let named = self.contents.families_named(&family.name);
+        let mut same = named.into_iter().filter(|of| families[*of as usize].agrees_with(family));
+        let is_said = same.clone().any(|of| of >= first_own);
+        if !is_said && same.any(|of| families[of as usize].help != family.help) {
+            let _ = self.begin(mapping, Record::Family(family.clone()));
+        }
+    }
+
+    /// A definition of the same name that came with the prefix and is another one.
+    pub(crate) fn defined_otherwise(&self, family: &Family) -> Option<&Family> {
+        let first_own = self.origin.map_or(0, |origin| origin.prefix.families) as u32;
+        let named = self.contents.families_named(&family.name).into_iter();
+        let others = named.filter(|of| *of < first_own).rev();
+        let mut others = others.map(|of| &self.contents.families()[of as usize]);
+        others.find(|of| !of.agrees_with(family))
     }
 
     /// The series of a family that this process holds: it began them, or has counted them, and has
