@@ -85,7 +85,14 @@ say(([line for line in service() if not line.startswith(left_out)], service("app
             False,
         ),
         (
-            ['app_c_total{a="1"} 1', "app_d 2", 'app_h_bucket{le="+Inf"} 1', 'app_h_bucket{le="1.0"} 1'],
+            [
+                'app_c_total{a="1",b="2"} 1',
+                'app_c_total{a="1"} 1',
+                "app_d 2",
+                'app_h_bucket{le="+Inf"} 2',
+                'app_h_bucket{le="1.0"} 1',
+                'app_h_bucket{le="2.0"} 2',
+            ],
             True,
         ),
     ),
