@@ -266,7 +266,7 @@ impl<P> Core<P> {
 
     /// How many families that have something to show are not shown, because another leads their name.
     pub(crate) fn definitions_left_out(&self) -> usize {
-        let left_out = |(name, shown): (&Box<str>, &Shown)| {
+        let left_out = |(name, shown): (&str, &Shown)| {
             let of = self.catalog.contents().families_named(name);
             let is_out = |base: &&u32| {
                 self.catalog.names.base(**base) == **base
@@ -275,7 +275,8 @@ impl<P> Core<P> {
             };
             of.iter().filter(is_out).count()
         };
-        self.definitions.shown.iter().map(left_out).sum()
+        let shown = self.definitions.shown.iter().map(|(name, shown)| (&**name, shown));
+        shown.map(left_out).sum()
     }
 
     /// The definitions that living workers have: their own log begins it, or their cells count it.
