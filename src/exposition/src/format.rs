@@ -32,14 +32,11 @@ pub struct Choices {
     /// or without any the count and the sum: a Prometheus that reads protocol buffers and no native
     /// histograms stores nothing of a histogram that has both.
     pub native_buckets: bool,
-    /// Whether OpenMetrics 2.0 has summaries of which the sum or a quantile is negative or the sum no
-    /// number. Its grammar has them, its text forbids them. Otherwise they are left out.
-    pub any_summaries: bool,
 }
 
 impl Default for Choices {
     fn default() -> Self {
-        Self { created: true, native_starts: false, native_buckets: true, any_summaries: false }
+        Self { created: true, native_starts: false, native_buckets: true }
     }
 }
 

@@ -29,3 +29,4 @@ pub mod sample;
 pub mod series;
 pub mod synthetic;
 pub mod text;
+pub mod whole;

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 
 use crate::escaping::Escaping;
-use crate::format::{Choices, Format};
+use crate::format::Format;
 
 const OPENMETRICS: &str = "application/openmetrics-text";
 const TEXT: &str = "text/plain";
@@ -22,17 +22,9 @@ pub struct Negotiated {
     pub format: Format,
     /// What becomes of names that old readers do not know.
     pub escaping: Escaping,
-    /// Whether it is to have [summaries that are not in the format's text](Choices::any_summaries).
-    pub any_summaries: bool,
 }
 
 impl Negotiated {
-    /// These choices, with what the reader asks for.
-    #[must_use]
-    pub fn choices(self, choices: Choices) -> Choices {
-        Choices { any_summaries: self.any_summaries, ..choices }
-    }
-
     /// The content type. A text format that may have any names (version 1.0.0 and later) has to name
     /// the escaping; the others do where it is not the one that everybody expects.
     #[must_use]
@@ -48,12 +40,6 @@ impl Negotiated {
         }
     }
 }
-
-/// What is asked for where all there is is wanted: the one format that has exemplars, start timestamps,
-/// native histograms and types, with names as they are, and with
-/// [summaries that are not in its text](Choices::any_summaries). It is [`Format::OpenMetrics200`].
-pub const EVERYTHING: &str =
-    "application/openmetrics-text;version=2.0.0;escaping=allow-utf-8;summaries=any";
 
 /// What a reader with this header `Accept` gets; without the header it is empty.
 ///
@@ -156,7 +142,7 @@ impl<'a> Range<'a> {
 
     fn negotiated(&self, format: Format) -> Negotiated {
         let escaping = self.parameter("escaping").and_then(Escaping::named).unwrap_or_default();
-        Negotiated { format, escaping, any_summaries: self.parameter("summaries") == Some("any") }
+        Negotiated { format, escaping }
     }
 }
 

@@ -81,7 +81,7 @@ fn write_composite(
 ) -> Option<()> {
     let kind = family.kind;
     let bounds = bounds(kind, point);
-    let composite = Composite::of(kind, point, &bounds).fitting(choices)?;
+    let composite = Composite::of(kind, point, &bounds).fitting()?;
     let native = composite.native;
     write_prefix(page, &family.name, "", series_labels(kind, &point[0].labels));
     composite.write(page);
@@ -126,15 +126,15 @@ impl<'a> Composite<'a> {
     }
 
     /// It without what this format has no place for, if anything is left.
-    fn fitting(mut self, choices: &Choices) -> Option<Self> {
+    fn fitting(mut self) -> Option<Self> {
         if self.kind == Type::Summary {
             rules::summary_count(self.count).ok()?;
             self.bounds.retain(|(quantile, value)| {
                 let value = value.as_f64();
-                let is_value = choices.any_summaries || value.is_nan() || value >= 0.0;
+                let is_value = value.is_nan() || value >= 0.0;
                 (0.0..=1.0).contains(quantile) && is_value
             });
-            let is_sum = choices.any_summaries || self.sum.as_f64() >= 0.0;
+            let is_sum = self.sum.as_f64() >= 0.0;
             return is_sum.then_some(self);
         }
         rules::counts(self.kind, self.count, self.native).ok()?;

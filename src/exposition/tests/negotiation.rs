@@ -3,10 +3,8 @@
 #![forbid(unsafe_code)]
 
 use tallyboard_exposition::escaping::Escaping;
-use tallyboard_exposition::format::{Choices, Format};
-use tallyboard_exposition::negotiation::{
-    EVERYTHING, Encoding, Negotiated, accepts_encoding, negotiate,
-};
+use tallyboard_exposition::format::Format;
+use tallyboard_exposition::negotiation::{Encoding, Negotiated, accepts_encoding, negotiate};
 
 /// Text 0.0.4 with underscores.
 const DEFAULT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -179,18 +177,9 @@ fn escaping_is_that_of_the_range_that_is_chosen() {
             Escaping::Dots,
         ),
     ] {
-        let expect = Negotiated { format, escaping, any_summaries: false };
+        let expect = Negotiated { format, escaping };
         assert_eq!(negotiate(accept), expect, "{accept}");
     }
-}
-
-#[test]
-fn who_asks_for_everything_gets_what_the_format_has_no_place_for() {
-    let found = negotiate(EVERYTHING);
-    assert_eq!((found.format, found.escaping), (Format::OpenMetrics200, Escaping::AllowUtf8));
-    assert!(found.any_summaries && found.choices(Choices::default()).any_summaries);
-    let plain = "application/openmetrics-text;version=2.0.0;summaries=none";
-    assert!(!negotiate(plain).any_summaries);
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn exemplars(families: &[FamilySamples]) -> Vec<Exemplar> {
 fn check_all(service: &Service) {
     for &format in Format::EVERY {
         for escaping in Escaping::EVERY {
-            let wanted = Negotiated { format, escaping, any_summaries: false };
+            let wanted = Negotiated { format, escaping };
             let (found, content_type) = read(service, wanted);
             assert_eq!(content_type, wanted.content_type().to_lowercase(), "{wanted:?}");
             let expect = known(&service.numbers(), escaping);
@@ -144,7 +144,7 @@ fn a_label_of_every_sample_gives_way_to_one_that_is_alike() {
     for (escaping, service_name) in
         [(Escaping::AllowUtf8, "service.name"), (Escaping::Underscores, "service_name")]
     {
-        let wanted = Negotiated { format: Format::Text004, escaping, any_summaries: false };
+        let wanted = Negotiated { format: Format::Text004, escaping };
         let (found, _) = read(&service, wanted);
         let mut expect = Series::new();
         for ((name, mut labels), value) in known(&service.numbers(), escaping) {

@@ -37,7 +37,7 @@ pub struct ScrapeFlags {
 pub fn run(flags: &ScrapeFlags) -> Result<ExitCode> {
     let address = find::address(&flags.which)?;
     let format = flags.format.format().unwrap_or_default();
-    let wanted = Negotiated { format, escaping: flags.escaping, any_summaries: false };
+    let wanted = Negotiated { format, escaping: flags.escaping };
     let accept = wanted.content_type();
     write(&ask::scrape_accepting(&address, &flags.metrics, &accept, ANSWER_TIMEOUT)?)
 }

@@ -4,10 +4,9 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use tallyboard_exposition::format::Format;
-use tallyboard_exposition::negotiation::EVERYTHING;
 use tallyboard_exposition::parse::{self, Options};
 use tallyboard_exposition::sample::FamilySamples;
+use tallyboard_exposition::whole;
 use tallyboard_supervisor::ask;
 use tracing::warn;
 
@@ -58,9 +57,15 @@ impl SourceFlags {
         let options = Options::default();
         let Some(from) = &self.from else {
             let address = find::address(&self.which)?;
-            let page = ask::scrape_accepting(&address, &self.metrics, EVERYTHING, ANSWER_TIMEOUT)?;
-            let families = parse::parse(&page, Format::OpenMetrics200, &options);
-            let families = families.with_context(|| format!("the exposition of {address}"))?;
+            let kind = whole::CONTENT_TYPE;
+            let page = ask::scrape_accepting(&address, &self.metrics, kind, ANSWER_TIMEOUT)?;
+            let families = whole::read(&page);
+            let families = families.with_context(|| {
+                format!(
+                    "expected families of {address}, found something else; use the same release of \
+                     Tallyboard on both sides"
+                )
+            })?;
             return Ok(self.named(families));
         };
         let families = parse::parse_any(&fetch::read(from)?, &options).1;

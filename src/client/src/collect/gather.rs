@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use tallyboard_exposition::cells::{
     has_created, is_beside_native, labels_of, lines, type_of, values,
 };
-use tallyboard_exposition::format::{Choices, Format};
 use tallyboard_exposition::native::Counted;
-use tallyboard_exposition::negotiation::{EVERYTHING, negotiate};
-use tallyboard_exposition::parse::{Options, parse};
+use tallyboard_exposition::negotiation::negotiate;
 use tallyboard_exposition::sample::{Exemplar, FamilySamples, Sample, Timestamp, Value};
+use tallyboard_exposition::whole;
 use tallyboard_proto::control::{Reply, Request, decode, encode};
 use tallyboard_proto::exemplar;
 use tallyboard_proto::family::{EXEMPLAR_PREFIX, Family, Kind};
@@ -110,12 +109,8 @@ impl Registry {
     ) -> Result<Vec<FamilySamples>, AttachError> {
         let Some(address) = self.address() else { return Ok(named(self.gather(), names)) };
         let address = address?;
-        let (_, page) = self.ask_for_page(&address, timeout, EVERYTHING, names)?;
-        let families = parse(&page, Format::OpenMetrics200, &Options::default());
-        families.map_err(|error| {
-            let (expected, found) = ("an exposition", error.to_string());
-            AttachError::Unexpected { address, expected, found }
-        })
+        let (found, page) = self.ask_for_page(&address, timeout, whole::CONTENT_TYPE, names)?;
+        whole::read(&page).ok_or(AttachError::Unexpected { address, expected: "families", found })
     }
 
     /// Asks the supervisor for an exposition.
@@ -156,8 +151,7 @@ impl Registry {
         let negotiated = negotiate(accept);
         let families = named(self.gather(), names);
         let escaped = negotiated.escaping.apply(&families).families;
-        let choices = negotiated.choices(Choices::default());
-        let page = negotiated.format.encode_with(&escaped, &choices);
+        let page = negotiated.format.encode(&escaped);
         (negotiated.content_type().into_owned(), page)
     }
 

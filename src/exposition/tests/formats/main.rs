@@ -10,13 +10,13 @@ mod protobuf;
 mod round;
 mod text;
 mod values;
+mod whole;
 
 use tallyboard_exposition::format::{Choices, Format};
 use tallyboard_exposition::sample::FamilySamples;
 
 /// What a page has that usually has it not: when native histograms began.
-const STARTS: Choices =
-    Choices { created: true, native_starts: true, native_buckets: true, any_summaries: false };
+const STARTS: Choices = Choices { created: true, native_starts: true, native_buckets: true };
 
 /// A page as text.
 fn page(format: Format, families: &[FamilySamples]) -> String {

@@ -198,8 +198,7 @@ const PLACES: [Place; 20] = [
 ];
 
 /// Everything of all choices, so that nothing is left out by choice.
-const ALL: Choices =
-    Choices { created: true, native_starts: true, native_buckets: true, any_summaries: true };
+const ALL: Choices = Choices { created: true, native_starts: true, native_buckets: true };
 
 fn read(page: &[u8], format: Format, case: &str) -> Vec<FamilySamples> {
     parse(page, format, &Options { exact: format == Format::Text004, ..Options::default() })
@@ -330,17 +329,6 @@ fn what_stands_beside_a_sum_that_is_left_out_is_written_where_it_may() {
     // Nothing is left of a counter that is none.
     let counter = vec![float("_total", &[], f64::NAN), float("_created", &[], 5.0)];
     check(Format::OpenMetrics100, Type::Counter, counter, "");
-}
-
-#[test]
-fn summaries_that_openmetrics_2_forbids_are_there_for_those_who_ask() {
-    let quantile = float("", &[("quantile", "0.5")], -2.0);
-    let samples = vec![quantile, whole("_count", &[], 1), float("_sum", &[], -1.0)];
-    let families = [family(Type::Summary, "a", samples)];
-    let page = Format::OpenMetrics200.encode_with(&families, &ALL);
-    let text = String::from_utf8(page.clone()).expect("a text");
-    assert!(text.contains("a {count:1,sum:-1,quantile:[0.5:-2]}\n"), "{text}");
-    assert_eq!(numbers(&read(&page, Format::OpenMetrics200, "all")), numbers(&families));
 }
 
 #[test]

@@ -7,7 +7,6 @@ use tallyboard_exposition::clash::settled;
 use tallyboard_exposition::escaping::{Escaping, is_legacy_label, needs_escaping};
 use tallyboard_exposition::format::{Choices, Format};
 use tallyboard_exposition::native::Counted;
-use tallyboard_exposition::negotiation::Negotiated;
 use tallyboard_exposition::openmetrics::is_short;
 use tallyboard_exposition::sample::{Exemplar, FamilySamples, Value};
 use tallyboard_proto::cell::Shape;
@@ -42,17 +41,7 @@ impl Core {
         escaping: Escaping,
         metrics: &[String],
     ) -> Vec<u8> {
-        let choices = self.choices();
-        self.expose_with(Negotiated { format, escaping, any_summaries: false }, &choices, metrics)
-    }
-
-    /// The same, with other choices than those of the arena.
-    pub(crate) fn expose_with(
-        &mut self,
-        Negotiated { format, escaping, .. }: Negotiated,
-        choices: &Choices,
-        metrics: &[String],
-    ) -> Vec<u8> {
+        let choices = &self.choices();
         let stay = |core: &Self| escaping == Escaping::AllowUtf8 || !core.has_new_names();
         let text = Text::new(format, choices, escaping);
         if let Some(mut text) = text.filter(|_| stay(self)) {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tallyboard_exposition::negotiation::negotiate;
+use tallyboard_exposition::whole;
 use tallyboard_proto::control::{Description, Refused, RefusedReason, Reply, Request, encode_rows};
 use tallyboard_segment::mapping::Arena;
 use tallyboard_segment::memfd::{self, Unmade};
@@ -215,10 +216,8 @@ impl<'a> Supervisor<'a> {
     }
 
     fn expose(&mut self, wanted: &Wanted) -> Vec<u8> {
-        self.scrape(|core| {
-            let choices = wanted.negotiated.choices(core.choices());
-            core.expose_with(wanted.negotiated, &choices, &wanted.metrics)
-        })
+        let (format, escaping) = (wanted.negotiated.format, wanted.negotiated.escaping);
+        self.scrape(|core| core.expose_escaped(format, escaping, &wanted.metrics))
     }
 
     /// Answers outlets, which all want the same.
@@ -269,6 +268,10 @@ impl<'a> Supervisor<'a> {
             Request::Confirm => {
                 self.workers.confirm(&mut self.core, connection);
                 None
+            }
+            Request::Scrape { metrics, accept } if accept == whole::CONTENT_TYPE => {
+                let families = self.scrape(|core| core.families(&metrics));
+                Some(body(whole::write(&families), whole::CONTENT_TYPE))
             }
             Request::Scrape { metrics, accept } => {
                 let negotiated = negotiate(&accept);

@@ -60,6 +60,7 @@ const HOUSES: &[(&str, &[Room])] = &[
             ("number", &[]),
             ("sample", &[]),
             ("synthetic", &[]),
+            ("whole", &["sample"]),
             ("clash", &["format", "sample"]),
             ("lint", &["sample", "synthetic"]),
             ("native", &["sample"]),
