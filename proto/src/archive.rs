@@ -22,8 +22,8 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use thiserror::Error;
 
 use crate::cell::{GAUGE_CELLS, Run, Shape};
-use crate::layout::{DROP_REASONS, DropReason, Layout, bank, header, row};
 use crate::lane;
+use crate::layout::{DROP_REASONS, DropReason, Layout, bank, header, row};
 use crate::life::Life;
 use crate::slot::{SlotHeader, SlotWord, State};
 use crate::word::Words;

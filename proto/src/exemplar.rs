@@ -9,14 +9,11 @@
 //! buffer   | value (float) | when (ms of Unix time) | length in bytes | label pairs |
 //! ```
 //!
-//! Turn `n` lies in buffer `n & 1`; turn 0 is none. A worker writes the buffer that is not in use,
-//! then the turn: a worker that is killed in between leaves the last exemplar as it was.
+//! Which buffer counts, and how they are written and read, is said in `turn.rs`: a worker that is
+//! killed while it writes leaves the last exemplar as it was.
 
-use std::ops::Range;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-
-use crate::pairs;
 use crate::word::Words;
+use crate::{pairs, turn};
 
 /// Most bytes of label pairs, as [`pairs::encode`] writes them.
 pub const MAX_PAIR_BYTES: usize = 256;
@@ -25,9 +22,7 @@ pub const MAX_CHARACTERS: usize = 128;
 /// Words of a buffer.
 pub const BUFFER_WORDS: usize = 3 + MAX_PAIR_BYTES / 8;
 /// Cells of an exemplar.
-pub const EXEMPLAR_CELLS: usize = 1 + 2 * BUFFER_WORDS;
-/// How often a reader tries before it leaves an exemplar out: each failure is a newer exemplar.
-const ATTEMPTS: usize = 3;
+pub const EXEMPLAR_CELLS: usize = turn::cells(BUFFER_WORDS);
 
 /// An exemplar.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,62 +45,31 @@ pub fn labels(pairs: &[(&str, &str)]) -> Option<String> {
     (length <= MAX_CHARACTERS && text.len() <= MAX_PAIR_BYTES).then_some(text)
 }
 
-fn buffer(turn: u64) -> Range<usize> {
-    let start = 1 + (turn & 1) as usize * BUFFER_WORDS;
-    start..start + BUFFER_WORDS
-}
-
 /// Writes an exemplar into the cells that begin at word `at`. One thread of the process at a time
 /// does; the labels are those that [`labels`] made.
 pub fn write<W: Words + ?Sized>(words: &W, at: usize, labels: &str, value: f64, at_ms: u64) {
-    let turn = words.load(at, Relaxed).wrapping_add(1);
-    let start = at + buffer(turn).start;
     let text = &labels.as_bytes()[..labels.len().min(MAX_PAIR_BYTES)];
-    // Release fence: a reader may still be in this buffer, which was the one in use before. If it
-    // sees a word stored below, it sees the turn between. EXEMPLAR-REUSE; its other side is in
-    // `read`.
-    words.fence(Release);
-    words.store(start, value.to_bits(), Relaxed);
-    words.store(start + 1, at_ms, Relaxed);
-    words.store(start + 2, text.len() as u64, Relaxed);
-    for (number, bytes) in text.chunks(8).enumerate() {
+    let chunks = text.chunks(8).map(|bytes| {
         let mut word = [0; 8];
         word[..bytes.len()].copy_from_slice(bytes);
-        words.store(start + 3 + number, u64::from_le_bytes(word), Relaxed);
-    }
-    // Release: whoever sees the turn sees its buffer. EXEMPLAR-TURN; its other side is in `read`.
-    words.store(at, turn, Release);
+        u64::from_le_bytes(word)
+    });
+    let contents = [value.to_bits(), at_ms, text.len() as u64].into_iter().chain(chunks);
+    turn::write(words, at, BUFFER_WORDS, contents);
 }
 
 /// Reads the exemplar whose cells begin at word `at`, while its worker may write another one;
 /// `None` when there is none, or always a newer one.
 pub fn read<W: Words + ?Sized>(words: &W, at: usize) -> Option<Exemplar> {
     let mut copy = Vec::with_capacity(BUFFER_WORDS);
-    (0..ATTEMPTS)
-        .find_map(|_| {
-            // Acquire: EXEMPLAR-TURN, pairs with `write`.
-            let turn = words.load(at, Acquire);
-            let part = buffer(turn);
-            copy.clear();
-            words.read(at + part.start..at + part.end, &mut copy);
-            // Acquire fence: EXEMPLAR-REUSE, pairs with `write`. If a word read above is of a later
-            // turn, the load below sees a later turn.
-            words.fence(Acquire);
-            (words.load(at, Relaxed) == turn).then_some(turn)
-        })
-        .filter(|&turn| turn != 0)
-        .and_then(|_| of_buffer(&copy))
+    let turn = turn::read(words, at, BUFFER_WORDS, &mut copy)?;
+    if turn == 0 { None } else { of_buffer(&copy) }
 }
 
 /// The exemplar in cells that nobody writes.
 #[must_use]
 pub fn of_cells(cells: &[u64]) -> Option<Exemplar> {
-    of_buffer(current(cells)?)
-}
-
-fn current(cells: &[u64]) -> Option<&[u64]> {
-    let turn = *cells.first()?;
-    if turn == 0 { None } else { cells.get(buffer(turn)) }
+    of_buffer(turn::current(cells, BUFFER_WORDS)?)
 }
 
 fn of_buffer(buffer: &[u64]) -> Option<Exemplar> {
@@ -118,16 +82,17 @@ fn of_buffer(buffer: &[u64]) -> Option<Exemplar> {
 
 /// Keeps the newer one of two exemplars in `into`.
 pub(crate) fn merge(into: &mut [u64], from: &[u64]) {
-    let newer = current(from).filter(|from| current(into).is_none_or(|into| into[1] < from[1]));
+    let newer = turn::current(from, BUFFER_WORDS)
+        .filter(|from| turn::current(into, BUFFER_WORDS).is_none_or(|into| into[1] < from[1]));
     if let Some(newer) = newer {
-        into[buffer(1)].copy_from_slice(newer);
-        into[0] = 1;
+        turn::place(into, newer);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::Ordering::Relaxed;
 
     use super::*;
 

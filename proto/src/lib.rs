@@ -22,6 +22,7 @@
 //! | `limits`, `names` | how much a family may have of anything, and what it may be called; public in [`family`] |
 //! | [`pairs`] | label pairs as one text |
 //! | [`native`] | which buckets a native histogram has, and what a number is counted in |
+//! | `turn` | words that are read together while they are written |
 //! | [`exemplar`] | the cells of an exemplar, and how they are written and read |
 //! | [`cell`] | shapes: the cells of a series, how they are written and merged |
 //! | [`offset`] | what is taken off when a process takes back what it has counted |
@@ -55,4 +56,5 @@ pub mod native;
 pub mod offset;
 pub mod pairs;
 pub mod slot;
+mod turn;
 pub mod word;

@@ -4,6 +4,8 @@ use crate::limits::MAX_NAME_BYTES;
 
 /// What the name of a family of exemplars begins with; no other name does.
 pub const EXEMPLAR_PREFIX: &str = "tallyboard_exemplar:";
+/// What the exemplars of a family of samples are told apart by: the two values of a sample.
+pub const SAMPLE_LABELS: [&str; 2] = ["suffix", "labels"];
 /// What the name of a family of buckets begins with; no other name does.
 pub const BUCKET_PREFIX: &str = "tallyboard_bucket:";
 /// Prefix of the names that the supervisor exposes itself.

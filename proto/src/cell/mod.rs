@@ -12,6 +12,7 @@
 //! | info | stamp |
 //! | stateset | number of the state, stamp |
 //! | exemplar | see [`crate::exemplar`] |
+//! | sample | turn, two buffers of value (float), stamp, own time |
 //!
 //! A counter's value is whole + fraction: an amount below 2^53 without a fractional part goes to the
 //! whole cell, so whole counts are exact and do not depend on the order in which they are added. Once
@@ -28,12 +29,14 @@
 //! | file | has |
 //! |---|---|
 //! | `mode` | how the gauges of many processes become one |
+//! | `sample` | the cells of a sample of a collector, and how many become one |
 //! | `shape` | how the cells of a series are laid out and merged |
 //! | `run` | where cells of a slot are in the catalog |
 //! | `write` | how a worker writes them |
 
 mod mode;
 mod run;
+mod sample;
 mod shape;
 mod write;
 
@@ -42,6 +45,7 @@ use crate::native;
 use crate::word::fnv;
 pub use mode::GaugeMode;
 pub use run::Run;
+pub use sample::{Join, NO_TIME, SAMPLE_CELLS, SAMPLE_WORDS, Sample};
 pub use shape::{
     BUCKET_CELLS, COUNTER_CELLS, CellKind, GAUGE_CELLS, HISTOGRAM_EXTRA_CELLS, INFO_CELLS,
     STATESET_CELLS, SUMMARY_CELLS, Shape, float_sum,
@@ -50,7 +54,7 @@ pub use write::{MAX_COUNT, MAX_WHOLE, MIN_LARGE, add_float, add_whole, is_odd, s
 
 /// Number that changes with the meaning of cells, part of the layout fingerprint.
 pub const CELL_ABI: u64 = fnv(&[
-    4,
+    5,
     COUNTER_CELLS as u64,
     GAUGE_CELLS as u64,
     SUMMARY_CELLS as u64,
@@ -60,6 +64,8 @@ pub const CELL_ABI: u64 = fnv(&[
     EXEMPLAR_CELLS as u64,
     native::cells::COUNT as u64,
     BUCKET_CELLS as u64,
+    SAMPLE_CELLS as u64,
+    NO_TIME,
     MAX_WHOLE as u64,
     MIN_LARGE,
     MAX_COUNT,

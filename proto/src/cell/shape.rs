@@ -1,6 +1,7 @@
 //! Shapes: which cells a series has, and how those of many processes become one.
 
 use super::mode::GaugeMode;
+use super::sample::{self, Join, SAMPLE_CELLS, Sample};
 use crate::exemplar::{self, EXEMPLAR_CELLS};
 use crate::native;
 
@@ -43,6 +44,8 @@ pub enum Shape {
     StateSet,
     /// Two buffers, of which a turn says which counts; the newest counts.
     Exemplar,
+    /// Two buffers, of which a turn says which counts, joined as this says.
+    Sample(Join),
     /// Cells that no series owns any more, left so that later ones keep their index.
     Gap {
         /// How many.
@@ -75,6 +78,7 @@ impl Shape {
             Self::Info => INFO_CELLS,
             Self::StateSet => STATESET_CELLS,
             Self::Exemplar => EXEMPLAR_CELLS,
+            Self::Sample(_) => SAMPLE_CELLS,
             Self::Gap { cells } => cells as usize,
         }
     }
@@ -126,6 +130,7 @@ impl Shape {
             Self::Info => into[0] = into[0].max(from[0]),
             Self::StateSet => merge_gauge(GaugeMode::MostRecent, into, from),
             Self::Exemplar => exemplar::merge(into, from),
+            Self::Sample(join) => sample::merge(join, into, from),
             Self::Gap { .. } => {}
         }
     }
@@ -140,9 +145,12 @@ impl Shape {
             | Self::NativeHistogram
             | Self::Bucket
             | Self::Summary => true,
-            Self::Gauge(_) | Self::Info | Self::StateSet | Self::Exemplar | Self::Gap { .. } => {
-                false
-            }
+            Self::Gauge(_)
+            | Self::Info
+            | Self::StateSet
+            | Self::Exemplar
+            | Self::Sample(_)
+            | Self::Gap { .. } => false,
         }
     }
 
@@ -159,12 +167,55 @@ impl Shape {
         }
     }
 
+    /// Whether each process has a value of its own, for which there is a place in the archive's ring
+    /// where it outlives its process.
+    #[must_use]
+    pub fn is_per_process(self) -> bool {
+        match self {
+            Self::Gauge(mode) => mode.is_per_process(),
+            Self::Sample(join) => join.is_per_process(),
+            _ => false,
+        }
+    }
+
+    /// Whether what a dead process has here counts, in the archive's cells or its ring.
+    #[must_use]
+    pub fn outlives_its_process(self) -> bool {
+        match self {
+            Self::Gauge(mode) => mode.outlives_its_process(),
+            Self::Sample(join) => join.outlives_its_process(),
+            _ => true,
+        }
+    }
+
+    /// Whether the dead have a value each, in the rows of the archive's ring.
+    #[must_use]
+    pub fn is_in_rows(self) -> bool {
+        self.is_per_process() && self.outlives_its_process()
+    }
+
+    /// Value and stamp of the one process that has these cells, of a series of which each process has
+    /// its own; zeros where it has none.
+    #[must_use]
+    pub fn own_value(self, cells: &[u64]) -> [u64; GAUGE_CELLS] {
+        match self {
+            Self::Gauge(_) => [cells[0], cells[1]],
+            Self::Sample(_) => {
+                let said = Sample::of_cells(cells).filter(|said| said.at_ns.is_none());
+                said.map_or([0; GAUGE_CELLS], |said| [said.value.to_bits(), 1])
+            }
+            _ => [0; GAUGE_CELLS],
+        }
+    }
+
     /// Whether the cells of a dead process go on counting in the archive's cells. Gauges of mode
     /// `all` do so in the archive's ring instead.
     #[must_use]
     pub fn is_archived(self) -> bool {
         match self {
             Self::Gauge(mode) => mode.outlives_its_process() && !mode.is_per_process(),
+            // One of mode `all` is there only where it has a time of its own.
+            Self::Sample(join) => join.outlives_its_process(),
             Self::Gap { .. } => false,
             _ => true,
         }

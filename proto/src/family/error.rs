@@ -84,6 +84,14 @@ pub enum FamilyError {
         /// The states found.
         found: String,
     },
+    /// A family of samples that is joined as none of its type is.
+    #[error(
+        "samples of a counter, histogram or summary are added, of an info or stateset the newest counts, of others a gauge mode says it, and each has labels of its own, found {found}; correct one of them"
+    )]
+    Samples {
+        /// What was found.
+        found: String,
+    },
     /// A type that has no unit was given one.
     #[error("a family of type {kind} has no unit, found {unit:?} on {metric:?}; leave it out")]
     NoUnit {

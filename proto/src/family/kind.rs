@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::error::FamilyError;
+use super::samples::Samples;
 use crate::cell::{GaugeMode, Shape};
 use crate::native::Native;
 
@@ -25,6 +26,9 @@ pub enum Kind {
     Info,
     /// Says which of these states holds.
     StateSet(Box<[Box<str>]>),
+    /// What collectors say: each series is one sample, which has two values: what its name has behind
+    /// that of the family, and its labels, as [`crate::pairs`] writes them. The family has none.
+    Samples(Samples),
     /// Examples of what the series of another family count, see [`crate::exemplar`]. It is named
     /// [`EXEMPLAR_PREFIX`](crate::names::EXEMPLAR_PREFIX) and the name of that family, and is no
     /// family of an exposition.
@@ -48,6 +52,7 @@ impl Kind {
             Self::Summary => "summary",
             Self::Info => "info",
             Self::StateSet(_) => "stateset",
+            Self::Samples(samples) => samples.declared.name(),
             Self::Exemplar => "exemplar",
             Self::Bucket(_) => "bucket",
         }
@@ -59,6 +64,20 @@ impl Kind {
         matches!(self, Self::Bucket(_))
     }
 
+    /// How many series a family of this kind may have where it may have so many label sets. Of a native
+    /// histogram the series are limited, and so are their buckets; the samples of a label set are
+    /// series each.
+    #[must_use]
+    pub fn series_limit(&self, label_limit: usize) -> usize {
+        match self {
+            Self::Bucket(_) => usize::MAX,
+            Self::Samples(samples) => {
+                label_limit.saturating_mul(samples.declared.samples_of_a_set())
+            }
+            _ => label_limit,
+        }
+    }
+
     /// How many cells a series of this kind owns.
     #[must_use]
     pub fn cells(&self) -> usize {
@@ -67,7 +86,7 @@ impl Kind {
 }
 
 impl Shape {
-    /// The shape of the cells of `kind`.
+    /// The shape of the cells of `kind`, see [`Family::shape`](super::Family::shape).
     #[must_use]
     pub fn of(kind: &Kind) -> Self {
         match kind {
@@ -79,6 +98,8 @@ impl Shape {
             Kind::Summary => Self::Summary,
             Kind::Info => Self::Info,
             Kind::StateSet(_) => Self::StateSet,
+            // Of one that its suffix does not tell apart.
+            Kind::Samples(samples) => Self::Sample(samples.join),
             Kind::Exemplar => Self::Exemplar,
         }
     }

@@ -6,25 +6,29 @@
 //! | file | has |
 //! |---|---|
 //! | `error` | what is wrong with a family |
+//! | `samples` | families of what collectors say |
 //! | `kind` | the kinds, with what each is made with |
 //! | `rules` | names, labels and bounds that may be |
 
 mod error;
 mod kind;
 mod rules;
+mod samples;
 
 pub use crate::cell::GaugeMode;
+use crate::cell::Shape;
 pub use crate::limits::{
     MAX_BOUNDS, MAX_HELP_BYTES, MAX_LABELS, MAX_NAME_BYTES, MAX_STATES, MAX_VALUE_BYTES,
 };
 pub use crate::names::{
     BUCKET_PREFIX, COLLECTOR_ERRORS, COLLECTOR_LABEL, EXEMPLAR_PREFIX, LAST_WORKER_LABEL,
-    RESERVED_PREFIX, is_name,
+    RESERVED_PREFIX, SAMPLE_LABELS, is_name,
 };
 use crate::native::Bucket;
 use crate::pairs;
 pub use error::FamilyError;
 pub use kind::Kind;
+pub use samples::{Declared, Samples};
 
 /// A family: everything about a metric but its label values.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +91,21 @@ impl Family {
     /// How many values a series of this family has: one per label, and those of its kind.
     #[must_use]
     pub fn values(&self) -> usize {
-        self.labels.len() + usize::from(self.kind == Kind::Info)
+        let more = match self.kind {
+            Kind::Info => 1,
+            Kind::Samples(_) => 2,
+            _ => 0,
+        };
+        self.labels.len() + more
+    }
+
+    /// The shape of a series with these values.
+    #[must_use]
+    pub fn shape(&self, values: &[Box<str>]) -> Shape {
+        match (&self.kind, values.first()) {
+            (Kind::Samples(samples), Some(suffix)) => Shape::Sample(samples.join_of(suffix)),
+            (kind, _) => Shape::of(kind),
+        }
     }
 
     /// The bucket of a native histogram that a series of this family is; `None` when it is none.
@@ -112,6 +130,14 @@ impl Family {
                 }
                 Some(_) => None,
             },
+            Kind::Samples(samples) => {
+                let suffix = values.first().map_or("", |value| &**value);
+                match (samples.declared.suffixes().contains(&suffix), pairs::decode(last())) {
+                    (true, Some(_)) => None,
+                    (true, None) => Some("label pairs of a sample"),
+                    (false, _) => Some("a sample of a suffix that the type has"),
+                }
+            }
             Kind::Bucket(_) if self.bucket_of(values).is_none() => {
                 Some("a bucket of the histogram")
             }
@@ -140,6 +166,15 @@ impl Family {
             }
             Kind::Summary => &["", "_count", "_sum", "_created"],
             Kind::Info => &["", "_info"],
+            Kind::Samples(samples) => match samples.declared {
+                Declared::Counter => &["", "_total", "_created"],
+                Declared::Histogram => &["", "_bucket", "_count", "_sum", "_created"],
+                Declared::GaugeHistogram => &["", "_bucket", "_gcount", "_gsum"],
+                Declared::Info => &["", "_info"],
+                Declared::Summary | Declared::Gauge | Declared::StateSet | Declared::Unknown => {
+                    samples.declared.suffixes()
+                }
+            },
             Kind::Exemplar | Kind::Bucket(_) => &[],
         };
         suffixes.iter().map(|suffix| format!("{}{suffix}", self.name))

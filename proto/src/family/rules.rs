@@ -2,6 +2,7 @@
 
 use super::error::FamilyError;
 use super::kind::Kind;
+use super::samples::Declared;
 use crate::limits::{MAX_BOUNDS, MAX_HELP_BYTES, MAX_LABELS, MAX_NAME_BYTES, MAX_STATES};
 use crate::names::{
     BUCKET_PREFIX, COLLECTOR_ERRORS, COLLECTOR_LABEL, EXEMPLAR_PREFIX, LAST_WORKER_LABEL, is_name,
@@ -30,6 +31,7 @@ pub(super) fn check(
         | Kind::Histogram(_)
         | Kind::NativeHistogram(_)
         | Kind::Summary => true,
+        Kind::Samples(samples) => !matches!(samples.declared, Declared::Info | Declared::StateSet),
     };
     if !unit.is_empty() && !has_unit {
         let (unit, metric) = (unit.to_owned(), name.to_owned());
@@ -42,6 +44,7 @@ pub(super) fn check(
         return Err(FamilyError::Help { found: help.len() });
     }
     check_labels(kind, name, labels)?;
+    check_samples(kind, labels)?;
     check_bounds(kind)?;
     check_native(kind)?;
     check_states(kind)
@@ -127,6 +130,15 @@ fn check_native(kind: &Kind) -> Result<(), FamilyError> {
         return Ok(());
     }
     Err(FamilyError::Native { found: format!("{native:?}") })
+}
+
+fn check_samples(kind: &Kind, labels: &[&str]) -> Result<(), FamilyError> {
+    match kind {
+        Kind::Samples(samples) if !samples.may_be() || !labels.is_empty() => {
+            Err(FamilyError::Samples { found: format!("{samples:?} with labels {labels:?}") })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_states(kind: &Kind) -> Result<(), FamilyError> {

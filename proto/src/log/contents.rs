@@ -322,7 +322,7 @@ impl Contents {
     /// The shape of the cells of `series`.
     #[must_use]
     pub fn shape(&self, series: &Series) -> Shape {
-        Shape::of(&self.families[series.family as usize].kind)
+        self.families[series.family as usize].shape(&series.values)
     }
 
     /// The records that make the same families and series stand at the same cells in a log that

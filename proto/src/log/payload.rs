@@ -1,6 +1,8 @@
 //! The payload of a record: texts, numbers and families as bytes.
 
 use super::error::LogError;
+use crate::cell::Join;
+use crate::family::{Declared, Samples};
 use crate::family::{Family, GaugeMode, Kind, MAX_BOUNDS, MAX_LABELS, MAX_NAME_BYTES, MAX_STATES};
 use crate::native::Native;
 
@@ -37,6 +39,11 @@ pub(super) fn put_family(bytes: &mut Vec<u8>, family: &Family) -> u32 {
             put_len(bytes, states.len());
             states.iter().for_each(|state| put_str(bytes, state));
             5
+        }
+        Kind::Samples(samples) => {
+            // No family is joined in a way that has no number.
+            let join = samples.join.number().unwrap_or(0xff);
+            9 | join << 8 | (samples.declared as u32) << 16
         }
         Kind::Exemplar => 6,
         Kind::Bucket(native) => 8 | put_native(bytes, native),
@@ -120,6 +127,12 @@ impl<'a> Payload<'a> {
             (6, 0) => Ok(Kind::Exemplar),
             (7, 0..=0xff) => Ok(Kind::NativeHistogram(self.native(mode as u8 as i8)?)),
             (8, 0..=0xff) => Ok(Kind::Bucket(self.native(mode as u8 as i8)?)),
+            (9, _) => {
+                let join = Join::of_number(mode & 0xff);
+                let declared = Declared::EVERY.get((mode >> 8) as usize).copied();
+                let samples = declared.zip(join).map(|(declared, join)| Samples { declared, join });
+                samples.map(Kind::Samples).ok_or(unknown("samples", operand))
+            }
             _ => Err(unknown("type", operand)),
         }
     }

@@ -4,11 +4,11 @@ use std::fmt::Write;
 use std::path::Path;
 
 use tallyboard_proto::abi;
-use tallyboard_proto::cell::{self, Shape};
+use tallyboard_proto::cell::{self, Join, Sample, Shape};
 use tallyboard_proto::control::{self, Attached, Description, Hello, Refused, RefusedReason};
 use tallyboard_proto::control::{Rejoin, Reply, Request, SlotRow};
 use tallyboard_proto::exemplar;
-use tallyboard_proto::family::{self, Family, GaugeMode, Kind};
+use tallyboard_proto::family::{self, Declared, Family, GaugeMode, Kind, Samples};
 use tallyboard_proto::layout::{self, DropReason, Geometry, Layout};
 use tallyboard_proto::layout::{bank, entry, header, row, slot_header};
 use tallyboard_proto::life::{self, Life};
@@ -152,8 +152,12 @@ fn dump_numbers(out: &mut String) {
             INFO_CELLS,
             STATESET_CELLS,
             BUCKET_CELLS,
+            SAMPLE_CELLS,
+            SAMPLE_WORDS,
+            NO_TIME,
         ]
     );
+    dump_samples(out);
     dump_buckets(out);
     let histogram = Shape::Histogram { buckets: 3 };
     line(out, "cells of a histogram of 2 bounds", histogram.width());
@@ -205,6 +209,29 @@ fn dump_lives(out: &mut String) {
     ] {
         hex(out, &format!("life.{name}"), &[life.to_word()]);
     }
+}
+
+/// How samples are joined by type and suffix, and the cells of one that was said twice.
+fn dump_samples(out: &mut String) {
+    for declared in Declared::EVERY {
+        let name = declared.name();
+        line(out, &format!("declared.{name}"), declared as u8);
+        let samples = Samples::new(declared, GaugeMode::All);
+        for suffix in declared.suffixes() {
+            let join = samples.join_of(suffix);
+            line(out, &format!("join of {name} \"{suffix}\" of mode all"), format!("{join:?}"));
+        }
+    }
+    for join in [Join::Gauge(GaugeMode::All), Join::Add] {
+        line(out, &format!("number of {join:?}"), join.number().expect("a number"));
+    }
+    let cells = VecWords::new(cell::SAMPLE_CELLS);
+    for (value, at_ns) in [(0.5, Some(-3)), (1.0, None)] {
+        Sample { value, stamp: 7, at_ns }.write(&cells, 0);
+    }
+    let mut copy = Vec::new();
+    cells.read(0..cell::SAMPLE_CELLS, &mut copy);
+    hex(out, "cells of the second sample", &copy);
 }
 
 /// The buckets that some numbers are in, as the values of the label `le`.
@@ -275,6 +302,14 @@ pub fn records() -> Vec<(&'static str, Record)> {
                 &["route", "le"],
             ),
         ),
+        (
+            "family, samples of a summary",
+            family(Kind::Samples(Samples::new(Declared::Summary, GaugeMode::Max)), "x", "", &[]),
+        ),
+        (
+            "family, samples of no type",
+            family(Kind::Samples(Samples::new(Declared::Unknown, GaugeMode::Max)), "y", "", &[]),
+        ),
         ("family, any name", family(Kind::Counter, "é.requests", "", &["http.route", "a:b"])),
         ("series", series(0, 1_700_000_000_000, &["/é", "200"])),
         ("series without labels", series(3, 0, &[])),
@@ -282,6 +317,7 @@ pub fn records() -> Vec<(&'static str, Record)> {
         ("series of a native histogram", series(7, 5, &["/"])),
         ("series of a bucket", series(8, 5, &["/", "0+3/0"])),
         ("series of an info, any name", series(4, 5, &["api", "\"a.\\\"\"=\"1\",\"é\"=\"\""])),
+        ("series of a sample", series(9, 5, &["", "quantile=\"0.5\""])),
         ("gap", Record::Gap { cells: 17 }),
         ("remove", removal(0, Action::Remove, &[7, 0])),
         ("reset", removal(1, Action::Reset, &[3, 0.5_f64.to_bits(), 1])),

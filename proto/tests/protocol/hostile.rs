@@ -4,9 +4,9 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use tallyboard_proto::archive::{Archive, Dead, DeadRow, Turn, read_outside};
-use tallyboard_proto::cell::{Run, Shape};
+use tallyboard_proto::cell::{self, Join, Run, Sample, Shape};
 use tallyboard_proto::exemplar::{self, Exemplar};
-use tallyboard_proto::family::{Family, Kind};
+use tallyboard_proto::family::{Declared, Family, GaugeMode, Kind, Samples};
 use tallyboard_proto::layout::{
     DropReason, Geometry, Layout, LogArea, bank, header, row, slot_header,
 };
@@ -41,9 +41,13 @@ fn good_log(random: &mut Random) -> Vec<u64> {
             // What the kind says of the last value: a bucket of a series that there may be, pairs.
             let last = match contents.families()[*family as usize].kind {
                 Kind::Bucket(_) => ["0z", "1+3/0", "0--4/1"],
-                Kind::Info => ["", "a=\"1\"", "\"a.\\n\"=\"\",b=\"\\n\""],
+                Kind::Info | Kind::Samples(_) => ["", "a=\"1\"", "\"a.\\n\"=\"\",b=\"\\n\""],
                 _ => [""; 3],
             };
+            if let Kind::Samples(samples) = contents.families()[*family as usize].kind {
+                let suffixes = samples.declared.suffixes();
+                values[0] = suffixes[random.below(suffixes.len())].into();
+            }
             if let (Some(value), true) = (values.last_mut(), last != [""; 3]) {
                 *value = last[random.below(3)].into();
             }
@@ -150,7 +154,9 @@ fn a_value_that_its_kind_cannot_have_is_an_error_where_its_record_begins() {
     let native = Native { schema: 0, zero_threshold: 0.5, max_buckets: 8, bounds: [2.0].into() };
     let info = family(Kind::Info, "build", &["of"]).expect("a good family");
     let bucket = family(Kind::Bucket(native), "tallyboard_bucket:n", &["le"]);
-    let families = [info, bucket.expect("a good family")];
+    let summary = Kind::Samples(Samples::new(Declared::Summary, GaugeMode::Max));
+    let summary = family(summary, "s", &[]).expect("a good family");
+    let families = [info, bucket.expect("a good family"), summary];
     for (at, values, is_good) in [
         (0, &["a", ""][..], true),
         (0, &["a", r#"b="1",c="\n""#], true),
@@ -173,6 +179,11 @@ fn a_value_that_its_kind_cannot_have_is_an_error_where_its_record_begins() {
         (1, &["0+1/9"], false),
         (1, &["7+1/0"], false),
         (1, &[""], false),
+        (2, &["", r#"quantile="0.5""#], true),
+        (2, &["_sum", ""], true),
+        (2, &["_bucket", ""], false),
+        (2, &["_total", ""], false),
+        (2, &["_sum", "any text"], false),
     ] {
         let mut contents = Contents::new(CELLS);
         let mut words: Vec<u64> =
@@ -281,6 +292,49 @@ fn words_that_are_no_exemplar_are_none_or_one_and_never_a_panic() {
     }
     println!("{some} exemplars, {merged} merged");
     assert!(some > 1000 && merged > some);
+}
+
+#[test]
+fn words_that_are_no_sample_are_none_or_one_and_never_a_panic() {
+    let mut random = Random::new("samples", 11);
+    let (mut some, mut joined) = (0, 0);
+    let joins = GaugeMode::EVERY.map(Join::Gauge).into_iter().chain([Join::Add, Join::Earliest]);
+    let joins: Vec<Join> = joins.collect();
+    for _ in 0..20_000 {
+        let words = VecWords::new(cell::SAMPLE_CELLS);
+        for said in 0..random.below(4) {
+            let at_ns = [None, Some(said as i64)][random.below(2)];
+            Sample { value: said as f64, stamp: said as u64, at_ns }.write(&words, 0);
+        }
+        for _ in 0..random.below(3) {
+            words.store(random.below(cell::SAMPLE_CELLS), random.damaged(0x100), Relaxed);
+        }
+        let mut raw = Vec::new();
+        words.read(0..cell::SAMPLE_CELLS, &mut raw);
+        let mut copy = vec![u64::MAX; cell::SAMPLE_CELLS];
+        assert!(Sample::copy(&words, 0, &mut copy), "nobody writes it");
+        // Bits, because the value may be no number.
+        let bits = |cells: &[u64]| {
+            Sample::of_cells(cells).map(|said| (said.value.to_bits(), said.stamp, said.at_ns))
+        };
+        assert_eq!(bits(&copy), bits(&raw));
+        some += usize::from(bits(&copy).is_some());
+        let join = joins[random.below(joins.len())];
+        let mut into = vec![0; cell::SAMPLE_CELLS];
+        Shape::Sample(join).merge(&mut into, &copy);
+        Shape::Sample(join).merge(&mut into, &[0; cell::SAMPLE_CELLS]);
+        let is_alone = join.is_per_process() && bits(&copy).is_some_and(|(.., at)| at.is_none());
+        assert_eq!(bits(&into), bits(&copy).filter(|_| !is_alone), "{join:?}");
+        Shape::Sample(join).merge(&mut into, &raw);
+        joined += usize::from(into[0] != 0);
+        assert!(into[0] <= 1 && into[1..=cell::SAMPLE_WORDS] == [0; cell::SAMPLE_WORDS]);
+        // Its own worker goes on from any turn.
+        Sample { value: 5.0, stamp: 5, at_ns: None }.write(&words, 0);
+        let is_said = Sample::copy(&words, 0, &mut copy) && bits(&copy).is_some();
+        assert_eq!(is_said, words.load(0, Relaxed) != 0);
+    }
+    println!("{some} samples, {joined} joined");
+    assert!(some > 1000 && joined > 1000);
 }
 
 /// What the product and its defects make of an offset, amounts, what a process has, and a total.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use loom::thread;
 use tallyboard_proto::archive::{Archive, Dead, read_outside, scrub};
-use tallyboard_proto::cell::{MAX_COUNT, Run, Shape};
+use tallyboard_proto::cell::{MAX_COUNT, Run, SAMPLE_CELLS, SAMPLE_WORDS, Sample, Shape};
 use tallyboard_proto::exemplar;
 use tallyboard_proto::lane;
 use tallyboard_proto::layout::{Geometry, Layout, bank, entry, header, slot_header};
@@ -516,6 +516,39 @@ pub fn exemplars(defect: Option<Defect>) -> usize {
     })
 }
 
+/// A worker says a sample three times, each with a value, a stamp and a time of its own that belong
+/// together; a reader copies it. Outcome: the sample, by value, 0 for none or one that was not read, or
+/// what was torn.
+pub fn samples(defect: Option<Defect>) -> usize {
+    let (slots, cells, log_words) = (1, SAMPLE_CELLS, 8);
+    let (ring_rows, row_cells, unit, lanes) = (0, 0, 1, 0);
+    let layout =
+        Layout::new(Geometry { slots, cells, log_words, ring_rows, row_cells, unit, lanes });
+    let at = layout.slot_cells(0);
+    let first = empty(&layout);
+    // The turn, and value and time of the buffer that is written twice.
+    let shared = 1 + SAMPLE_WORDS;
+    let modelled = [0, shared, shared + 2].map(|cell| at + cell);
+    explore([0, 1, 2, 3].map(Ok), move || {
+        let words = memory(&first, &modelled);
+        let reader = party(&words, layout, defect, move |words| {
+            let mut cells = [0; SAMPLE_CELLS];
+            Sample::copy(words, at, &mut cells);
+            match Sample::of_cells(&cells) {
+                Some(found) if found.at_ns != Some(found.value as i64) => Err(format!("{found:?}")),
+                Some(found) => Ok(found.value as u64),
+                None => Ok(0),
+            }
+        });
+        let worker = Mutated::new(&*words, layout, defect);
+        let worker = OwnTurn { words: &worker, turn: at, value: Cell::new(0) };
+        for number in 1..=3 {
+            Sample { value: number as f64, stamp: 1, at_ns: Some(number) }.write(&worker, at);
+        }
+        reader.join().expect("a reader that does not panic")
+    })
+}
+
 /// A worker writes its slot's header. Outcome: what a reader of it saw.
 pub fn slot_header_begun(defect: Option<Defect>) -> usize {
     let layout = tiny(1);
@@ -626,6 +659,11 @@ fn whoever_hears_what_a_worker_takes_back_sees_that_it_has_counted_as_much() {
 #[test]
 fn an_exemplar_is_read_whole_or_not_at_all_while_its_worker_gives_newer_ones() {
     check("exemplars", exemplars(None), 100);
+}
+
+#[test]
+fn a_sample_is_read_whole_or_not_at_all_while_its_worker_says_newer_ones() {
+    check("samples", samples(None), 100);
 }
 
 #[test]

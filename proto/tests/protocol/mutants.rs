@@ -29,6 +29,7 @@ const RESETS: Proof = ("two resets", |defect| _ = models::two_resets(defect));
 const LOWERED: Proof = ("lowered", |defect| _ = models::lowered(defect));
 const JUDGED: Proof = ("judged", |defect| _ = models::judged(defect));
 const EXEMPLARS: Proof = ("exemplars", |defect| _ = models::exemplars(defect));
+const SAMPLES: Proof = ("samples", |defect| _ = models::samples(defect));
 const HEADER: Proof = ("slot header", |defect| _ = models::slot_header_begun(defect));
 const ENTRY: Proof = ("slot entry", |defect| _ = models::slot_entry(defect));
 
@@ -73,13 +74,13 @@ const DEFECTS: &[(Defect, &[Proof])] = &[
     (StateRelaxed, &[ENTRY]),
     (GenerationBeforeHeader, &[HEADER]),
     (GenerationRelaxed, &[HEADER]),
-    (TurnBeforeBuffer, &[EXEMPLARS]),
-    (TurnRelaxed, &[EXEMPLARS]),
-    (TurnLoadRelaxed, &[EXEMPLARS]),
-    (OneBuffer, &[EXEMPLARS]),
-    (ExemplarReuseWithoutFence, &[EXEMPLARS]),
-    (ExemplarReaderWithoutFence, &[EXEMPLARS]),
-    (NoSecondTurn, &[EXEMPLARS]),
+    (TurnBeforeBuffer, &[EXEMPLARS, SAMPLES]),
+    (TurnRelaxed, &[EXEMPLARS, SAMPLES]),
+    (TurnLoadRelaxed, &[EXEMPLARS, SAMPLES]),
+    (OneBuffer, &[EXEMPLARS, SAMPLES]),
+    (ExemplarReuseWithoutFence, &[EXEMPLARS, SAMPLES]),
+    (ExemplarReaderWithoutFence, &[EXEMPLARS, SAMPLES]),
+    (NoSecondTurn, &[EXEMPLARS, SAMPLES]),
 ];
 
 #[test]

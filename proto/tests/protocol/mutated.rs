@@ -7,7 +7,6 @@ use std::ops::Range;
 use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
 
 use tallyboard_proto::cell::MAX_COUNT;
-use tallyboard_proto::exemplar::BUFFER_WORDS;
 use tallyboard_proto::layout::{Layout, bank, entry, header, slot_header};
 use tallyboard_proto::log::Action;
 use tallyboard_proto::slot::{STATE_BITS, State};
@@ -95,19 +94,19 @@ pub enum Defect {
     GenerationBeforeHeader,
     /// The slot header's generation is stored Relaxed.
     GenerationRelaxed,
-    /// An exemplar's turn is stored before its buffer.
+    /// The turn of an exemplar or sample is stored before its buffer.
     TurnBeforeBuffer,
-    /// An exemplar's turn is stored Relaxed.
+    /// The turn of an exemplar or sample is stored Relaxed.
     TurnRelaxed,
-    /// An exemplar's turn is loaded Relaxed.
+    /// The turn of an exemplar or sample is loaded Relaxed.
     TurnLoadRelaxed,
-    /// There is one buffer: an exemplar is written where readers are.
+    /// There is one buffer: an exemplar or sample is written where readers are.
     OneBuffer,
-    /// No fence stands before the stores into an exemplar's buffer.
+    /// No fence stands before the stores into the buffer of an exemplar or sample.
     ExemplarReuseWithoutFence,
-    /// The reader of an exemplar has no fence before its second look at the turn.
+    /// The reader of an exemplar or sample has no fence before its second look at the turn.
     ExemplarReaderWithoutFence,
-    /// The reader of an exemplar does not look at the turn a second time.
+    /// The reader of an exemplar or sample does not look at the turn a second time.
     NoSecondTurn,
 }
 
@@ -229,7 +228,9 @@ impl<'a, W: Words + ?Sized> Mutated<'a, W> {
         let zone = self.zone(at);
         if self.is(Defect::OneBuffer) && zone == Zone::Cell {
             let cells = self.layout.slot_cells(0);
-            return cells + 1 + BUFFER_WORDS + (at - cells - 1) % BUFFER_WORDS;
+            // The slot has a turn and two buffers, and no other cells.
+            let buffer = (self.layout.geometry.cells - 1) / 2;
+            return cells + 1 + buffer + (at - cells - 1) % buffer;
         }
         let second = zone.is_in_bank() && at >= self.layout.bank(1);
         let moved = match self.defect {

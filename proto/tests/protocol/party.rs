@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use tallyboard_proto::archive::{Archive, Dead, DeadRow, Turn, scrub};
-use tallyboard_proto::cell::{MAX_COUNT, Run, Shape};
-use tallyboard_proto::family::GaugeMode;
+use tallyboard_proto::cell::{MAX_COUNT, Run};
 use tallyboard_proto::lane;
 use tallyboard_proto::layout::Layout;
 use tallyboard_proto::life::Life;
@@ -275,7 +274,7 @@ impl<'a, W: Words + ?Sized> Supervisor<'a, W> {
     fn all_gauges(&self) -> impl Iterator<Item = usize> + '_ {
         let shape = |series: usize| self.catalog.shape(&self.catalog.series()[series]);
         let series = 0..self.catalog.series().len();
-        series.filter(move |&series| shape(series) == Shape::Gauge(GaugeMode::All))
+        series.filter(move |&series| shape(series).is_in_rows())
     }
 
     fn gauges(&self, copied: &Copied) -> Option<DeadRow> {

@@ -4,7 +4,8 @@
 use std::cell::RefCell;
 
 use tallyboard_proto::archive::DeadRow;
-use tallyboard_proto::family::{GaugeMode, Kind};
+use tallyboard_proto::cell::Sample;
+use tallyboard_proto::family::{Declared, GaugeMode, Kind, Samples};
 use tallyboard_proto::layout::{Geometry, Layout, header};
 use tallyboard_proto::log::{Action, Series};
 use tallyboard_proto::native::{Native, cells};
@@ -38,7 +39,7 @@ impl Life {
 }
 
 fn layout() -> Layout {
-    let (slots, cells, log_words) = (2, 36, 240);
+    let (slots, cells, log_words) = (2, 43, 280);
     Layout::new(Geometry { slots, cells, log_words, ring_rows: 2, row_cells: 4, unit: 1, lanes: 1 })
 }
 
@@ -149,6 +150,18 @@ impl<W: Words + ?Sized> Counter<'_, '_, W> {
         self.note(Event::Strayed { series, cell });
     }
 
+    /// What a collector says, in one go: what of it is written before the turn is nobody's to see.
+    fn say_sample(&mut self, suffix: &str, value: f64, at_ns: Option<i64>) {
+        let kind = Kind::Samples(Samples::new(Declared::Summary, GaugeMode::Max));
+        let series = self.worker.sample(kind, "said", suffix);
+        let cells = self.worker.write_sample(&series, Sample { value, stamp: self.turn.1, at_ns });
+        let (name, shape) = self.worker.key(&series);
+        for (cell, value) in cells.into_iter().enumerate() {
+            let series = name.clone();
+            self.note(Event::Counted { series, shape, cell, value });
+        }
+    }
+
     /// A bit of everything, different for each turn.
     fn work(&mut self, routes: &[&str]) {
         let turn = self.turn.1 as f64 * 4.0 + self.turn.0 as f64;
@@ -156,6 +169,8 @@ impl<W: Words + ?Sized> Counter<'_, '_, W> {
         self.gauge("top", GaugeMode::Max, turn);
         self.observe(turn / 4.0);
         self.gauge("load", GaugeMode::All, turn);
+        self.say_sample("_sum", turn, None);
+        self.say_sample("_sum", turn + 0.25, None);
         self.count(routes[0], 1, 0.5);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use tallyboard_proto::cell::Shape;
+use tallyboard_proto::cell::{SAMPLE_CELLS, Sample, Shape};
 use tallyboard_proto::family::{BUCKET_PREFIX, Family, Kind};
 use tallyboard_proto::lane;
 use tallyboard_proto::layout::Layout;
@@ -85,6 +85,20 @@ impl<'a, W: Words + ?Sized> Worker<'a, W> {
         let kind = Kind::Bucket(native.clone());
         let values = [&*of.values[0], &bucket.to_string()];
         self.series_of(kind, &name, &["route", "le"], &values)
+    }
+
+    /// What collectors say of a suffix, made when it is not there yet.
+    pub fn sample(&mut self, kind: Kind, name: &str, suffix: &str) -> log::Series {
+        self.series_of(kind, name, &[], &[suffix, ""])
+    }
+
+    /// Says a sample; gives the cells that it has then.
+    pub fn write_sample(&self, series: &log::Series, sample: Sample) -> Vec<u64> {
+        let at = self.layout.slot_cells(self.slot) + series.cell;
+        sample.write(self.words, at);
+        let mut cells = Vec::new();
+        self.words.read(at..at + SAMPLE_CELLS, &mut cells);
+        cells
     }
 
     /// The buckets of a series that there are.

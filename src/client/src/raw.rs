@@ -13,6 +13,7 @@ use tallyboard_proto::exemplar;
 use tallyboard_proto::family::GaugeMode;
 use tallyboard_segment::process;
 
+pub use crate::registry::questions::LeftOut;
 pub use crate::registry::set_value::Number;
 pub use tallyboard_exposition::escaping::Escaping;
 
@@ -185,8 +186,13 @@ impl Collected {
 
     /// Writes what it says now; what it said before and says no more is not shown any more, but for
     /// what it has counted. Does not wait; the first use must have been made.
-    pub fn write(&self, families: &[FamilySamples]) {
-        self.registry.write_collected(self.number, self.mode, families);
+    pub fn write(&self, families: &[FamilySamples]) -> LeftOut {
+        self.registry.write_collected(self.number, self.mode, families)
+    }
+
+    /// Ends all that it has said: its samples are gone.
+    pub fn end(&self) {
+        self.registry.end_collected(self.number);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use tallyboard_proto::family::{Family, GaugeMode, Kind};
+use tallyboard_proto::family::{Declared, Family, GaugeMode, Kind};
 use tallyboard_proto::log::Series;
 use tallyboard_proto::native::Native;
 use tallyboard_proto::pairs;
@@ -21,8 +21,30 @@ pub fn type_of(kind: &Kind) -> Option<Type> {
         Kind::Summary => Some(Type::Summary),
         Kind::Info => Some(Type::Info),
         Kind::StateSet(_) => Some(Type::StateSet),
+        Kind::Samples(samples) => Some(declared(samples.declared)),
         Kind::Exemplar | Kind::Bucket(_) => None,
     }
+}
+
+/// The type that a collector has said.
+fn declared(declared: Declared) -> Type {
+    match declared {
+        Declared::Counter => Type::Counter,
+        Declared::Gauge => Type::Gauge,
+        Declared::Histogram => Type::Histogram,
+        Declared::Summary => Type::Summary,
+        Declared::Info => Type::Info,
+        Declared::StateSet => Type::StateSet,
+        Declared::GaugeHistogram => Type::GaugeHistogram,
+        Declared::Unknown => Type::Unknown,
+    }
+}
+
+/// The same the other way.
+#[must_use]
+pub fn declared_of(kind: Type) -> Declared {
+    let is_same = |other: &Declared| declared(*other) == kind;
+    Declared::EVERY.into_iter().find(is_same).unwrap_or(Declared::Unknown)
 }
 
 /// Whether each process has a sample of its own.
@@ -55,7 +77,8 @@ pub fn lines(family: &Family) -> Vec<Line<'_>> {
             let state = |state: &str| ("", Some((&*family.name, state.to_owned())));
             states.iter().map(|of| state(of)).collect()
         }
-        Kind::Exemplar | Kind::Bucket(_) => vec![],
+        // What collectors say has no lines that are known before it is said.
+        Kind::Samples(_) | Kind::Exemplar | Kind::Bucket(_) => vec![],
     }
 }
 
@@ -64,7 +87,12 @@ pub fn lines(family: &Family) -> Vec<Line<'_>> {
 pub fn has_created(kind: &Kind) -> bool {
     match kind {
         Kind::Counter | Kind::Histogram(_) | Kind::NativeHistogram(_) | Kind::Summary => true,
-        Kind::Gauge(_) | Kind::Info | Kind::StateSet(_) | Kind::Exemplar | Kind::Bucket(_) => false,
+        Kind::Gauge(_)
+        | Kind::Info
+        | Kind::StateSet(_)
+        | Kind::Samples(_)
+        | Kind::Exemplar
+        | Kind::Bucket(_) => false,
     }
 }
 
@@ -102,6 +130,7 @@ pub fn values(
         }
         Kind::Gauge(GaugeMode::All | GaugeMode::LiveAll)
         | Kind::NativeHistogram(_)
+        | Kind::Samples(_)
         | Kind::Exemplar
         | Kind::Bucket(_) => {}
         Kind::Gauge(_) if cells[1] == 0 => {}

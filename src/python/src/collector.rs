@@ -7,7 +7,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
-use tallyboard::sample::{FamilySamples, Sample, Type, Value};
+use tallyboard::sample::{Exemplar, FamilySamples, Labels, Sample, Timestamp, Type, Value};
 use tallyboard::{GaugeMode, raw};
 
 /// A gauge whose callback is asked.
@@ -50,13 +50,20 @@ impl Collected {
 #[pymethods]
 impl Collected {
     /// Takes what it says now: families as tuples of name, type, documentation, unit and a list of
-    /// samples, which are tuples of the suffix of their name, a list of pairs of a label's name and
-    /// value, and a float.
-    fn write(&self, families: &Bound<'_, PyList>) -> PyResult<()> {
+    /// samples. These are tuples of the suffix of their name, a list of pairs of a label's name and
+    /// value, a float, a time and an exemplar, which has labels, a float and a time. A time is nothing,
+    /// a float of seconds, or a tuple of seconds and nanoseconds. Gives a line for each
+    /// sample that is not shown, which says why.
+    fn write(&self, families: &Bound<'_, PyList>) -> PyResult<String> {
         let families: Vec<FamilySamples> =
             families.iter().map(|family| self::family(&family)).collect::<PyResult<_>>()?;
-        self.collected.write(&families);
-        Ok(())
+        let left_out = self.collected.write(&families);
+        Ok(left_out.iter().map(|(name, why)| format!("{name:?}, {why}\n")).collect())
+    }
+
+    /// Ends all that it has said.
+    fn end(&self) {
+        self.collected.end();
     }
 }
 
@@ -68,16 +75,46 @@ fn family(family: &Bound<'_, PyAny>) -> PyResult<FamilySamples> {
     converted.unit = text(family, 3)?;
     for sample in family.get_item(4)?.cast::<PyList>()?.iter() {
         let sample = sample.cast::<PyTuple>()?;
-        let labels = sample.get_item(1)?.cast::<PyList>()?.iter().map(|pair| {
-            let pair = pair.cast::<PyTuple>()?;
-            Ok((text(pair, 0)?, text(pair, 1)?))
-        });
-        let labels = labels.collect::<PyResult<_>>()?;
-        let mut made = Sample::new("", labels, Value::Float(sample.get_item(2)?.extract()?));
+        let value = Value::Float(sample.get_item(2)?.extract()?);
+        let mut made = Sample::new("", labels(&sample.get_item(1)?)?, value);
         made.suffix = text(sample, 0)?.into();
+        made.timestamp = time(&sample.get_item(3)?)?;
+        made.exemplar = exemplar(&sample.get_item(4)?)?;
         converted.samples.push(made);
     }
     Ok(converted)
+}
+
+fn labels(pairs: &Bound<'_, PyAny>) -> PyResult<Labels> {
+    let pairs = pairs.cast::<PyList>()?.iter().map(|pair| {
+        let pair = pair.cast::<PyTuple>()?;
+        Ok((text(pair, 0)?, text(pair, 1)?))
+    });
+    pairs.collect()
+}
+
+/// A moment; one of so many seconds that nobody counts them is the last that there is.
+fn time(moment: &Bound<'_, PyAny>) -> PyResult<Option<Timestamp>> {
+    if moment.is_none() {
+        return Ok(None);
+    }
+    let last = Timestamp { seconds: i64::MAX, nanos: 0 };
+    let Ok(exact) = moment.cast::<PyTuple>() else {
+        return Ok(Some(Timestamp::from_seconds(moment.extract()?).unwrap_or(last)));
+    };
+    let (seconds, nanos): (i64, i64) = exact.extract()?;
+    let nanos = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+    Ok(Some(Timestamp::from_nanos(nanos).unwrap_or(last)))
+}
+
+fn exemplar(given: &Bound<'_, PyAny>) -> PyResult<Option<Exemplar>> {
+    if given.is_none() {
+        return Ok(None);
+    }
+    let given = given.cast::<PyTuple>()?;
+    let labels = labels(&given.get_item(0)?)?;
+    let (value, timestamp) = (given.get_item(1)?.extract()?, time(&given.get_item(2)?)?);
+    Ok(Some(Exemplar { labels, value, timestamp }))
 }
 
 fn text(of: &Bound<'_, PyTuple>, at: usize) -> PyResult<String> {

@@ -51,13 +51,15 @@ class Asked:
     def is_wanted(self) -> bool: ...
     def answer(self, value: float | None) -> None: ...
 
+_Labels = list[tuple[str, str]]
+_Time = float | tuple[int, int] | None
+_Said = tuple[str, _Labels, float, _Time, tuple[_Labels, float, _Time] | None]
+
 class Collected:
     """A collector that is asked."""
 
-    def write(
-        self,
-        families: list[tuple[str, str, str, str, list[tuple[str, list[tuple[str, str]], float]]]],
-    ) -> None: ...
+    def write(self, families: list[tuple[str, str, str, str, list[_Said]]]) -> str: ...
+    def end(self) -> None: ...
 
 class Registry:
     """Where metrics are counted."""

@@ -34,6 +34,15 @@ _LOOK_S, _WAIT_S = 0.05, 0.01
 #: What is raised to end a greenlet or a process, and is no failure of what was asked.
 ENDS = ("GreenletExit", "KeyboardInterrupt", "SystemExit")
 
+#: Of how many samples of a collector it is said that they are not shown.
+_MOST_LEFT_OUT = 1000
+
+#: The types of which a sample of another name may be a count.
+_COUNTING = ("counter", "histogram", "summary")
+
+#: What the names of some types end in, as their samples do.
+_ENDS = {"counter": "_total", "info": "_info"}
+
 #: The longest name of what is asked, where its errors are counted.
 _LONGEST_NAME = 200
 
@@ -98,16 +107,34 @@ class Collector(Question):
         super().__init__(f"{kind.__module__}.{kind.__qualname__}")
         self.collector, self._collected = collector, collected
         self.is_registered = True
+        #: What was warned of.
+        self._left_out: set[str] = set()
 
     def is_wanted(self) -> bool:
         return self.is_registered
 
     def ask(self) -> None:
-        said = [_family(metric) for metric in self.collector.collect()]
-        self._collected.write(said if self.is_registered else [])
+        said, left_out = [], []
+        for metric in self.collector.collect():
+            families, without = _families(metric)
+            said += families
+            left_out += without
+        left_out += self._collected.write(said if self.is_registered else []).splitlines()
+        # It may have been unregistered while it was asked.
+        if not self.is_registered:
+            self._collected.end()
+        for line in left_out:
+            if line not in self._left_out and len(self._left_out) < _MOST_LEFT_OUT:
+                self._left_out.add(line)
+                _arena.registry().count_error(self.name)
+                _log.warning("%s says a sample that is not shown: %s", self.name, line)
 
     def forget(self) -> None:
         self._collected.write([])
+
+    def end(self) -> None:
+        """Shows nothing any more of what it has said."""
+        self._collected.end()
 
 
 #: Everything that is asked, by its identity.
@@ -155,13 +182,13 @@ def end(question: Question) -> None:
 
 
 def remove(collector: Any) -> None:
-    """Asks a collector no more, and shows nothing of its gauges."""
+    """Asks a collector no more, and shows nothing of what it has said."""
     for question in _all():
         if isinstance(question, Collector) and question.collector is collector:
             question.is_registered = False
             end(question)
             if _arena.registry().is_begun():
-                question.forget()
+                question.end()
 
 
 def ask_new() -> None:
@@ -231,21 +258,70 @@ def _failed(question: Question, error: BaseException) -> None:
         )
 
 
-#: Name, type, documentation, unit and samples: suffix, labels, value.
-_Family = tuple[str, str, str, str, list[tuple[str, list[tuple[str, str]], float]]]
+#: Seconds, or whole seconds and nanoseconds.
+_Time = float | tuple[int, int] | None
+
+#: Labels, value and time.
+_Exemplar = tuple[list[tuple[str, str]], float, _Time]
+
+#: Suffix, labels, value, time and exemplar.
+_Said = tuple[str, list[tuple[str, str]], float, _Time, _Exemplar | None]
+
+#: Name, type, documentation, unit and samples.
+_Family = tuple[str, str, str, str, list[_Said]]
 
 
-def _family(metric: Any) -> _Family:
+def _families(metric: Any) -> tuple[list[_Family], list[str]]:
     """What a collector says, as the native module takes it: with nothing in it that is Python's to
-    run."""
-    name = _text(metric.name)
-    samples = []
+    run. A sample that has not the name of its family is one of its own. Also gives what is no
+    sample, and why."""
+    name, kind = _text(metric.name), _text(metric.type)
+    end = _ENDS.get(kind)
+    if end is not None and name.endswith(end):
+        name = name[: -len(end)]
+    samples: dict[str, list[_Said]] = {name: []}
+    left_out = []
     for sample in metric.samples:
         full = _text(sample.name)
-        suffix = full[len(name) :] if full.startswith(name) else ""
-        labels = [(_text(key), _text(value)) for key, value in dict(sample.labels).items()]
-        samples.append((suffix, labels, float(sample.value)))
-    return name, _text(metric.type), _text(metric.documentation), _text(metric.unit), samples
+        of, suffix = (name, full[len(name) :]) if full.startswith(name) else (full, "")
+        exemplar = None
+        try:
+            exemplar = _exemplar(getattr(sample, "exemplar", None))
+        except (AttributeError, TypeError, ValueError) as error:
+            left_out.append(f'the exemplar of "{full}", {error}')
+        try:
+            samples.setdefault(of, []).append((suffix, *_said(sample), exemplar))
+        except (AttributeError, TypeError, ValueError) as error:
+            left_out.append(f'"{full}", {error}')
+    help_text, unit = _text(metric.documentation), _text(getattr(metric, "unit", ""))
+    families: list[_Family] = [(name, kind, help_text, unit, samples.pop(name))]
+    # What it is of its own nobody says.
+    other = kind if kind in _COUNTING else "unknown"
+    families += [(of, other, "", "", said) for of, said in samples.items()]
+    return families, left_out
+
+
+def _said(sample: Any) -> tuple[list[tuple[str, str]], float, _Time]:
+    time = _time(getattr(sample, "timestamp", None))
+    return _labels(sample.labels), float(sample.value), time
+
+
+def _exemplar(given: Any) -> _Exemplar | None:
+    if given is None:
+        return None
+    return _labels(given.labels), float(given.value), _time(getattr(given, "timestamp", None))
+
+
+def _labels(labels: Any) -> list[tuple[str, str]]:
+    return [(_text(key), _text(value)) for key, value in dict(labels).items()]
+
+
+def _time(moment: Any) -> _Time:
+    if moment is None:
+        return None
+    if hasattr(moment, "sec") and hasattr(moment, "nsec"):
+        return int(moment.sec), int(moment.nsec)
+    return float(moment)
 
 
 def _text(value: object) -> str:

@@ -10,9 +10,10 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
 use tallyboard_proto::abi::FINGERPRINT;
+use tallyboard_proto::cell::{SAMPLE_CELLS, SAMPLE_WORDS, Sample};
 use tallyboard_proto::control::Hello;
 use tallyboard_proto::exemplar::{self, BUFFER_WORDS, EXEMPLAR_CELLS};
-use tallyboard_proto::family::{Family, GaugeMode, Kind};
+use tallyboard_proto::family::{Declared, Family, GaugeMode, Kind, Samples};
 use tallyboard_proto::lane;
 use tallyboard_proto::layout::{
     Geometry, LAYOUT_VERSION, Layout, bank, entry, header, row, slot_header,
@@ -42,7 +43,8 @@ const ORIGIN: Origin = Origin {
     unix_offset_ns: 5,
 };
 /// First cells of the series, in the order of the log: counter, gauge, summary, live gauge, info,
-/// stateset, exemplar of the counter, and a counter that the worker with a log has removed.
+/// stateset, exemplar of the counter, a counter that the worker with a log has removed, and a sample that
+/// collectors say, which is added.
 const COUNTER: usize = 0;
 const GAUGE: usize = 2;
 const SUMMARY: usize = 4;
@@ -51,7 +53,8 @@ const INFO: usize = 9;
 const STATES: usize = 10;
 const EXEMPLAR: usize = 12;
 const REMOVED: usize = EXEMPLAR + EXEMPLAR_CELLS;
-const CELLS: usize = REMOVED + 2;
+const SAID: usize = REMOVED + 2;
+const CELLS: usize = SAID + SAMPLE_CELLS;
 /// The ordinal of the removed counter.
 const REMOVED_SERIES: u32 = 7;
 
@@ -109,13 +112,19 @@ impl Board {
             ("t", Kind::StateSet(["a".into(), "b".into()].into())),
             ("tallyboard_exemplar:c", Kind::Exemplar),
             ("r", Kind::Counter),
+            ("x", Kind::Samples(Samples::new(Declared::Summary, GaugeMode::All))),
         ];
         let family = |(name, kind)| Record::Family(Family::new(kind, name, "", "", &[]).unwrap());
         let series = |family| {
-            let pairs = (family == 4).then(|| Box::from("v=\"1\""));
-            Record::Series { family, created_ms: 1, values: pairs.into_iter().collect() }
+            let values: &[&str] = match family {
+                4 => &["v=\"1\""],
+                8 => &["_sum", "l=\"1\""],
+                _ => &[],
+            };
+            let values = values.iter().map(|&value| value.into()).collect();
+            Record::Series { family, created_ms: 1, values }
         };
-        let records = kinds.map(family).into_iter().chain((0..8).map(series));
+        let records = kinds.map(family).into_iter().chain((0..9).map(series));
         records.for_each(|record| self.append(slot, &record));
     }
 
@@ -161,6 +170,8 @@ impl Board {
         if slot != 2 {
             let at = self.layout.slot_cells(slot) + EXEMPLAR;
             exemplar::write(self.core.arena(), at, "id=\"1\"", 2.0, 9);
+            let at = self.layout.slot_cells(slot) + SAID;
+            Sample { value: 0.5, stamp: 9, at_ns: None }.write(self.core.arena(), at);
         }
     }
 
@@ -190,16 +201,16 @@ fn a_sound_arena_has_no_damage_and_is_described() {
     assert_eq!(found.header.geometry, Some(GEOMETRY));
     assert_eq!((found.header.arena_id, found.header.keeper_pid), (77, 4));
     let catalog = &found.catalog;
-    assert_eq!((catalog.families, catalog.series, catalog.cells as usize), (8, 8, CELLS));
+    assert_eq!((catalog.families, catalog.series, catalog.cells as usize), (9, 9, CELLS));
     let archive = &found.archive;
     assert_eq!((archive.folds, archive.bank, archive.lives, archive.rows), (3, 1, 1, 1));
     assert_eq!((archive.removed, archive.hidden, archive.renewed), (1, 1, 1));
     assert_eq!(found.header.unix_offset_ns, 5);
-    assert_eq!(found.archive.floors, 2);
+    assert_eq!(found.archive.floors, 3);
     assert_eq!(found.free, 3);
     let slots = found.slots.iter().map(|s| (s.slot, s.pid, s.series, s.removals, s.cells));
     let cells = CELLS as u64;
-    assert_eq!(slots.collect::<Vec<_>>(), [(1, 12, 8, 2, cells), (2, 13, 0, 0, cells)]);
+    assert_eq!(slots.collect::<Vec<_>>(), [(1, 12, 9, 2, cells), (2, 13, 0, 0, cells)]);
 }
 
 #[test]
@@ -275,7 +286,7 @@ fn bad_archive(layout: &Layout) -> Vec<(usize, u64, &'static str)> {
         (b + bank::ROWS_DROPPED, 1, "bank[1].rows_dropped"),
         (b + bank::OFFSETS, 1, "bank[1].offsets"),
         (b + bank::OFFSETS, CELLS as u64 + 1, "bank[1].offsets"),
-        (b + bank::LIVES, 9, "bank[1].lives"),
+        (b + bank::LIVES, 10, "bank[1].lives"),
         (b + bank::LIVES + 1, 1, "bank[1].reserved"),
         (b + bank::WORDS - 1, 1, "bank[1].dropped"),
         (layout.folded(1), 2, "bank[1].folded[0]"),
@@ -291,6 +302,9 @@ fn bad_archive(layout: &Layout) -> Vec<(usize, u64, &'static str)> {
         (cells + EXEMPLAR + 1 + BUFFER_WORDS + 1, 1 << 60, "bank[1].cells[49]"),
         (cells + EXEMPLAR + 1 + BUFFER_WORDS + 2, 257, "bank[1].cells[50]"),
         (cells + EXEMPLAR + 1 + BUFFER_WORDS + 3, u64::MAX, "bank[1].cells[51]"),
+        (cells + SAID, 2, "bank[1].cells[85]"),
+        (cells + SAID + 1, 1, "bank[1].cells[86]"),
+        (cells + SAID + 1 + SAMPLE_WORDS + 1, 0, "bank[1].cells[90]"),
         (layout.applied(1), 1, "bank[1].applied[0]"),
         (layout.applied(1) + 1, 1, "bank[1].applied[1]"),
         (layout.applied(1) + 1, 10_000, "bank[1].applied[1]"),
@@ -303,7 +317,7 @@ fn bad_archive(layout: &Layout) -> Vec<(usize, u64, &'static str)> {
         (layout.offsets(1) + CELLS, 1, "bank[1].offsets beyond"),
         (layout.lives(1) + 2, 1, "bank[1].lives[2]"),
         (layout.lives(1) + 2, 9 << 3, "bank[1].lives[2]"),
-        (layout.lives(1) + 8, 8, "bank[1].lives beyond"),
+        (layout.lives(1) + 9, 8, "bank[1].lives beyond"),
         (ring + row::PID, 1 << 40, "bank[1].row[0].pid"),
         (ring + row::SLOT, 5, "bank[1].row[0].slot"),
         (ring + row::GENERATION, 2, "bank[1].row[0].generation"),
@@ -319,12 +333,14 @@ fn bad_archive(layout: &Layout) -> Vec<(usize, u64, &'static str)> {
         (idle + bank::LIVES, 99, "bank[0].lives"),
         (layout.bank_cells(0) + CELLS, 1, "bank[0].cells beyond"),
         (layout.offsets(0) + CELLS, 1, "bank[0].offsets beyond"),
-        (layout.lives(0) + 8, 1, "bank[0].lives beyond"),
+        (layout.lives(0) + 9, 1, "bank[0].lives beyond"),
         (layout.floors, 1, "floors[0]"),
         (layout.floors + COUNTER + 1, nan, "floors[1]"),
         (layout.floors + SUMMARY + 1, minus, "floors[5]"),
         (layout.floors + REMOVED + 1, 1, "floors of hidden cells 83"),
-        (layout.floors + CELLS, 1, "floors[85]"),
+        (layout.floors + SAID, nan, "floors[85]"),
+        (layout.floors + SAID + 1, 1, "floors[86]"),
+        (layout.floors + CELLS, 1, "floors[92]"),
         (layout.control_words - 1, 1, "floors.padding"),
     ]
 }
@@ -358,6 +374,7 @@ fn bad_slots(layout: &Layout) -> Vec<(usize, u64, &'static str)> {
         (buffer + 3, u64::MAX, "slot[1].cells[51]"),
         (prefixed + STATES, 2, "slot[2].cells[10]"),
         (prefixed + EXEMPLAR + 1, 1, "slot[2].cells[13]"),
+        (prefixed + SAID + 1, 1, "slot[2].cells[86]"),
         (cells + CELLS, 1, "slot[1].cells beyond"),
         (log.start - 1, 1, "slot[1].cells beyond"),
         (prefixed + COUNTER + 1, nan, "slot[2].cells[1]"),

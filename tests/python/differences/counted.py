@@ -42,20 +42,6 @@ say([line.split()[-1] for line in service("app_queue")])
         [],
         ["3"],
     ),
-    "Bounds that such a collector writes as `1`": (
-        """
-class Sizes:
-    def collect(self):
-        yield HistogramMetricFamily("app_h", "H.", buckets=[("1", 2), ("+Inf", 3)], sum_value=4)
-p.REGISTRY.register(Sizes())
-p.Counter("app_c", "C.").inc()
-wait(lambda: lines("app_h_bucket"))
-found = [line.split("le=")[1] for line in lines("app_h_bucket")]
-say(found)
-""",
-        ['"1"} 2', '"+Inf"} 3'],
-        ['"1.0"} 2', '"+Inf"} 3'],
-    ),
     "Exemplars": (
         """
 c = p.Counter("app_c", "C.")

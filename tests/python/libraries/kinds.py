@@ -36,13 +36,6 @@ def _is_of_python(difference):
     return _is_here_alone(difference) or difference.name.startswith("python_gc_")
 
 
-def _is_bound(difference):
-    """Whether it is a bucket whose bound is written in another way."""
-    bound = re.search(r'le="([^"]+)"', difference.labels)
-    is_canonical = bound and bound[1] == repr(float(bound[1]))
-    return bool(bound) and is_canonical == (difference.files is None)
-
-
 def _is_drawn(difference):
     """Whether it is a line with an identity that no other process has, on either side."""
     is_one_sided = (difference.files is None) != (difference.tallyboard is None)
@@ -100,11 +93,6 @@ KINDS = {
         "and with comments where it has counted nothing. Here each is shown once, of the service.",
         _is_of_one_process,
         is_chance=True,
-    ),
-    "bound": Kind(
-        "A bound of a bucket that a collector of its own writes as `1` is written as "
-        "`prometheus_client` writes bounds itself: `1.0`.",
-        _is_bound,
     ),
     "drawn": Kind(
         "A label that the library draws at random in each process.",

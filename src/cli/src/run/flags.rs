@@ -197,7 +197,6 @@ impl ArenaFlags {
             created: self.created_samples,
             native_starts: self.native_histogram_starts,
             native_buckets: self.protobuf_native_histograms,
-            ..Choices::default()
         }
     }
 }

@@ -31,9 +31,8 @@ pub trait Collector: Send + Sync + 'static {
         self.collect()
     }
 
-    /// Its families, now. In the shared registry a counter or histogram that goes down, or is not
-    /// among them any more, is left as it was, and all samples of a family have the label names of
-    /// its first one.
+    /// Its families, now, with any samples that their types have, each with labels of its own. In the
+    /// shared registry a count that goes down, or is not among them any more, is left as it was.
     fn collect(&self) -> Vec<FamilySamples>;
 
     /// How its gauges in many processes become one. It is asked once, when it is registered.

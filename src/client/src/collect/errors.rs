@@ -11,7 +11,25 @@ const NAMED_COLLECTORS: usize = 100;
 /// The name of all that come after them.
 const OTHER_COLLECTORS: &str = "other";
 
+/// Of how many samples a process says that they cannot be shown.
+const NAMED_SAMPLES: usize = 1000;
+
 impl Registry {
+    /// Says once of a sample of a collector that it is not shown, and counts that by the collector's
+    /// name.
+    pub(crate) fn leave_out(&'static self, collector: &'static str, sample: &str, why: &str) {
+        let is_new = {
+            let left_out = &mut self.state.lock().questions.left_out;
+            left_out.len() < NAMED_SAMPLES && left_out.insert((collector, sample.to_owned()))
+        };
+        if is_new {
+            self.count_error(collector);
+            (self.configured.warn)(&format!(
+                "{collector} says {sample:?}, which is not shown: {why}"
+            ));
+        }
+    }
+
     /// Counts what a collector or callback failed, by its name. A process that has named many names
     /// no more.
     pub(crate) fn count_error(&'static self, name: &str) {

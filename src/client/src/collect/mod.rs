@@ -6,6 +6,7 @@
 //! | file | what it has |
 //! |---|---|
 //! | `collector`, `process` | what a collector is, and two that come with the crate |
+//! | `parts` | what a collector says, as the families that it is kept in |
 //! | `errors`, `asked`, `written`, `sources` | asking callbacks and collectors, and what becomes of it |
 //! | `refresh` | the thread that asks |
 //! | `register` | how a program has something asked |
@@ -15,6 +16,7 @@ pub(crate) mod asked;
 pub(crate) mod collector;
 pub(crate) mod errors;
 pub(crate) mod gather;
+pub(crate) mod parts;
 pub(crate) mod process;
 pub(crate) mod refresh;
 pub(crate) mod register;

@@ -3,10 +3,12 @@
 use std::any::type_name;
 use std::sync::Arc;
 
+use tallyboard_exposition::cells::declared_of;
+use tallyboard_exposition::sample::FamilySamples;
 use tallyboard_proto::family::Family;
 
 use super::collector::Collector;
-use super::written::family_for;
+use super::parts::{family, with_suffixes};
 use crate::error::RegisterError;
 use crate::instrument::gauge::Gauge;
 use crate::instrument::metric::Metric;
@@ -52,9 +54,9 @@ impl Registry {
         collector: C,
     ) -> Result<(), RegisterError> {
         let mode = collector.gauge_mode();
-        let described = collector.describe();
-        let families = described.iter().filter_map(|family| family_for(family, mode).transpose());
-        let families = families.collect::<Result<Vec<_>, _>>()?;
+        let described = with_suffixes(collector.describe());
+        let of = |of: &FamilySamples| family(of, declared_of(of.kind), mode);
+        let families = described.iter().map(of).collect::<Result<Vec<_>, _>>()?;
         self.first_use();
         self.keep_refreshing();
         let mut state = self.state.lock();

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tallyboard_exposition::sample::FamilySamples;
 
+use super::parts::with_suffixes;
 use crate::registry::questions::Source;
 use crate::registry::registry::Registry;
 
@@ -32,7 +33,10 @@ impl Registry {
         for source in sources {
             if known.insert(source.number) {
                 let said = self.said_by(&source).unwrap_or_default();
-                self.write_collected(source.number, source.mode, &said);
+                let said = with_suffixes(said);
+                for (sample, why) in self.write_collected(source.number, source.mode, &said) {
+                    self.leave_out(source.name, &sample, &why);
+                }
             }
         }
     }

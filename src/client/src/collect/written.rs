@@ -4,213 +4,209 @@
 //! its own (`raw.rs`).
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use tallyboard_exposition::cells::type_of;
-use tallyboard_exposition::sample::{FamilySamples, Sample, Type, Value};
-use tallyboard_proto::cell::stamp;
-use tallyboard_proto::family::{Family, GaugeMode, Kind};
+use tallyboard_exposition::sample::{FamilySamples, Sample, Timestamp};
+use tallyboard_proto::cell::{self, Join, Shape};
+use tallyboard_proto::exemplar;
+use tallyboard_proto::family::{Family, GaugeMode, MAX_VALUE_BYTES};
 use tallyboard_proto::layout::DropReason;
+use tallyboard_proto::log::Action;
 use tallyboard_proto::pairs;
+use tallyboard_segment::mapping::SlotMapping;
 
-use crate::error::RegisterError;
+use super::parts::{Part, parts};
+use crate::instrument::exemplars;
+use crate::registry::questions::LeftOut;
 use crate::registry::registry::Registry;
+use crate::registry::state::State;
 
 impl Registry {
-    /// Writes what the collector of a number says into the slot. The values of series that it has
+    /// Writes what the collector of a number says into the slot. The values of samples that it has
     /// given before and gives no more are forgotten; what they have counted stays.
     pub(crate) fn write_collected(
         &'static self,
         number: u64,
         mode: GaugeMode,
         families: &[FamilySamples],
-    ) {
-        let mut present = Vec::new();
-        for collected in families {
-            let family = family_for(collected, mode).ok().flatten();
-            let written = family.map_or(Err(DropReason::Conflict), |family| {
-                self.write_family(&family, collected, &mut present)
-            });
-            if let Err(reason) = written {
-                self.drop_one(reason);
+    ) -> LeftOut {
+        self.first_use();
+        let stamp = self.now_ns().max(1);
+        let mut state = self.state.lock();
+        let Some(mapping) = state.page().mapping() else { return LeftOut::new() };
+        let before = state.questions.given.get(&number).cloned().unwrap_or_default();
+        let mut writing = Writing {
+            state: &mut state,
+            mapping,
+            number,
+            stamp,
+            present: BTreeSet::new(),
+            dropped: Vec::new(),
+            left_out: LeftOut::new(),
+        };
+        for part in families.iter().flat_map(|collected| parts(collected, mode)) {
+            writing.part(&part);
+        }
+        let Writing { mut present, dropped, left_out, .. } = writing;
+        for absent in before.difference(&present.clone()) {
+            match state.series_at(*absent) {
+                Some(series) if is_added(&state, series) => _ = present.insert(*absent),
+                Some(series) => state.forget_value(mapping, series),
+                None => {}
             }
         }
-        let present: BTreeSet<usize> = present.into_iter().collect();
+        state.questions.given.insert(number, present);
+        drop(state);
+        dropped.into_iter().for_each(|reason| self.drop_one(reason));
+        left_out
+    }
+
+    /// Ends all that the collector of a number has said: this process says none of it any more.
+    pub(crate) fn end_collected(&'static self, number: u64) {
+        self.first_use();
         let mut state = self.state.lock();
+        let given = state.questions.given.remove(&number).unwrap_or_default();
         let Some(mapping) = state.page().mapping() else { return };
-        let before = state.questions.given.insert(number, present.clone()).unwrap_or_default();
-        for absent in before.difference(&present) {
-            if let Some(series) = state.series_at(*absent) {
-                state.forget_value(mapping, series);
+        let mut failed = None;
+        for first in given {
+            if let Some(series) = state.series_at(first)
+                && let Err(reason) = state.end(mapping, series, Action::Remove)
+            {
+                failed = Some(reason);
+            }
+        }
+        drop(state);
+        failed.into_iter().for_each(|reason| self.drop_one(reason));
+    }
+}
+
+/// Whether what a series has said is a count, which stays when nobody says it any more.
+fn is_added(state: &State, series: u32) -> bool {
+    let entry = &state.contents.series()[series as usize];
+    state.contents.shape(entry) == Shape::Sample(Join::Add)
+}
+
+/// What a collector says, on its way into the slot.
+struct Writing<'a> {
+    state: &'a mut State,
+    mapping: &'static SlotMapping,
+    number: u64,
+    stamp: u64,
+    /// The first cells of what was said.
+    present: BTreeSet<usize>,
+    dropped: Vec<DropReason>,
+    left_out: LeftOut,
+}
+
+impl Writing<'_> {
+    fn part(&mut self, part: &Part<'_>) {
+        let family = match &part.family {
+            Ok(family) => family,
+            Err(error) => return self.leave_out(&part.name, error),
+        };
+        for (suffix, sample) in &part.samples {
+            let name = format!("{}{suffix}", part.name);
+            match self.sample(family, suffix, sample) {
+                Ok(Ok(())) => {}
+                Ok(Err(reason)) => {
+                    self.dropped.push(reason);
+                    self.leave_out(&name, &format!("it has no place: {}", reason.name()));
+                }
+                Err(why) => self.leave_out(&name, &why),
             }
         }
     }
 
-    fn write_family(
-        &'static self,
+    fn leave_out(&mut self, name: &str, why: &impl ToString) {
+        self.left_out.entry(name.to_owned()).or_insert_with(|| why.to_string());
+    }
+
+    /// Writes a sample. What cannot be shown is the collector's, what has no place the arena's.
+    fn sample(
+        &mut self,
         family: &Family,
-        collected: &FamilySamples,
-        present: &mut Vec<usize>,
-    ) -> Result<(), DropReason> {
-        let mut samples = &collected.samples[..];
-        while let Some(first) = samples.first() {
-            let labels = own_labels(collected, first);
-            let same = |sample: &&Sample| own_labels(collected, sample) == labels;
-            let (point, rest) = samples.split_at(samples.iter().take_while(same).count());
-            samples = rest;
-            let mut values = values_for(family, &labels).ok_or(DropReason::Conflict)?;
-            if family.kind == Kind::Info {
-                let pairs: Vec<(&str, &str)> = labels.clone();
-                values.push(pairs::encode(&pairs).ok_or(DropReason::Conflict)?.into());
+        suffix: &str,
+        sample: &Sample,
+    ) -> Result<Result<(), DropReason>, &'static str> {
+        let labels: Vec<(&str, &str)> = sample.labels().collect();
+        let pairs = pairs::encode(&labels).ok_or("the names of its labels are none")?;
+        if pairs.len() > MAX_VALUE_BYTES {
+            return Err("its labels have more than 4096 bytes together");
+        }
+        let at_ns = sample.timestamp.map(nanos).transpose()?;
+        let values: [Box<str>; 2] = [suffix.into(), pairs.into()];
+        let series = match self.series(family, &values) {
+            Ok(series) => series,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let first = self.state.first_of(series);
+        let mut given = self.state.questions.given.iter();
+        if given.any(|(of, given)| *of != self.number && given.contains(&first)) {
+            return Err("another collector says it");
+        }
+        if !self.present.insert(first) {
+            return Err("it is said twice with the same labels");
+        }
+        let value = self.value(first, suffix, is_added(self.state, series), sample);
+        cell::Sample { value, stamp: self.stamp, at_ns }.write(self.mapping, first);
+        if let Some(given) = &sample.exemplar {
+            self.exemplar(series, given)?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// The series of a sample, which this process holds from now on.
+    fn series(&mut self, family: &Family, values: &[Box<str>]) -> Result<u32, DropReason> {
+        let ordinal = self.state.family(self.mapping, family)?;
+        let Some(series) = self.state.contents.find_series(ordinal, values) else {
+            let begun = self.state.begin_series(Some(self.mapping), ordinal, values)?;
+            return Ok(begun as u32);
+        };
+        if self.state.ended.get(&series).is_some_and(|ended| ended.is_removed) {
+            self.state.end(self.mapping, series, Action::Hold)?;
+        }
+        Ok(series)
+    }
+
+    /// The value to write: a count that another process or library keeps never goes down here.
+    fn value(&self, first: usize, suffix: &str, is_added: bool, sample: &Sample) -> f64 {
+        let value = sample.value.as_f64();
+        let mut cells = [0; cell::SAMPLE_CELLS];
+        cell::Sample::copy(self.mapping, first, &mut cells);
+        let before = cell::Sample::of_cells(&cells).filter(|_| is_added);
+        match before {
+            // A sum of negative amounts is none that only rises.
+            Some(before) if suffix != "_sum" || value >= 0.0 => {
+                if before.value > value {
+                    before.value
+                } else {
+                    value
+                }
             }
-            let series = self.series_of(family, &values)?;
-            present.push(series.first());
-            let Some(words) = series.words() else { continue };
-            let cells: Vec<&AtomicU64> = (0..family.kind.cells()).map(|at| words.at(at)).collect();
-            write_point(family, point, &cells, series.now_ns());
+            _ => value,
+        }
+    }
+
+    fn exemplar(
+        &mut self,
+        series: u32,
+        given: &tallyboard_exposition::sample::Exemplar,
+    ) -> Result<(), &'static str> {
+        let labels: Vec<(&str, &str)> =
+            given.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let labels = exemplar::labels(&labels).ok_or("the labels of its exemplar are too long")?;
+        let at_ms = given.timestamp.map_or(0, |at| u64::try_from(at.millis()).unwrap_or(0));
+        let (state, mapping) = (&mut *self.state, self.mapping);
+        match exemplars::room(state, mapping, series, None) {
+            Ok(at) => exemplar::write(mapping, at, &labels, given.value, at_ms),
+            Err(reason) => self.dropped.push(reason),
         }
         Ok(())
     }
 }
 
-/// The labels of a sample that are not of its place in the family.
-fn own_labels<'a>(family: &FamilySamples, sample: &'a Sample) -> Vec<(&'a str, &'a str)> {
-    let inner = match family.kind {
-        Type::Histogram | Type::GaugeHistogram => "le",
-        Type::Summary => "quantile",
-        Type::StateSet => family.name.as_str(),
-        _ => "",
-    };
-    sample.labels().filter(|(name, _)| *name != inner).collect()
-}
-
-/// The values of `labels` in the order of the family's; `None` when they are not its labels.
-fn values_for(family: &Family, labels: &[(&str, &str)]) -> Option<Vec<Box<str>>> {
-    if family.kind == Kind::Info {
-        return Some(Vec::new());
-    }
-    let value = |name: &str| labels.iter().find(|(label, _)| *label == name);
-    let values = family.labels.iter().map(|name| value(name).map(|(_, value)| (*value).into()));
-    let values: Option<Vec<Box<str>>> = values.collect();
-    values.filter(|values| values.len() == labels.len())
-}
-
-/// The family of an arena that can hold what was collected; `None` when none can.
-pub(crate) fn family_for(
-    collected: &FamilySamples,
-    mode: GaugeMode,
-) -> Result<Option<Family>, RegisterError> {
-    let kind = match collected.kind {
-        Type::Counter => Kind::Counter,
-        Type::Gauge | Type::Unknown => Kind::Gauge(mode),
-        Type::Summary => Kind::Summary,
-        Type::Histogram => Kind::Histogram(bounds_of(collected).into()),
-        Type::Info => Kind::Info,
-        Type::StateSet => Kind::StateSet(states_of(collected).into()),
-        Type::GaugeHistogram => return Ok(None),
-    };
-    debug_assert!(type_of(&kind).is_some());
-    let first = collected.samples.first();
-    let labels = first.map(|sample| own_labels(collected, sample)).unwrap_or_default();
-    let labels: Vec<&str> = match kind {
-        Kind::Info => Vec::new(),
-        _ => labels.iter().map(|(name, _)| *name).collect(),
-    };
-    Ok(Some(Family::new(kind, &collected.name, &collected.unit, &collected.help, &labels)?))
-}
-
-/// The finite bounds of the first series of a histogram.
-fn bounds_of(collected: &FamilySamples) -> Vec<f64> {
-    let first = collected.samples.first().map(|sample| own_labels(collected, sample));
-    let of_first = |sample: &&Sample| Some(own_labels(collected, sample)) == first;
-    let bounds = collected.samples.iter().take_while(of_first).filter_map(bound);
-    let mut bounds: Vec<f64> = bounds.filter(|bound| bound.is_finite()).collect();
-    bounds.dedup();
-    bounds
-}
-
-fn bound(sample: &Sample) -> Option<f64> {
-    let (_, bound) = sample.labels().find(|(name, _)| *name == "le")?;
-    bound.parse().ok()
-}
-
-/// The states of the first series of a stateset.
-fn states_of(collected: &FamilySamples) -> Vec<Box<str>> {
-    let mut states: Vec<Box<str>> = Vec::new();
-    for sample in &collected.samples {
-        let state = sample.labels().find(|(name, _)| *name == collected.name);
-        if let Some((_, state)) = state
-            && !states.iter().any(|known| **known == *state)
-        {
-            states.push(state.into());
-        }
-    }
-    states
-}
-
-/// Stores a count that another process or library keeps. It never goes down here: that it did there
-/// would be taken for damage.
-fn raise(cell: &AtomicU64, count: u64) {
-    cell.fetch_max(count, Relaxed);
-}
-
-/// The same for a float from 0 on, whose bits are in the order of the numbers.
-fn raise_float(cell: &AtomicU64, value: f64) {
-    if (0.0..f64::INFINITY).contains(&value) {
-        cell.fetch_max(value.to_bits(), Relaxed);
-    }
-}
-
-/// Writes the samples of one series into its cells.
-fn write_point(family: &Family, point: &[Sample], cells: &[&AtomicU64], now_ns: u64) {
-    let of = |suffix: &str| point.iter().find(|sample| *sample.suffix == *suffix);
-    let value = |suffix: &str| of(suffix).map(|sample| sample.value);
-    match &family.kind {
-        Kind::Counter => {
-            // One cell for all, so that a whole number that becomes a fraction does not go down.
-            let value = value("_total").or(value("")).map_or(0.0, Value::as_f64);
-            raise_float(cells[1], value);
-        }
-        Kind::Gauge(mode) => {
-            if let Some(value) = value("") {
-                cells[0].store(value.as_f64().to_bits(), Relaxed);
-                stamp(cells[1], if mode.is_ordered() { now_ns } else { 1 });
-            }
-        }
-        Kind::Summary => {
-            raise(cells[0], value("_count").map_or(0, whole));
-            raise_float(cells[1], value("_sum").map_or(0.0, Value::as_f64));
-        }
-        Kind::Histogram(bounds) => {
-            let mut below = 0;
-            for (at, bound_at) in bounds.iter().copied().chain([f64::INFINITY]).enumerate() {
-                let bucket = point.iter().find(|sample| bound(sample) == Some(bound_at));
-                let count = bucket.map_or(below, |bucket| whole(bucket.value)).max(below);
-                raise(cells[at], count - below);
-                below = count;
-            }
-            raise_float(cells[bounds.len() + 1], value("_sum").map_or(0.0, Value::as_f64));
-        }
-        Kind::Info => _ = cells[0].fetch_max(now_ns, Relaxed),
-        Kind::StateSet(states) => {
-            let holds = |sample: &&Sample| sample.value.as_f64() == 1.0;
-            let state = point.iter().find(holds).and_then(|sample| {
-                let (_, state) = sample.labels().find(|(name, _)| *name == &*family.name)?;
-                states.iter().position(|known| **known == *state)
-            });
-            if let Some(state) = state {
-                cells[0].store(state as u64, Relaxed);
-                stamp(cells[1], now_ns);
-            }
-        }
-        // What is collected has no native buckets: it was given its classic ones.
-        Kind::NativeHistogram(_) | Kind::Exemplar | Kind::Bucket(_) => {}
-    }
-}
-
-fn whole(value: Value) -> u64 {
-    match value {
-        Value::Whole(value) => value,
-        Value::Float(value) => value as u64,
-    }
+/// A moment as the arena has it.
+fn nanos(at: Timestamp) -> Result<i64, &'static str> {
+    let nanos = i128::from(at.seconds) * 1_000_000_000 + i128::from(at.nanos);
+    let nanos = i64::try_from(nanos).ok().filter(|nanos| *nanos != i64::MIN);
+    nanos.ok_or("its time is further from 1970 than 292 years")
 }

@@ -37,7 +37,7 @@ pub(crate) fn keep(series: &SeriesRef, bucket: Option<usize>, value: f64, labels
 }
 
 /// Where the exemplars of a series are, or of one of its buckets; they begin when nobody had them yet.
-fn room(
+pub(crate) fn room(
     state: &mut State,
     mapping: &SlotMapping,
     series: u32,

@@ -12,6 +12,9 @@ use tallyboard_proto::family::{Family, GaugeMode};
 
 use super::lookup::{Entry, Lookup};
 
+/// What a collector says that is not shown, by the names of samples or families: why not.
+pub type LeftOut = BTreeMap<String, String>;
+
 /// What a process has to ask.
 #[derive(Default)]
 pub(crate) struct Questions {
@@ -19,8 +22,11 @@ pub(crate) struct Questions {
     pub(crate) callbacks: BTreeMap<usize, Callback>,
     /// What gives whole families.
     pub(crate) sources: Vec<Source>,
-    /// The series that each source gave last, by its number: their first cells.
+    /// The series that each source holds, by its number: their first cells. Those that it gave last,
+    /// and what it has counted before.
     pub(crate) given: BTreeMap<u64, BTreeSet<usize>>,
+    /// What was warned of: samples that cannot be shown, by source.
+    pub(crate) left_out: BTreeSet<(&'static str, String)>,
     /// The thread that asks.
     pub(crate) asker: Asker,
     /// Starts that thread, where there is something to ask, at the first use of a process.

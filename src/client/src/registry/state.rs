@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use tallyboard_proto::cell::{Sample, Shape};
 use tallyboard_proto::control::{Attached, Rejoin};
-use tallyboard_proto::family::{Family, Kind};
+use tallyboard_proto::family::{Family, Kind, SAMPLE_LABELS};
 use tallyboard_proto::layout::{DropReason, EXTENT_WORDS, Geometry, Layout, slot_header};
 use tallyboard_proto::log::{
     Action, Begun, Contents, MAX_RECORD_WORDS, Mark, Record, Removal, Series, append,
@@ -149,9 +150,8 @@ impl State {
         family: u32,
         values: &[Box<str>],
     ) -> Result<usize, DropReason> {
-        // Of a native histogram the series are limited, and so are their buckets.
-        let is_limited = !self.contents.families()[family as usize].kind.is_bucket();
-        if is_limited && self.contents.series_of_family(family) >= self.label_limit {
+        let limit = self.contents.families()[family as usize].kind.series_limit(self.label_limit);
+        if self.contents.series_of_family(family) >= limit {
             return Err(DropReason::LabelLimit);
         }
         let mapping = mapping.ok_or(DropReason::Reentered)?;
@@ -276,7 +276,9 @@ impl State {
     pub(crate) fn forget_value(&self, mapping: &SlotMapping, series: u32) {
         let entry = &self.contents.series()[series as usize];
         let (shape, first) = (self.contents.shape(entry), slot_header::WORDS + entry.cell);
-        if !shape.counts() {
+        if matches!(shape, Shape::Sample(_)) {
+            Sample::forget(mapping, first);
+        } else if !shape.counts() {
             (first..first + shape.width()).rev().for_each(|at| mapping.store(at, 0, Relaxed));
         }
     }
@@ -337,8 +339,11 @@ impl State {
         let of = &self.contents.families()[family as usize];
         let name = format!("{prefix}{}", of.name);
         let inner = matches!(of.kind, Kind::Histogram(_) | Kind::NativeHistogram(_));
-        let labels: Vec<&str> =
-            of.labels.iter().map(|label| &**label).chain(inner.then_some("le")).collect();
+        // Where each sample has labels of its own, two values tell it apart.
+        let is_said = matches!(of.kind, Kind::Samples(_));
+        let said = SAMPLE_LABELS.into_iter().filter(|_| is_said);
+        let own = of.labels.iter().map(|label| &**label);
+        let labels: Vec<&str> = own.chain(inner.then_some("le")).chain(said).collect();
         let family = Family::new(kind, &name, "", "", &labels);
         self.family(mapping, &family.map_err(|_| DropReason::Full)?)
     }

@@ -12,7 +12,7 @@ use std::ops::Range;
 use tallyboard_exposition::cells::type_of;
 use tallyboard_exposition::synthetic::is_synthetic;
 use tallyboard_proto::cell::Shape;
-use tallyboard_proto::family::{Family, GaugeMode, Kind};
+use tallyboard_proto::family::{Family, Kind};
 use tallyboard_proto::layout::{DropReason, Layout};
 use tallyboard_proto::log::{self, Begun, Contents, LogError, Record, append};
 use tallyboard_segment::mapping::Arena;
@@ -102,10 +102,9 @@ impl Catalog {
             catalog.take_name(ordinal as u32);
         }
         let Self { contents, all_gauges, .. } = &mut catalog;
-        let is_all =
-            |family: u32| contents.families()[family as usize].kind == Kind::Gauge(GaugeMode::All);
         let series = contents.series().iter().zip(0..);
-        all_gauges.extend(series.filter(|(s, _)| is_all(s.family)).map(|(_, ordinal)| ordinal));
+        let in_rows = series.filter(|(series, _)| contents.shape(series).is_in_rows());
+        all_gauges.extend(in_rows.map(|(_, ordinal)| ordinal));
         Ok(catalog)
     }
 
@@ -223,9 +222,8 @@ impl Catalog {
         if let Some(known) = self.contents.find_series(family, values) {
             return Ok(known);
         }
-        // Of a native histogram the series are limited, and so are their buckets.
-        let is_limited = !self.contents.families()[family as usize].kind.is_bucket();
-        let placed = if is_limited && self.contents.series_of_family(family) >= self.label_limit {
+        let limit = self.contents.families()[family as usize].kind.series_limit(self.label_limit);
+        let placed = if self.contents.series_of_family(family) >= limit {
             Err(Unplaced::Dropped(DropReason::LabelLimit))
         } else {
             // When a series began is its life's to say: the catalog's copy of a log has no time.
@@ -235,11 +233,10 @@ impl Catalog {
         let name = &self.contents.families()[family as usize].name;
         match placed {
             Ok(Begun::Series(series)) => {
-                if is_limited && self.contents.series_of_family(family) == self.label_limit {
+                if self.contents.series_of_family(family) == limit {
                     self.limits.meet(Limit::Labels, name);
                 }
-                let family = &self.contents.families()[family as usize];
-                if family.kind == Kind::Gauge(GaugeMode::All) {
+                if self.shape(series as u32).is_in_rows() {
                     self.all_gauges.push(series as u32);
                 }
                 self.names.take_series(&self.contents, series as u32);
@@ -287,9 +284,9 @@ impl Catalog {
     }
 
     fn is_all_gauge(&self, record: &Record) -> bool {
-        let Record::Series { family, .. } = record else { return false };
+        let Record::Series { family, values, .. } = record else { return false };
         let family = self.contents.families().get(*family as usize);
-        family.is_some_and(|family| family.kind == Kind::Gauge(GaugeMode::All))
+        family.is_some_and(|family| family.shape(values).is_in_rows())
     }
 
     /// Everything that a fold or a floor may write later is real when the series begins, so that

@@ -99,7 +99,7 @@ impl Class {
     fn place(&mut self, shape: Shape, family: u32, series: u32, to: usize) {
         let run = Run { shape, series: 1, from: self.cells, to };
         self.cells += shape.width();
-        if matches!(shape, Shape::Gauge(mode) if mode.is_per_process()) {
+        if shape.is_per_process() {
             self.gauges.push((series, run.from));
         }
         match (self.runs.last_mut(), self.families.last()) {
@@ -175,7 +175,7 @@ impl Class {
             Record::Series { family, values, .. } => match self.family(catalog, *family) {
                 Some((family, _)) => {
                     check_values(family, values, at)?;
-                    Shape::of(&family.kind)
+                    family.shape(values)
                 }
                 None => Shape::Gap { cells: 0 },
             },

@@ -25,6 +25,11 @@ impl Floors {
         self.0.resize(cells, 0.0);
     }
 
+    /// What the float of a cell was exposed as last; 0 when it was not.
+    pub(crate) fn at(&self, cell: usize) -> f64 {
+        self.0.get(cell).copied().unwrap_or(0.0)
+    }
+
     /// Lets the floats of these cells fall: the life in which they were exposed has ended.
     pub(crate) fn forget(&mut self, arena: &Arena, layout: &Layout, cells: Range<usize>) {
         for cell in cells {

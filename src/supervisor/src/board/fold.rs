@@ -44,9 +44,10 @@ impl<P> Core<P> {
         let mut is_set = false;
         for &(series, from) in &class.gauges {
             let Ok(place) = self.catalog.all_gauges().binary_search(&series) else { continue };
-            let found = &taken.row[from..from + GAUGE_CELLS];
+            let shape = self.catalog.shape(series);
+            let found = shape.own_value(&taken.row[from..from + shape.width()]);
             is_set |= found[1] != 0;
-            cells[place * GAUGE_CELLS..][..GAUGE_CELLS].copy_from_slice(found);
+            cells[place * GAUGE_CELLS..][..GAUGE_CELLS].copy_from_slice(&found);
         }
         is_set.then_some(DeadRow {
             pid: if taken.shares_pid { 0 } else { taken.tenant.pid },

@@ -15,7 +15,6 @@
 use std::collections::HashMap;
 
 use tallyboard_proto::cell::{CellKind, GAUGE_CELLS, Shape};
-use tallyboard_proto::family::{GaugeMode, Kind};
 use tallyboard_proto::life::{Life, MAX_CREATED_MS};
 use tallyboard_proto::log::{Action, LogError, Parts};
 
@@ -266,7 +265,7 @@ impl<P> Core<P> {
         let stamp = stamp_of(self.catalog.shape(series));
         let in_rows = || {
             self.catalog.all_gauges().binary_search(&series).is_ok_and(|place| {
-                let stamp = place * GAUGE_CELLS + stamp;
+                let stamp = place * GAUGE_CELLS + 1;
                 self.archive.rows().any(|row| row.cells.get(stamp).is_some_and(|&at| at != 0))
             })
         };
@@ -339,20 +338,16 @@ impl<P> Core<P> {
     /// Ends a life of a series, of which `total` was counted in it: that is taken off from now on.
     /// A series that has a value instead of a count loses it.
     fn end_life(&mut self, series: u32, total: &[u64]) {
-        let entry = &self.catalog.contents().series()[series as usize];
-        let (cell, family) = (entry.cell, entry.family as usize);
+        let cell = self.catalog.contents().series()[series as usize].cell;
         let shape = self.catalog.shape(series);
+        self.floors.forget(&self.arena, &self.layout, cell..cell + shape.width());
         if shape.counts() {
-            let cells = cell..cell + shape.width();
-            self.floors.forget(&self.arena, &self.layout, cells);
             let least = self.offset(cell, total.len());
             self.archive.set_offset(cell, &not_below(shape, &least, total));
             return;
         }
         self.archive.forget(cell, shape.width());
-        if self.catalog.contents().families()[family].kind == Kind::Gauge(GaugeMode::All)
-            && let Ok(place) = self.catalog.all_gauges().binary_search(&series)
-        {
+        if let Ok(place) = self.catalog.all_gauges().binary_search(&series) {
             self.archive.forget_in_rows(place);
         }
     }
@@ -420,7 +415,7 @@ fn as_far_as(shape: Shape, row: &[u64], said: &[u64]) -> Vec<u64> {
 mod tests {
     use std::sync::atomic::Ordering::Relaxed;
 
-    use tallyboard_proto::family::Family;
+    use tallyboard_proto::family::{Family, Kind};
     use tallyboard_proto::layout::slot_header;
     use tallyboard_proto::log::{Record, Removal};
     use tallyboard_proto::word::Words;

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::{Ordering::Acquire, fence};
 
-use tallyboard_proto::cell::{MAX_COUNT, Run, Shape};
+use tallyboard_proto::cell::{MAX_COUNT, Run, SAMPLE_CELLS, Sample, Shape};
 use tallyboard_proto::control::SlotRow;
 use tallyboard_proto::family::BUCKET_PREFIX;
 use tallyboard_proto::lane;
@@ -232,6 +232,7 @@ impl<P> Core<P> {
         for (run, _) in runs.filter(|(_, family)| is_selected(selected, **family)) {
             self.figures.scrape_cells += self.add_lanes(slot, lanes, run, &mut row[run.row()]);
         }
+        self.copy_samples(slot, class, selected, &mut row);
         let taken = &self.slots[slot];
         let mut judged = Vec::new();
         let runs = class.runs.iter().zip(&class.families);
@@ -278,6 +279,28 @@ impl<P> Core<P> {
             into.merge(cells, &counted);
         }
         (lanes * run.cells()) as u64
+    }
+
+    /// Reads the samples of collectors once more, each as a whole: those that were copied with all other
+    /// cells may be torn. One that its worker writes all the time stays as it was.
+    fn copy_samples(&self, slot: usize, class: &Class, selected: Option<&[bool]>, row: &mut [u64]) {
+        let start = self.layout.slot_cells(slot);
+        let before = &self.slots[slot].row;
+        let runs = class.runs.iter().zip(&class.families);
+        let samples = runs.filter(|(run, family)| {
+            matches!(run.shape, Shape::Sample(_)) && is_selected(selected, **family)
+        });
+        for (run, _) in samples {
+            for at in run.row().step_by(SAMPLE_CELLS) {
+                let cells = at..at + SAMPLE_CELLS;
+                if !Sample::copy(&self.arena, start + at, &mut row[cells.clone()]) {
+                    match before.get(cells.clone()) {
+                        Some(before) => row[cells].copy_from_slice(before),
+                        None => row[cells].fill(0),
+                    }
+                }
+            }
+        }
     }
 
     /// Goes on with the last good values of cells. They count from the next commit on, which comes
@@ -359,7 +382,7 @@ fn forget_dead(class: &Class, row: &mut [u64]) {
 }
 
 fn outlives(run: &Run) -> bool {
-    !matches!(run.shape, Shape::Gauge(mode) if !mode.outlives_its_process())
+    run.shape.outlives_its_process()
 }
 
 #[cfg(test)]

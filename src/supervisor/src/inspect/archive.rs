@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use tallyboard_proto::cell::{CellKind, GAUGE_CELLS};
+use tallyboard_proto::cell::{CellKind, GAUGE_CELLS, Join, Shape};
 use tallyboard_proto::layout::{DROP_REASONS, DropReason, Layout, bank, header, row};
 use tallyboard_proto::life::Life;
 use tallyboard_proto::slot::{SlotWord, State};
@@ -246,7 +246,11 @@ fn check_floors(
         count += 1;
         let cell = at - layout.floors;
         let owner = owner(&catalog.contents, cell);
-        let is_float = owner.map(|(first, shape)| shape.cell(cell - first) == CellKind::Float);
+        // What collectors add has its floor where its turn is.
+        let is_float = owner.map(|(first, shape)| {
+            shape.cell(cell - first) == CellKind::Float
+                || (cell == first && shape == Shape::Sample(Join::Add))
+        });
         // NaN is above nothing.
         let is_sum = f64::from_bits(word) > 0.0;
         let expected = match is_float {

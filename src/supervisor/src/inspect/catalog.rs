@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering::Acquire;
 
 use tallyboard_proto::cell::{CellKind, Shape};
-use tallyboard_proto::family::{Family, GaugeMode, Kind};
+use tallyboard_proto::family::Family;
 use tallyboard_proto::layout::{Layout, LogArea};
 use tallyboard_proto::log::{self, Contents, LogError, MAX_RECORD_WORDS, Record};
 use tallyboard_proto::word::Words;
@@ -223,9 +223,8 @@ impl Catalog {
 
     /// How many series of mode `all` there are: as many gauges may a dead row have.
     pub(super) fn all_gauges(&self) -> usize {
-        let families = self.contents.families();
-        let is_all = |family: u32| families[family as usize].kind == Kind::Gauge(GaugeMode::All);
-        self.contents.series().iter().filter(|series| is_all(series.family)).count()
+        let series = self.contents.series().iter();
+        series.filter(|series| self.contents.shape(series).is_in_rows()).count()
     }
 
     /// Whether a series ends at `cells`, so that a bank can have been written with so many.

@@ -51,6 +51,10 @@ impl Core {
         else {
             return;
         };
+        // What collectors say is written apart.
+        if matches!(family.kind, Kind::Samples(_)) {
+            return;
+        }
         sink.family(page, family);
         let process = joined.iter().flat_map(|&of| contents.families()[of as usize].labels.iter());
         let process = self.page.style.worker_label.name(process.map(|label| &**label));

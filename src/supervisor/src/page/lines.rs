@@ -6,8 +6,9 @@ use tallyboard_exposition::cells::{labels_of, lines, type_of};
 use tallyboard_exposition::escaping::{is_legacy_label, is_legacy_name};
 use tallyboard_exposition::prefixes::Prefixes;
 use tallyboard_exposition::{openmetrics, text};
-use tallyboard_proto::family::{EXEMPLAR_PREFIX, Family, Kind};
+use tallyboard_proto::family::{EXEMPLAR_PREFIX, Family, Kind, SAMPLE_LABELS};
 use tallyboard_proto::log::{Contents, Series};
+use tallyboard_proto::pairs;
 
 use crate::page::labels::Labels;
 
@@ -116,9 +117,16 @@ impl Pages {
         for of in contents.families_named(name) {
             let Family { kind, labels, .. } = &contents.families()[of as usize];
             let has_buckets = matches!(kind, Kind::Histogram(_) | Kind::NativeHistogram(_));
-            let is_of = family.labels.len() == labels.len() + usize::from(has_buckets)
-                && family.labels.starts_with(labels);
-            let Some((values, rest)) = series.values.split_at_checked(labels.len()) else {
+            let is_said = matches!(kind, Kind::Samples(_));
+            let is_of = match is_said {
+                true => family.labels.iter().map(|label| &**label).eq(SAMPLE_LABELS),
+                false => {
+                    family.labels.len() == labels.len() + usize::from(has_buckets)
+                        && family.labels.starts_with(labels)
+                }
+            };
+            let own = if is_said { SAMPLE_LABELS.len() } else { labels.len() };
+            let Some((values, rest)) = series.values.split_at_checked(own) else {
                 continue;
             };
             let line = rest.first().map_or(Some(0), |bucket| bucket.parse().ok());
@@ -162,8 +170,15 @@ impl FamilyPage {
         constant: &Labels,
     ) -> bool {
         let labels = labels_of(constant.pairs(), family, series);
-        let has_new_labels = type_of(&family.kind).is_some()
-            && !labels.iter().all(|(name, _)| is_legacy_label(name));
+        let has_new_labels = match (&family.kind, series.values.last()) {
+            (Kind::Samples(_), Some(own)) => {
+                let own = pairs::decode(own).unwrap_or_default();
+                !own.iter().all(|(name, _)| is_legacy_label(name))
+            }
+            (kind, _) => {
+                type_of(kind).is_some() && !labels.iter().all(|(name, _)| is_legacy_label(name))
+            }
+        };
         let line = self.lines.len();
         for (suffix, more) in lines(family) {
             let labels = labels.iter().map(|(name, value)| (&**name, &**value));

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `scrape` | totals, and the page of them |
 //! | `joined` | the same of names that have several definitions |
+//! | `samples` | what collectors say, as families |
 //! | `render` | what is written, line by line or as families |
 //! | `processes` | gauges of which each process has a sample |
 //! | `join` | cells of several definitions as those of one |
@@ -29,4 +30,5 @@ pub mod own;
 pub(crate) mod process;
 mod processes;
 mod render;
+mod samples;
 pub mod scrape;

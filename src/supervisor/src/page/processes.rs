@@ -30,8 +30,10 @@ impl Core {
             let (pid, generation) = (taken.tenant.pid, taken.word.generation);
             let label = kind.value(pid, taken.shares_pid, slot as u64, generation);
             for &(series, from) in &class.gauges {
-                if taken.row[from + 1] != 0 {
-                    add(series, &label, taken.row[from]);
+                let shape = self.catalog.shape(series);
+                let [value, stamp] = shape.own_value(&taken.row[from..from + shape.width()]);
+                if stamp != 0 {
+                    add(series, &label, value);
                 }
             }
         }

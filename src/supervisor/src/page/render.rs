@@ -9,7 +9,7 @@ use tallyboard_exposition::escaping::Escaping;
 use tallyboard_exposition::format::{Choices, Format};
 use tallyboard_exposition::native::Counted;
 use tallyboard_exposition::openmetrics;
-use tallyboard_exposition::sample::{Exemplar, FamilySamples, Sample, Timestamp, Value};
+use tallyboard_exposition::sample::{Exemplar, FamilySamples, Sample, Timestamp, Type, Value};
 use tallyboard_exposition::text;
 use tallyboard_proto::family::{Family, Kind};
 use tallyboard_proto::log::Series;
@@ -55,8 +55,8 @@ pub(crate) trait Sink {
         process: &'static str,
         rows: &[(String, f64)],
     );
-    /// A family as a whole.
-    fn whole(&mut self, family: FamilySamples);
+    /// A family as a whole: of the supervisor's own, or of what collectors say.
+    fn whole(&mut self, family: FamilySamples, is_own: bool);
     /// The family that began last has ended.
     fn end_family(&mut self);
 }
@@ -149,8 +149,23 @@ impl Sink for Text {
         }
     }
 
-    fn whole(&mut self, family: FamilySamples) {
+    fn whole(&mut self, family: FamilySamples, _: bool) {
+        if self.has_exemplars() && has_float_counts(&family) {
+            let families = of_no_type(family);
+            let write = |of| self.format.write_family(&mut self.page, &of, &self.choices);
+            return families.into_iter().for_each(write);
+        }
         self.format.write_family(&mut self.page, &family, &self.choices);
+        // A collector that says when its series began has that on every page: where there is no place
+        // for it beside them, as gauges, as other clients write it.
+        let is_created = |sample: &Sample| sample.suffix == "_created";
+        if !self.has_exemplars() && family.samples.iter().any(is_created) {
+            let mut created = FamilySamples { kind: Type::Gauge, ..family };
+            created.name.push_str("_created");
+            created.samples.retain(is_created);
+            created.samples.iter_mut().for_each(|sample| sample.suffix = "".into());
+            self.format.write_family(&mut self.page, &created, &self.choices);
+        }
     }
 
     fn end_family(&mut self) {
@@ -232,8 +247,10 @@ impl Sink for Whole {
         }
     }
 
-    fn whole(&mut self, family: FamilySamples) {
-        self.own.insert(family.name.clone());
+    fn whole(&mut self, family: FamilySamples, is_own: bool) {
+        if is_own {
+            self.own.insert(family.name.clone());
+        }
         self.families.push(family);
     }
 
@@ -242,6 +259,34 @@ impl Sink for Whole {
             self.families.pop();
         }
     }
+}
+
+/// Whether a histogram has counts that are no whole numbers, which OpenMetrics forbids.
+fn has_float_counts(family: &FamilySamples) -> bool {
+    let counts = ["_bucket", "_count", "_gcount"];
+    let is_float = |sample: &Sample| {
+        counts.contains(&&*sample.suffix) && matches!(sample.value, Value::Float(_))
+    };
+    let is_histogram = matches!(family.kind, Type::Histogram | Type::GaugeHistogram);
+    is_histogram && family.samples.iter().any(is_float)
+}
+
+/// The samples of a family as families of their own names, of which nobody says the type.
+fn of_no_type(family: FamilySamples) -> Vec<FamilySamples> {
+    let mut families: Vec<FamilySamples> = Vec::new();
+    for mut sample in family.samples {
+        let name = format!("{}{}", family.name, sample.suffix);
+        (sample.suffix, sample.exemplar) = ("".into(), None);
+        match families.iter_mut().find(|known| known.name == name) {
+            Some(known) => known.samples.push(sample),
+            None => {
+                let mut of = FamilySamples::new(Type::Unknown, &name, &family.help);
+                of.samples.push(sample);
+                families.push(of);
+            }
+        }
+    }
+    families
 }
 
 /// The samples of a series of which each process has one: their labels and values.

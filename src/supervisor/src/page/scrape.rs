@@ -101,15 +101,20 @@ impl Core {
             true => self.exemplars(sink.escaping()),
             false => HashMap::new(),
         };
-        let own = self.own_families(metrics);
+        let own = self.own_families(metrics).into_iter().map(|family| (family, true));
+        let led = self.said_otherwise();
+        let shown = |family| is_selected(selected, family) && !led.contains(&family);
+        let said = self.said_families(shown, &totals, &processes, &exemplars);
+        let mut own: Vec<_> = own.chain(said.into_iter().map(|family| (family, false))).collect();
+        own.sort_by(|a, b| a.0.name.cmp(&b.0.name));
         let mut own = own.into_iter().peekable();
         let has_target = self.has_target();
         self.follow_joined();
         let added = Added { totals: &totals, processes: &processes, exemplars: &exemplars };
         for at in 0..self.page.lines.families.len() {
             let next = &self.page.lines.families[at];
-            while let Some(own) = own.next_if(|own| *own.name < *next.name) {
-                sink.whole(own);
+            while let Some((family, is_own)) = own.next_if(|own| *own.0.name < *next.name) {
+                sink.whole(family, is_own);
             }
             let family = &self.catalog.contents().families()[next.family as usize];
             if !is_selected(selected, next.family) || (has_target && is_target(family)) {
@@ -128,7 +133,17 @@ impl Core {
                 Some(_) => {}
             }
         }
-        own.for_each(|own| sink.whole(own));
+        own.for_each(|(family, is_own)| sink.whole(family, is_own));
+    }
+
+    /// The families of what collectors say whose name another definition leads.
+    fn said_otherwise(&self) -> HashSet<u32> {
+        let is_otherwise = |(family, ordinal): (&Family, u32)| {
+            let shown = self.definitions.of(&family.name)?;
+            let leads = shown.is_shown && self.catalog.names.base(shown.leader) == ordinal;
+            (matches!(family.kind, Kind::Samples(_)) && !leads).then_some(ordinal)
+        };
+        self.catalog.contents().families().iter().zip(0..).filter_map(is_otherwise).collect()
     }
 
     /// The newest exemplars of each series, by number of the line, with their labels escaped.
@@ -136,7 +151,8 @@ impl Core {
         let of_series = |(series, of): (&u32, &Vec<(usize, u32)>)| {
             let newest = |&(line, exemplar): &(usize, u32)| {
                 let newest = self.newest_exemplar(exemplar)?;
-                let timestamp = Some(moment(newest.at_ms));
+                // What a collector gives may have no time.
+                let timestamp = (newest.at_ms != 0).then(|| moment(newest.at_ms));
                 let is_its_own = self.may_be_of(*series, line, &newest);
                 let exemplar::Exemplar { labels, value, .. } = newest;
                 let exemplar = escaping.exemplar(Exemplar { labels, value, timestamp })?;
@@ -248,7 +264,7 @@ impl Core {
         let family = &contents.families()[worded as usize];
         self.page.lines.families[at].word(family, worded);
         let page = &self.page.lines.families[at];
-        if type_of(&family.kind).is_none() {
+        if type_of(&family.kind).is_none() || matches!(family.kind, Kind::Samples(_)) {
             return;
         }
         sink.family(page, family);

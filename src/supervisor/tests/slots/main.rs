@@ -11,3 +11,4 @@ mod model;
 mod page;
 mod refusals;
 mod removal;
+mod said;
