@@ -508,8 +508,8 @@ class Refusing:
         return self
 
     def _serve(self):
-        # Protocol 2, a refusal, the reason `layout`.
-        answer = struct.pack("<IIIQ", 2, 1, 0, len(self.DETAIL)) + self.DETAIL
+        # Protocol 3, a refusal, the reason `layout`.
+        answer = struct.pack("<IIIQ", 3, 1, 0, len(self.DETAIL)) + self.DETAIL
         while True:
             try:
                 connection = self._listener.accept()[0]

@@ -172,7 +172,8 @@ mod tests {
         let mut copy = vec![7; SAMPLE_CELLS];
         assert!(Sample::copy(&cells[..], 0, &mut copy));
         let raw: Vec<u64> = cells.iter().map(|cell| cell.load(Relaxed)).collect();
-        assert_eq!(Sample::of_cells(&copy), Sample::of_cells(&raw));
+        let bits = |cells: &[u64]| Sample::of_cells(cells).map(|sample| sample.words());
+        assert_eq!(bits(&copy), bits(&raw));
         copy
     }
 

@@ -306,17 +306,17 @@ impl Contents {
         self.families_named(&family.name).into_iter().find(is_it)
     }
 
-    /// The series of `family` with these label values.
+    /// The first series of `family` with these label values: a log may begin it twice.
     #[must_use]
     pub fn find_series<S: AsRef<str>>(&self, family: u32, values: &[S]) -> Option<u32> {
         let hash = hash_values(&self.hasher, family, values.iter().map(AsRef::as_ref));
-        let same = |&series: &u32| {
-            let series = &self.series[series as usize];
+        let same = |series: &u32| {
+            let series = &self.series[*series as usize];
             series.family == family
                 && series.values.len() == values.len()
                 && series.values.iter().zip(values).all(|(a, b)| **a == *b.as_ref())
         };
-        self.by_values.find(hash, same).copied()
+        self.by_values.iter_hash(hash).copied().filter(same).min()
     }
 
     /// The shape of the cells of `series`.

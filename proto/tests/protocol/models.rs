@@ -315,7 +315,7 @@ pub fn handed_over(defect: Option<Defect>) -> usize {
             taken
         });
         count(&words);
-        lane::give_back(&Owners { words: &*words, owners: OWNERS, defect }, 0);
+        lane::give_back(&Owners { words: &words, owners: OWNERS, defect }, 0);
         let taken = second.join().expect("a thread that does not panic");
         (words.load(CELL, Relaxed), taken)
     })

@@ -158,7 +158,7 @@ fn names_are_those_of_the_namespace_and_come_once() {
         let error = registry.register_collector(collector()).expect_err("a second registration");
         assert!(error.to_string().contains(&format!("{prefix}process_cpu_seconds")), "{error}");
     }
-    let bad = registry.register_collector(ProcessCollector::new().namespace("my app"));
+    let bad = registry.register_collector(ProcessCollector::new().namespace("my\0app"));
     assert!(matches!(bad, Err(RegisterError::Family(_))), "{bad:?}");
 }
 

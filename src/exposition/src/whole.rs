@@ -22,7 +22,7 @@ pub fn write(families: &[FamilySamples]) -> Vec<u8> {
     page
 }
 
-/// Reads what [`write`] wrote; `None` for any other bytes.
+/// Reads what [`write()`] wrote; `None` for any other bytes.
 #[must_use]
 pub fn read(mut page: &[u8]) -> Option<Vec<FamilySamples>> {
     let families = Vec::take(&mut page)?;

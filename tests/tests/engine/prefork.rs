@@ -34,31 +34,31 @@ fn torture(backing: &str, workers: u64, kills: u64, more: &[&str]) -> Value {
 #[test]
 fn every_increment_of_killed_workers_is_counted_once_on_memfd() {
     let _watchdog = watchdog("torture on memfd");
-    torture("memfd", 16, 1000, &[]);
+    torture("memfd", 4, 1000, &[]);
 }
 
 #[test]
 fn every_increment_of_killed_workers_is_counted_once_on_posix() {
     let _watchdog = watchdog("torture on posix");
-    torture("posix", 16, 1000, &[]);
+    torture("posix", 4, 1000, &[]);
 }
 
 #[test]
 fn sixty_four_workers_are_counted_as_sixteen_are() {
     let _watchdog = watchdog("torture of 64");
-    torture("memfd", 64, 300, &[]);
+    torture("memfd", 64, 300, &["--threads", "1"]);
 }
 
 #[test]
 fn every_scrape_answers_while_workers_die_in_their_first_milliseconds() {
     let _watchdog = watchdog("early deaths");
-    torture("memfd", 16, 1000, &["--early-ms", "5"]);
+    torture("memfd", 16, 1000, &["--early-ms", "5", "--threads", "1"]);
 }
 
 #[test]
 fn a_supervisor_that_is_killed_under_load_loses_and_doubles_nothing() {
     let _watchdog = watchdog("supervisor killed");
-    let found = torture("memfd", 16, 100, &["--supervisor-kills", &(50 * times()).to_string()]);
+    let found = torture("memfd", 4, 100, &["--supervisor-kills", &(50 * times()).to_string()]);
     assert_eq!(found["supervisor_kills"], 50 * times());
     assert!(found["supervisor_starts"].as_f64() >= Some(50.0), "{found}");
 }
@@ -70,7 +70,7 @@ fn an_arena_whose_keeper_and_supervisor_were_killed_is_gone_on_with_by_name() {
     let program = program.to_str().expect("a path of this project is text");
     let kills = (20 * times().min(25)).to_string();
     let more = ["--program", program, "--keeper-kills", &kills];
-    let found = torture("posix", 8, 20, &more);
+    let found = torture("posix", 4, 20, &more);
     assert_eq!(found["keeper_kills"].as_u64(), kills.parse().ok());
 }
 

@@ -63,7 +63,7 @@ impl Spot<'_> {
     }
 }
 
-/// Adds beside a lane, whose thread is in the middle of another addition.
+/// Adds beside a lane, whose thread is in the middle of another addition or has a sum that it cannot keep.
 #[cold]
 fn add_beside(cells: &Cells, cell: usize, amount: f64) {
     if let Some(row) = cells.words() {

@@ -170,7 +170,9 @@ impl State {
         let then = if then.is_finite() { then } else { 0.0 };
         part.cells[cell] = (then + value).to_bits();
         self.lower(&part, &[(cell, 0.0_f64.to_bits(), value.to_bits())])?;
-        part.word(cell).store(part.cells[cell], Relaxed);
+        // The rows that threads write alone keep what they have, which is a number.
+        let rows = part.mapping.rows(part.first + cell).skip(1).map(f64::from_bits);
+        part.word(cell).store((then + value - rows.sum::<f64>()).to_bits(), Relaxed);
         Ok(())
     }
 

@@ -102,7 +102,8 @@ pub(super) unsafe fn add(word: NonNull<u64>, amount: u64) {
 }
 
 /// Adds to a float that only this thread writes; says whether it did. It does not where it came between
-/// the load and the store of another addition, as a signal handler.
+/// the load and the store of another addition, as a signal handler, nor what makes a sum that is no number any
+/// more: that is kept where everybody can set it to one again.
 #[inline]
 pub(super) fn add_float(word: &AtomicU64, amount: f64) -> bool {
     THREAD.with(|thread| {
@@ -111,10 +112,12 @@ pub(super) fn add_float(word: &AtomicU64, amount: f64) -> bool {
         }
         compiler_fence(SeqCst);
         let sum = f64::from_bits(word.load(Relaxed)) + amount;
-        word.store(sum.to_bits(), Relaxed);
+        if sum.is_finite() {
+            word.store(sum.to_bits(), Relaxed);
+        }
         compiler_fence(SeqCst);
         thread.is_amid.set(false);
-        true
+        sum.is_finite()
     })
 }
 
@@ -247,7 +250,9 @@ fn is_in_program() -> bool {
         let object = unsafe { &*found };
         let headers = (0..usize::from(object.dlpi_phnum)).map(|at| {
             // SAFETY: the object has so many headers.
-            unsafe { &*object.dlpi_phdr.add(at) }
+            let header = unsafe { object.dlpi_phdr.add(at) };
+            // SAFETY: as above; they live as long as the object.
+            unsafe { &*header }
         });
         let here = is_in_program as fn() -> bool as usize as u64;
         let loaded = headers.filter(|header| header.p_type == libc::PT_LOAD);
