@@ -27,9 +27,10 @@ struct Labels {
 }
 
 fn main() -> ExitCode {
-    let counting = [whole(), fractions(), observations(), threads(), labels(), lines()];
+    let alone = vec![whole(), fractions(), observations()];
+    let threads = [2, 8].map(threads).concat();
     let formats = [vec![formats::writing()], formats::reading()].concat();
-    finish(&[&counting[..], &formats].concat())
+    finish(&[alone, threads, vec![labels(), lines()], formats].concat())
 }
 
 fn whole() -> Outcome {
@@ -94,34 +95,40 @@ fn observations() -> Outcome {
 }
 
 /// Two threads at one series, as in a worker with a thread pool.
-fn threads() -> Outcome {
-    let options = prometheus::HistogramOpts::new("shared_seconds", "Seconds.");
-    let options = options.buckets(DEFAULT_BUCKETS.to_vec());
-    let theirs = prometheus::Histogram::with_opts(options).expect("well formed");
-    let ours = Histogram::new("shared_seconds", "Seconds.").expect("well formed");
-    let counted = prometheus::IntCounter::new("shared", "Requests.").expect("well formed");
-    let counter = Counter::new("shared", "Requests.").expect("well formed");
-    let twice = |operation: &(dyn Fn() + Sync)| {
+/// Threads that all count in one series.
+fn threads(threads: usize) -> [Outcome; 2] {
+    let at_once = |operation: &(dyn Fn() + Sync)| {
         std::thread::scope(|scope| {
-            for _ in 0..2 {
+            for _ in 0..threads {
                 scope.spawn(|| (0..THREAD_OPERATIONS).for_each(|_| operation()));
             }
         });
     };
-    Race::new("two threads, one series")
-        .enter("prometheus IntCounter::inc", || twice(&|| counted.inc()))
+    let counter = format!("shared_by_{threads}");
+    let counted = prometheus::IntCounter::new(counter.as_str(), "Requests.").expect("well formed");
+    let ours = Counter::new(&counter, "Requests.").expect("well formed");
+    let counts = Race::new(&format!("a count by {threads} threads"))
+        .enter("prometheus IntCounter::inc", || at_once(&|| counted.inc()))
         .of(THREAD_OPERATIONS)
-        .enter("tallyboard Counter::inc", || twice(&|| counter.inc()))
+        .enter("tallyboard Counter::inc", || at_once(&|| ours.inc()))
         .of(THREAD_OPERATIONS)
-        .enter("prometheus Histogram::observe", || twice(&|| theirs.observe(0.012)))
+        .run();
+    let histogram = format!("seconds_by_{threads}");
+    let options = prometheus::HistogramOpts::new(histogram.as_str(), "Seconds.");
+    let options = options.buckets(DEFAULT_BUCKETS.to_vec());
+    let theirs = prometheus::Histogram::with_opts(options).expect("well formed");
+    let ours = Histogram::new(&histogram, "Seconds.").expect("well formed");
+    let observations = Race::new(&format!("an observation by {threads} threads"))
+        .enter("prometheus Histogram::observe", || at_once(&|| theirs.observe(0.012)))
         .of(THREAD_OPERATIONS)
-        .enter("tallyboard Histogram::observe", || twice(&|| ours.observe(0.012)))
+        .enter("tallyboard Histogram::observe", || at_once(&|| ours.observe(0.012)))
         .of(THREAD_OPERATIONS)
-        .run()
+        .run();
+    [counts, observations]
 }
 
-/// Enough that starting two threads is nothing beside it.
-const THREAD_OPERATIONS: usize = 20_000;
+/// Enough that starting the threads is nothing beside it.
+const THREAD_OPERATIONS: usize = 500_000;
 
 fn labels() -> Outcome {
     let options = prometheus::Opts::new("labelled", "Requests.");
