@@ -49,6 +49,7 @@ pub mod service {
     pub mod expected;
     pub mod named;
     pub mod play;
+    pub mod series;
     pub mod served;
 }
 

@@ -43,6 +43,8 @@ pub mod memfd;
 #[cfg(target_os = "linux")]
 pub mod names;
 #[cfg(target_os = "linux")]
+mod opened;
+#[cfg(target_os = "linux")]
 pub mod pass;
 #[cfg(target_os = "linux")]
 pub mod pidfd;

@@ -12,8 +12,10 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::stat::fstat;
 use tallyboard_proto::cell::Shape;
-use tallyboard_proto::layout::{EXTENT_WORDS, Layout};
+use tallyboard_proto::layout::{EXTENT_WORDS, Layout, slot_header};
 use tallyboard_proto::word::Words;
+
+use crate::opened::Opened;
 
 const WORD: usize = size_of::<u64>();
 const EXTENT: usize = EXTENT_WORDS * WORD;
@@ -150,13 +152,13 @@ impl Lanes {
     }
 }
 
-/// One slot, as its worker maps it: reserved at full size without access, opened extent by extent.
+/// One slot, as its worker maps it: reserved at full size without access, opened page by page.
 /// It is never unmapped (rule 2).
 #[derive(Debug)]
 pub struct SlotMapping {
     base: NonNull<u64>,
     words: usize,
-    opened: Box<[std::sync::atomic::AtomicBool]>,
+    opened: Opened,
     lanes: Lanes,
 }
 
@@ -241,12 +243,13 @@ impl SlotMapping {
         [at].into_iter().chain(lanes).map(|at| self.load(at, Ordering::Relaxed))
     }
 
-    /// Makes `words` of each lane that is used real and accessible, as [`Self::open`] does.
+    /// Makes the words up to `end` of each lane that is used real and accessible, as [`Self::open`]
+    /// does: its cells.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_in_lanes(&self, words: Range<usize>) -> io::Result<()> {
-        (0..self.used_lanes()).try_for_each(|lane| self.open_in_lane(lane, words.clone()))
+    pub fn open_in_lanes(&self, end: usize) -> io::Result<()> {
+        (0..self.used_lanes()).try_for_each(|lane| self.open_in_lane(lane, end))
     }
 
     /// Where a lane begins.
@@ -257,8 +260,8 @@ impl SlotMapping {
         unsafe { self.base.add(start) }
     }
 
-    pub(crate) fn open_in_lane(&self, lane: usize, words: Range<usize>) -> io::Result<()> {
-        self.open(self.of_lane(lane, words.start)..self.of_lane(lane, words.end))
+    pub(crate) fn open_in_lane(&self, lane: usize, end: usize) -> io::Result<()> {
+        self.open(self.of_lane(lane, slot_header::WORDS)..self.of_lane(lane, end))
     }
 
     /// What this process has in the cells of a series from word `first` on, in lanes and beside them.
@@ -283,7 +286,6 @@ impl SlotMapping {
         if inherit == Inherit::Nothing {
             advise(address, words * WORD, libc::MADV_DONTFORK);
         }
-        let extents = words.div_ceil(EXTENT_WORDS);
         let lanes = Lanes {
             first: 0,
             words: 0,
@@ -291,34 +293,26 @@ impl SlotMapping {
             used: AtomicUsize::new(0),
             given_back: AtomicU64::new(0),
         };
-        Self { base, words, opened: (0..extents).map(|_| false.into()).collect(), lanes }
+        Self { base, words, opened: Opened::none(words), lanes }
     }
 
-    /// Makes the words of `range` real and accessible, by whole extents.
+    /// Makes the words of `range` real and accessible, by whole pages: a slot of few series stays small,
+    /// and one that grows is opened in steps that grow with it.
     ///
     /// # Errors
     /// What `mprotect` or `madvise` says: ENOMEM or EFAULT when the system has no memory for it.
-    /// Extents opened before an error stay open.
+    /// Pages opened before an error stay open.
     pub fn open(&self, range: Range<usize>) -> io::Result<()> {
         if range.end > self.words {
             return Err(Errno::ENOMEM.into());
         }
-        let extents = range.start / EXTENT_WORDS..range.end.div_ceil(EXTENT_WORDS);
-        for extent in extents {
-            if !self.opened[extent].load(Ordering::Acquire) {
-                self.open_extent(extent)?;
-                // Release: whoever finds the flag set may touch the extent.
-                self.opened[extent].store(true, Ordering::Release);
-            }
-        }
-        Ok(())
+        self.opened.open(range, |words| self.open_pages(words))
     }
 
-    fn open_extent(&self, extent: usize) -> io::Result<()> {
-        let start = extent * EXTENT_WORDS;
-        let len = (self.words - start).min(EXTENT_WORDS) * WORD;
-        // SAFETY: `start` is below `words`, because there are only so many extents.
-        let address: *mut libc::c_void = unsafe { self.base.as_ptr().add(start) }.cast();
+    fn open_pages(&self, words: Range<usize>) -> io::Result<()> {
+        let len = (self.words.min(words.end) - words.start) * WORD;
+        // SAFETY: the pages begin inside the mapping, as the words do that lie in them.
+        let address: *mut libc::c_void = unsafe { self.base.as_ptr().add(words.start) }.cast();
         // SAFETY: the range is inside this mapping, whose protection nothing else depends on.
         let protected = unsafe { libc::mprotect(address, len, libc::PROT_READ | libc::PROT_WRITE) };
         Errno::result(protected)?;
@@ -333,10 +327,7 @@ impl SlotMapping {
     /// Whether every word of `range` may be touched.
     #[must_use]
     pub fn is_open(&self, range: Range<usize>) -> bool {
-        let extents = range.start / EXTENT_WORDS..range.end.div_ceil(EXTENT_WORDS);
-        range.end <= self.words
-            // Acquire: pairs with `open`.
-            && self.opened[extents].iter().all(|open| open.load(Ordering::Acquire))
+        range.end <= self.words && self.opened.has(range)
     }
 
     pub(crate) fn base(&self) -> NonNull<u64> {

@@ -2,10 +2,10 @@
 //! room again, of the living and of the dead, or given up by name when their slots are needed.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -15,9 +15,10 @@ use tallyboard_supervisor::ask;
 use tallyboard_tests::build::tallyboard;
 use tallyboard_tests::read::http::get;
 use tallyboard_tests::read::page::Page;
+use tallyboard_tests::service::series::SeriesWorker;
 use tallyboard_tests::start::child::{Running, Watchdog, free_address, until};
 
-/// As many as the first pages of a slot have room for, and those of the catalog have not.
+/// More than the first pages of the catalog have room for.
 const SERIES: u64 = 1200;
 /// What a worker has counted of all of them in a round.
 const SUM: f64 = (SERIES * (SERIES + 1) / 2) as f64;
@@ -84,13 +85,26 @@ impl Service {
         until(|| Some(self.page()).filter(|page| is_it(page)))
     }
 
+    /// Fills it when workers have counted, of which the supervisor has seen nothing yet.
+    fn fill_behind(&self, count: impl FnOnce()) {
+        let supervisor = self.supervisor();
+        kill(supervisor, Signal::SIGSTOP).expect("a supervisor");
+        count();
+        self.fill();
+        kill(supervisor, Signal::SIGCONT).expect("a supervisor");
+    }
+
+    fn supervisor(&self) -> Pid {
+        let address: Address = self.control.parse().expect("an address");
+        let described = until(|| ask::describe(&address, Duration::from_secs(10)).ok());
+        Pid::from_raw(described.supervisor_pid as i32)
+    }
+
     /// Has the keeper start another supervisor.
     fn restart(&self) {
-        let address: Address = self.control.parse().expect("an address");
-        let describe = || ask::describe(&address, Duration::from_secs(10)).ok();
-        let dead = until(describe).supervisor_pid;
-        kill(Pid::from_raw(dead as i32), Signal::SIGKILL).expect("a supervisor");
-        until(|| describe().filter(|described| described.supervisor_pid != dead));
+        let dead = self.supervisor();
+        kill(dead, Signal::SIGKILL).expect("a supervisor");
+        until(|| (self.supervisor() != dead).then_some(()));
     }
 }
 
@@ -107,40 +121,8 @@ fn given_up(page: &Page, metric: &str) -> f64 {
 }
 
 /// A worker that begins series when it is told to.
-struct Worker {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Worker {
-    fn start(service: &Service, family: &str) -> Self {
-        let mut series = Command::new(env!("CARGO_BIN_EXE_series"));
-        series.args([family, &SERIES.to_string()]).env("TALLYBOARD", &service.control);
-        let mut child =
-            series.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a worker");
-        let (stdin, stdout) = (child.stdin.take().expect("it is piped"), child.stdout.take());
-        let stdout = BufReader::new(stdout.expect("it is piped"));
-        let mut worker = Self { child, stdin, stdout };
-        assert!(worker.line().starts_with("slot "));
-        worker
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).expect("a worker that answers");
-        line
-    }
-
-    fn count(&mut self) {
-        self.stdin.write_all(b"\n").expect("a worker that listens");
-        assert_eq!(self.line(), "counted\n");
-    }
-
-    fn kill(mut self) {
-        self.child.kill().expect("a worker that lives");
-        self.child.wait().expect("a child is waited for once");
-    }
+fn worker(service: &Service, family: &str) -> SeriesWorker {
+    SeriesWorker::start(env!("CARGO_BIN_EXE_series"), &service.control, family, SERIES)
 }
 
 #[test]
@@ -148,11 +130,12 @@ fn series_that_are_found_while_dev_shm_is_full_are_shown_when_it_has_room_again(
     let _watchdog = Watchdog::new("a full /dev/shm");
     let service = Service::start("read-again", 4);
     let (mut living, mut dying) =
-        (Worker::start(&service, "living_total"), Worker::start(&service, "dying_total"));
+        (worker(&service, "living_total"), worker(&service, "dying_total"));
     service.page();
-    service.fill();
-    living.count();
-    dying.count();
+    service.fill_behind(|| {
+        living.count();
+        dying.count();
+    });
     let page = service.page();
     assert_eq!(waiting(&page), 2.0);
     let shown = |page: &Page, name| (page.of(name).count() as u64, page.sum(name));
@@ -188,11 +171,9 @@ fn series_that_are_found_while_dev_shm_is_full_are_shown_when_it_has_room_again(
 fn what_waits_for_room_when_all_slots_are_taken_is_given_up_and_counted_by_family() {
     let _watchdog = Watchdog::new("all slots are taken");
     let service = Service::start("given-up", 2);
-    let (mut dying, staying) =
-        (Worker::start(&service, "dying_total"), Worker::start(&service, "staying_total"));
+    let (mut dying, staying) = (worker(&service, "dying_total"), worker(&service, "staying_total"));
     service.page();
-    service.fill();
-    dying.count();
+    service.fill_behind(|| dying.count());
     service.page();
     dying.kill();
     let page = service.until_page(|page| state(page, "draining") == 1.0);
@@ -201,7 +182,7 @@ fn what_waits_for_room_when_all_slots_are_taken_is_given_up_and_counted_by_famil
     let sum = page.sum("dying_total");
     assert!(shown < SERIES as f64);
     // The next worker needs the slot.
-    let next = Worker::start(&service, "next_total");
+    let next = worker(&service, "next_total");
     let page = service.until_page(|page| state(page, "live") == 2.0);
     assert_eq!(state(&page, "draining"), 0.0);
     assert_eq!(given_up(&page, "dying"), SERIES as f64 - shown);
@@ -210,5 +191,5 @@ fn what_waits_for_room_when_all_slots_are_taken_is_given_up_and_counted_by_famil
         Some(SERIES as f64 - shown)
     );
     assert_eq!((page.of("dying_total").count() as f64, page.sum("dying_total")), (shown, sum));
-    [staying, next].into_iter().for_each(Worker::kill);
+    [staying, next].into_iter().for_each(SeriesWorker::kill);
 }

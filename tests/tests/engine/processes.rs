@@ -147,7 +147,7 @@ fn an_arena_whose_name_was_made_up_has_nothing_of_another() {
 
 #[test]
 fn workers_that_do_not_fit_into_dev_shm_are_refused_and_live() {
-    const WORKERS: usize = 40;
+    const WORKERS: usize = 120;
     let _watchdog = Watchdog::new("workers_that_do_not_fit_into_dev_shm_are_refused_and_live");
     let metrics = free_address();
     let listen = format!("--web.listen-address={metrics}");

@@ -122,7 +122,7 @@ impl State {
         }
         mapping
             .open(0..slot_header::WORDS + cells)
-            .and_then(|()| mapping.open_in_lanes(0..slot_header::WORDS + cells))
+            .and_then(|()| mapping.open_in_lanes(slot_header::WORDS + cells))
             .and_then(|()| mapping.open(start..end))
             .map_err(|_| DropReason::Memory)?;
         append(mapping, log, committed, records).map_err(|_| DropReason::Full)?;

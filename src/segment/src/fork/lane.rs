@@ -163,7 +163,7 @@ impl Thread {
         let place = self.lanes.iter().find(|lane| lane.get().is_none_or(is_old))?;
         let owners = &*mapping.lanes().owners;
         let number = lane::take(owners)?;
-        let is_real = mapping.open_in_lane(number, 0..end).is_ok();
+        let is_real = mapping.open_in_lane(number, end).is_ok();
         if !is_real || !says_when_it_ends() {
             lane::give_back(owners, number);
             return None;

@@ -5,7 +5,7 @@ use std::io;
 
 use tallyboard_proto::abi::FINGERPRINT;
 use tallyboard_proto::control::{Attached, Hello, MAX_SLOTS_PER_PROCESS, Refused, RefusedReason};
-use tallyboard_proto::layout::{DROP_REASONS, EXTENT_WORDS, LAYOUT_VERSION, slot_header};
+use tallyboard_proto::layout::{DROP_REASONS, LAYOUT_VERSION, PAGE_WORDS, slot_header};
 use tallyboard_proto::log::Mark;
 use tallyboard_proto::slot::{SlotHeader, SlotWord, State, Tenant};
 
@@ -162,9 +162,9 @@ impl<P> Core<P> {
             return self.arena.make_real(start..start + self.layout.slot_words);
         }
         let cells = slot_header::WORDS + cells;
-        self.arena.make_real(start..start + cells.next_multiple_of(EXTENT_WORDS))?;
+        self.arena.make_real(start..start + cells.next_multiple_of(PAGE_WORDS))?;
         let log = self.layout.slot_log(slot).start;
-        self.arena.make_real(log..log + EXTENT_WORDS)
+        self.arena.make_real(log..log + PAGE_WORDS)
     }
 
     fn assign(&mut self, slot: usize, caller: &Caller, hello: &Hello, prefix: Mark, now_ms: u64) {

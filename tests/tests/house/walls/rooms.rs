@@ -38,7 +38,8 @@ const HOUSES: &[(&str, &[Room])] = &[
         "src/segment/src",
         &[
             ("descriptors", &[]),
-            ("mapping", &[]),
+            ("opened", &[]),
+            ("mapping", &["opened"]),
             ("names", &[]),
             ("pidfd", &[]),
             ("process", &[]),
