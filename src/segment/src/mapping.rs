@@ -237,9 +237,10 @@ impl SlotMapping {
         self.lanes.first + lane * self.lanes.words + at
     }
 
-    /// What is in a word of the slot, and in the same one of each lane.
+    /// What is in a word of the slot, and in the same one of each lane, which has no header.
     pub fn rows(&self, at: usize) -> impl Iterator<Item = u64> + '_ {
-        let lanes = (0..self.used_lanes()).map(move |lane| self.of_lane(lane, at));
+        let lanes = if at < slot_header::WORDS { 0 } else { self.used_lanes() };
+        let lanes = (0..lanes).map(move |lane| self.of_lane(lane, at));
         [at].into_iter().chain(lanes).map(|at| self.load(at, Ordering::Relaxed))
     }
 
