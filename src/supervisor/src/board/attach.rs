@@ -161,7 +161,8 @@ impl<P> Core<P> {
         if self.whole_slots {
             return self.arena.make_real(start..start + self.layout.slot_words);
         }
-        let cells = slot_header::WORDS + cells;
+        // Whoever has a slot has room in it for the first things that it counts.
+        let cells = slot_header::WORDS + cells.max(1);
         self.arena.make_real(start..start + cells.next_multiple_of(PAGE_WORDS))?;
         let log = self.layout.slot_log(slot).start;
         self.arena.make_real(log..log + PAGE_WORDS)
