@@ -9,6 +9,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tallyboard_proto::control::{Attached, MAX_MESSAGE_BYTES, Reply, encode};
@@ -270,7 +271,9 @@ fn a_socket_that_a_service_manager_listens_on_is_the_service_managers() {
 
 /// Hands out `object` as the arena of a slot, as this process, to one worker of `uid`.
 fn hand_out(programs: &Programs, uid: u32, object: BorrowedFd<'_>) -> Ended {
-    let control = name("objects");
+    // A process that another test starts meanwhile has the last listener too, until it is another program.
+    static TIMES: AtomicU64 = AtomicU64::new(0);
+    let control = name(&format!("objects-{}", TIMES.fetch_add(1, Relaxed)));
     let address: Address = control.parse().expect("an address");
     let listener = Listener::bind(&address).expect("nobody has the name");
     let geometry = Geometry::for_series(2, 64).expect("an arena").to_words();
