@@ -1,5 +1,6 @@
 """Real servers under a supervisor, requests to them, and what the supervisor says of both."""
 
+import contextlib
 import http.client
 import os
 import signal
@@ -129,6 +130,7 @@ class Board(Process):
     def __init__(self, *options):
         name = f"python-{os.getpid()}-{os.urandom(4).hex()}"
         self.address = f"unix:@tallyboard/{name}"
+        self.object = f"/dev/shm/tallyboard-{os.geteuid()}-{name}"
         self.port = free_port()
         listen = f"127.0.0.1:{self.port}"
         super().__init__(
@@ -143,6 +145,12 @@ class Board(Process):
             *options,
         )
         until(lambda: "is ready" in self.said, "a supervisor")
+
+    def __exit__(self, *exception):
+        super().__exit__(*exception)
+        # While a worker lives it is kept for the next supervisor of its name, which never comes.
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(self.object)
 
     def samples(self):
         status, page = get(self.port, "/metrics")
